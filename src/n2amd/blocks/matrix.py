@@ -1,0 +1,184 @@
+"""Matrices of atom-pair blocks, M_ij(R) = <phi_i0 | M | phi_jR>, grouped by species pair.
+
+One group holds all pairs of one species pair as one dense array, so that every kernel is a batched
+operation. Hermitian matrices store each pair once: z_i < z_j, or equal species with i < j, or i = j with
+R = 0 or R "positive" (first non-zero component > 0). M(k) = sum_R exp(2 pi i k.R) M(R), k fractional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.structure import Structure
+
+SpeciesPair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PairIndex:
+    """Indices of the pairs of one species pair.
+
+    Attributes
+    ----------
+    i, j
+        Atom indices, (n_pairs,).
+    shift
+        Lattice vector R of atom j in units of the cell, (n_pairs, 3): the bond is
+        positions[j] + shift @ cell - positions[i].
+    """
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    shift: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.i)
+
+    @property
+    def on_site(self) -> NDArray[np.bool_]:
+        """Mask of the on-site blocks (i = j, R = 0), (n_pairs,)."""
+        return (self.i == self.j) & ~self.shift.any(axis=1)
+
+    def vectors(self, bra: Structure, ket: Structure | None = None) -> NDArray[np.float64]:
+        """Bond vectors (n_pairs, 3) in Angstrom, from atom i of `bra` to atom j of `ket` (default: `bra`)."""
+        ket = bra if ket is None else ket
+        return ket.positions[self.j] + self.shift @ ket.cell - bra.positions[self.i]
+
+    def select(self, mask: NDArray) -> PairIndex:
+        """Return the pairs chosen by a mask or an index array."""
+        return PairIndex(self.i[mask], self.j[mask], self.shift[mask])
+
+    def reversed(self) -> PairIndex:
+        """Return the partners (j, i, -R)."""
+        return PairIndex(self.j, self.i, -self.shift)
+
+
+@dataclass(frozen=True)
+class BlockMatrix:
+    """A real-space matrix of one structure.
+
+    Attributes
+    ----------
+    pairs
+        Pairs per species pair (z_i, z_j).
+    values
+        Blocks per species pair, (n_spin, n_pairs, n_i, n_j); real, or complex for spinors.
+    hermitian
+        True: z_i <= z_j and each pair is stored once, the partner M_ji(-R) = M_ij(R)^dagger is implied.
+        False: exactly the pairs listed are present (cross-time overlaps).
+    """
+
+    pairs: Mapping[SpeciesPair, PairIndex]
+    values: Mapping[SpeciesPair, NDArray]
+    hermitian: bool = True
+
+    @property
+    def n_spin(self) -> int:
+        """Length of the leading spin axis."""
+        return next(iter(self.values.values())).shape[0]
+
+    def map(self, values: Mapping[SpeciesPair, NDArray]) -> BlockMatrix:
+        """Return a matrix with the same pairs and other values."""
+        return BlockMatrix(self.pairs, values, self.hermitian)
+
+
+def canonical_half(pairs: PairIndex, same_species: bool) -> NDArray[np.bool_]:
+    """Mask of the pairs that a Hermitian matrix stores (n_pairs,); the others are their partners."""
+    if not same_species:
+        return np.ones(len(pairs), dtype=bool)
+    a, b, c = pairs.shift.T
+    positive = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c >= 0))))
+    return (pairs.i < pairs.j) | ((pairs.i == pairs.j) & positive)
+
+
+def with_partners(matrix: BlockMatrix) -> BlockMatrix:
+    """Write out the implied partners: the result lists every directed pair and has `hermitian=False`."""
+    if not matrix.hermitian:
+        return matrix
+    pairs: dict[SpeciesPair, PairIndex] = {}
+    values: dict[SpeciesPair, NDArray] = {}
+    for (zi, zj), index in matrix.pairs.items():
+        blocks = matrix.values[zi, zj]
+        off = ~index.on_site
+        partner, partner_blocks = index.select(off).reversed(), blocks[:, off].conj().swapaxes(-1, -2)
+        if zi == zj:
+            pairs[zi, zj] = PairIndex(
+                np.concatenate([index.i, partner.i]),
+                np.concatenate([index.j, partner.j]),
+                np.concatenate([index.shift, partner.shift]),
+            )
+            values[zi, zj] = np.concatenate([blocks, partner_blocks], axis=1)
+        else:
+            pairs[zi, zj], values[zi, zj] = index, blocks
+            pairs[zj, zi], values[zj, zi] = partner, partner_blocks
+    return BlockMatrix(pairs, values, hermitian=False)
+
+
+def fold(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], k: NDArray[np.float64] | None = None, spin: int = 0
+) -> NDArray:
+    """Fold to a dense matrix at one k point.
+
+    Parameters
+    ----------
+    matrix
+        Real-space matrix.
+    offsets
+        First orbital of each atom and the total, (n_atoms + 1,), from `Basis.orbital_offsets`.
+    k
+        Fractional k point (3,), or None for Gamma, where a real matrix stays real.
+    spin
+        Index on the spin axis.
+
+    Returns
+    -------
+    dense
+        (n, n); M(k) = sum_R exp(2 pi i k.R) M(R).
+    """
+    n = int(offsets[-1])
+    at_gamma = k is None or not np.any(k)
+    source = next(iter(matrix.values.values()))
+    dense = np.zeros(n * n, dtype=source.dtype if at_gamma else np.complex128)
+    for (zi, zj), index in matrix.pairs.items():
+        blocks = matrix.values[zi, zj][spin]
+        if matrix.hermitian:
+            # on-site blocks enter with half weight: adding the adjoint below restores them
+            blocks = blocks * np.where(index.on_site, 0.5, 1.0)[:, None, None]
+        if not at_gamma:
+            blocks = blocks * np.exp(2j * np.pi * (index.shift @ np.asarray(k)))[:, None, None]
+        rows = offsets[index.i][:, None, None] + np.arange(blocks.shape[1])[None, :, None]
+        columns = offsets[index.j][:, None, None] + np.arange(blocks.shape[2])[None, None, :]
+        target = (rows * n + columns).ravel()
+        if np.iscomplexobj(dense):
+            dense += np.bincount(target, blocks.real.ravel(), n * n)
+            if np.iscomplexobj(blocks):
+                dense += 1j * np.bincount(target, blocks.imag.ravel(), n * n)
+        else:
+            dense += np.bincount(target, blocks.ravel(), n * n)
+    dense = dense.reshape(n, n)
+    return dense + dense.conj().T if matrix.hermitian else dense
+
+
+def inner_product(a: BlockMatrix, b: BlockMatrix) -> float:
+    """Frobenius inner product <A, B> per cell, implied partners counted; spin axes broadcast."""
+    total = 0.0
+    for key, index in a.pairs.items():
+        weight = np.where(index.on_site, 1.0, 2.0) if a.hermitian else np.ones(len(index))
+        product = (a.values[key].conj() * b.values[key]).real.sum(axis=(-1, -2))
+        total += float((product * weight).sum())
+    return total
+
+
+def gauge_shift(hamiltonian: BlockMatrix, overlap: BlockMatrix) -> float:
+    """Return mu = <H, S> / <S, S>, eV: the least-squares multiple of S in H, rotation invariant."""
+    return inner_product(hamiltonian, overlap) / (hamiltonian.n_spin * inner_product(overlap, overlap))
+
+
+def add_overlap(hamiltonian: BlockMatrix, overlap: BlockMatrix, shift: float) -> BlockMatrix:
+    """Return H + shift * S: the same physics with every eigenvalue moved by `shift` (eV)."""
+    moved = {key: blocks + shift * overlap.values[key] for key, blocks in hamiltonian.values.items()}
+    return hamiltonian.map(moved)

@@ -1,0 +1,66 @@
+"""`n2amd STAGE VERB`: the one door. Every workflow rule calls it, and so can a person.
+
+Nothing heavy is imported here: each command imports its science when it runs, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from n2amd import __version__
+from n2amd.errors import N2amdError
+
+app = typer.Typer(
+    name="n2amd",
+    help="Neural-network non-adiabatic molecular dynamics for solids: from DFT to carrier lifetimes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"n2amd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Stages run in the order listed; `n2amd STAGE --help` lists a stage's verbs."""
+
+
+def _register() -> None:
+    from importlib import import_module
+
+    for stage in (
+        "config",
+        "dataset",
+        "forcefield",
+        "hamiltonian",
+        "trajectory",
+        "states",
+        "couplings",
+        "dynamics",
+        "analysis",
+    ):
+        app.add_typer(import_module(f"n2amd.commands.{stage}").app, name=stage)
+
+
+def main() -> None:
+    """Run the command line; bad input exits with 2 and one sentence, a failed computation with 1."""
+    _register()
+    try:
+        app()
+    except N2amdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""The whole configuration as pydantic models: every field has a description, a unit where it has one, and bounds.
+
+A stage's command gets only its own section (so that a changed material reruns only itself); the Snakefile
+validates the whole. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from n2amd.errors import InputError
+
+DftCode = Literal["honpas", "siesta"]
+Method = Literal["dish", "fssh"]
+Preset = Literal["test", "quick", "paper"]
+
+
+class Section(BaseModel):
+    """Base of every section: typos are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scissor(Section):
+    """A rigid shift of the conduction bands before dynamics; shares its parent's states."""
+
+    label: str = Field("scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL.")
+    gap_eV: float = Field(gt=0, description="Gap at the equilibrium structure after the shift, eV.")
+    reference_gap_eV: float | None = Field(
+        None, gt=0, description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean."
+    )
+
+
+class DataSource(Section):
+    """One functional: a DFT data set with its own network."""
+
+    code: DftCode = Field(description="The DFT code that wrote the files.")
+    paths: list[Path] = Field(min_length=1, description="Folders of independent frames, for training.")
+    trajectory_paths: list[Path] = Field(
+        default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
+    )
+    trajectory_timestep_fs: float = Field(1.0, gt=0, le=10, description="Time between consecutive frames, fs.")
+    scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
+    band_path: list[str] = Field(
+        default_factory=list, description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's."
+    )
+
+
+class ForceFieldSettings(Section):
+    """Allegro through nequip's command line."""
+
+    preset: Preset = Field("quick", description="`quick`: laptop; `paper`: the paper's, for a GPU; `test`: CI.")
+    max_epochs: int | None = Field(None, ge=1, description="Training epochs; default: the preset's.")
+    batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
+    learning_rate: float | None = Field(None, gt=0, lt=1, description="Adam's; default: the preset's.")
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model.")
+    test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
+    compile: Literal["auto", "never", "always"] = Field(
+        "auto", description="Ahead-of-time compilation for MD; auto: where a C++ compiler is found."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and run.")
+    seed: int = Field(1, ge=0, description="Seed of splits and weights.")
+
+
+class HamiltonianSettings(Section):
+    """The equivariant Hamiltonian network and its training."""
+
+    preset: Preset = Field("quick", description="`quick`: CPU minutes; `paper`: GPU; `test`: CI.")
+    channels: list[int] | None = Field(None, description="Channels per l = 0..l_max; default: the preset's.")
+    layers: int | None = Field(None, ge=1, le=8, description="Message-passing layers; default: the preset's.")
+    message_cutoff_A: float | None = Field(None, gt=1, le=12, description="Cutoff of message passing, Angstrom.")
+    steps: int | None = Field(None, ge=1, description="Optimiser steps of stage 1 (MAE of H).")
+    band_steps: int | None = Field(None, ge=0, description="Optimiser steps of stage 2 (+ band energies).")
+    band_weight: float = Field(0.01, ge=0, description="Weight of the band-energy error in stage 2.")
+    batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
+    learning_rate: float | None = Field(None, gt=0, lt=1, description="AdamW's; default: the preset's.")
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model.")
+    test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and predict.")
+    seed: int = Field(1, ge=0, description="Seed of splits, weights and batches.")
+
+    @field_validator("channels")
+    @classmethod
+    def _positive(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and (not value or min(value) < 1):
+            raise ValueError("channels must list at least one positive number, one for each l = 0..l_max")
+        return value
+
+
+class TrajectorySettings(Section):
+    """Molecular dynamics with the force field: equilibration, then NVE."""
+
+    temperature_K: float = Field(300.0, gt=0, le=5000, description="Target temperature, Kelvin.")
+    timestep_fs: float = Field(1.0, gt=0, le=5, description="Time step of MD and of the couplings, fs.")
+    equilibration_steps: int = Field(500, ge=0, description="Langevin steps before NVE.")
+    frames: int = Field(400, ge=2, description="NVE frames kept, one a time step.")
+    friction_per_fs: float = Field(0.02, gt=0, le=1, description="Langevin friction, 1/fs.")
+    max_drift_meV_per_atom_per_ps: float = Field(
+        5.0, gt=0, description="Largest drift of the conserved energy; beyond it the trajectory is refused."
+    )
+    max_temperature_ratio: float = Field(
+        3.0, gt=1, description="NVE temperature over target beyond which the trajectory is called blown up."
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Frames between restart points.")
+    seed: int = Field(1, ge=0, description="Seed of velocities and thermostat.")
+
+
+class StatesSettings(Section):
+    """States around the gap of every frame."""
+
+    valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
+    conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
+    margin: int = Field(6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards.")
+    solver: Literal["dense"] = Field("dense", description="Eigensolver.")
+    kpoint: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="Fractional k point of the supercell.")
+    shards: int = Field(4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own.")
+    residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
+
+
+class CouplingsSettings(Section):
+    """Overlaps across time, tracking and couplings."""
+
+    overlap: Literal["exact", "electron-translation-free"] = Field(
+        "exact", description="S(t, t+dt) between the two geometries, or S at one time (drops the ETF term)."
+    )
+    degeneracy_meV: float = Field(
+        5.0, ge=0, le=200, description="States closer than this are transported together, not one by one."
+    )
+
+
+class DynamicsSettings(Section):
+    """Surface hopping on the classical path."""
+
+    methods: list[Method] = Field(["dish", "fssh"], min_length=1, description="Methods to run.")
+    carrier: Literal["electron", "hole"] = Field("electron", description="Carrier that relaxes.")
+    scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
+    samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
+    trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories an initial condition.")
+    duration_fs: float = Field(1000.0, gt=0, le=1e9, description="Length; longer than the trajectory: head to tail.")
+    dephasing_time_fs: float | None = Field(
+        None, gt=0, description="One pure-dephasing time for all pairs, fs; default: from the gap fluctuations."
+    )
+    waiting: Literal["deterministic", "exponential"] = Field("deterministic", description="Decoherence waiting time.")
+    substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
+    output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
+    seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
+
+
+class AnalysisSettings(Section):
+    """Dephasing, lifetimes and figures."""
+
+    bootstrap: int = Field(200, ge=10, le=100000, description="Bootstrap resamples.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
+    block_fs: float = Field(50.0, gt=0, description="Block length of the bootstrap over MD windows, fs.")
+    seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+
+
+#: Sections that a material may override in part.
+OVERRIDABLE = ("forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
+
+
+class Material(Section):
+    """A crystal with its DFT data."""
+
+    structure: Path = Field(description="Unit cell that supercells are built of (any format ASE reads).")
+    functionals: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], DataSource] = Field(
+        min_length=1, description="Data sets by functional label."
+    )
+    forcefield_functional: str | None = Field(
+        None, description="Functional whose data train the force field; default: the first."
+    )
+    overrides: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Keys of the general sections that differ for this material."
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Material:
+        label = self.forcefield_functional
+        if label is not None and label not in self.functionals:
+            raise ValueError(f"forcefield_functional {label!r} is not among functionals {sorted(self.functionals)}")
+        if unknown := set(self.overrides) - set(OVERRIDABLE):
+            raise ValueError(f"overrides: unknown section {sorted(unknown)[0]!r}, choose from {list(OVERRIDABLE)}")
+        return self
+
+    @property
+    def trajectory_functional(self) -> str:
+        """Functional whose force field drives the trajectory."""
+        return self.forcefield_functional or next(iter(self.functionals))
+
+
+class Config(Section):
+    """A whole job: the graph is materials x functionals x supercells x methods x seeds."""
+
+    materials: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Material] = Field(
+        min_length=1, description="Materials by name."
+    )
+    supercells: list[Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")]] = Field(
+        min_length=1, description="Supercells as AxBxC."
+    )
+    results: Path = Field(Path("results"), description="Output folder.")
+    forcefield: ForceFieldSettings = Field(default_factory=ForceFieldSettings)
+    hamiltonian: HamiltonianSettings = Field(default_factory=HamiltonianSettings)
+    trajectory: TrajectorySettings = Field(default_factory=TrajectorySettings)
+    states: StatesSettings = Field(default_factory=StatesSettings)
+    couplings: CouplingsSettings = Field(default_factory=CouplingsSettings)
+    dynamics: DynamicsSettings = Field(default_factory=DynamicsSettings)
+    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+
+    @model_validator(mode="after")
+    def _sections_valid(self) -> Config:
+        for material in self.materials:
+            for name in OVERRIDABLE:
+                section = self.section(name, material)
+                if name == "states" and section.shards > self.section("trajectory", material).frames - 1:
+                    raise ValueError(
+                        f"states.shards = {section.shards} is more than the intervals between "
+                        f"trajectory.frames = {self.section('trajectory', material).frames} frames"
+                    )
+        return self
+
+    def section(self, name: str, material: str) -> Any:
+        """Return the settings of one stage for one material, its overrides applied."""
+        general = getattr(self, name)
+        overrides = self.materials[material].overrides.get(name, {})
+        return type(general).model_validate({**general.model_dump(), **overrides}) if overrides else general
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "forcefield": ForceFieldSettings,
+    "hamiltonian": HamiltonianSettings,
+    "trajectory": TrajectorySettings,
+    "states": StatesSettings,
+    "couplings": CouplingsSettings,
+    "dynamics": DynamicsSettings,
+    "analysis": AnalysisSettings,
+    "source": DataSource,
+    "scissor": Scissor,
+}
+
+
+def parse_supercell(text: str) -> tuple[int, int, int]:
+    """Read "2x2x2" as (2, 2, 2)."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise InputError(f"{text!r} is not a supercell", field="supercell", remedy="write three numbers as in 2x2x2")
+    return tuple(int(g) for g in match.groups())  # type: ignore[return-value]
+
+
+def _one_sentence(error: ValidationError, file: str | None) -> InputError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    if first["type"] == "extra_forbidden":
+        problem, remedy = "there is no such option", "check the spelling against docs/configuration.md"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        shown = repr(first.get("input"))
+        value = "" if first["type"] in ("missing", "value_error") else f" (got {shown[:80]})"
+        problem, remedy = f"{message[0].lower()}{message[1:]}{value}", "correct it in the configuration"
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return InputError(problem + more, file=file, field=where, remedy=remedy)
+
+
+def validate(document: Any, file: str | None = None) -> Config:
+    """Check a whole configuration.
+
+    Raises
+    ------
+    InputError
+        One sentence naming the field, the value and the remedy.
+    """
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise _one_sentence(error, file) from None
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file (YAML)."""
+    return validate(_read_yaml(path), str(path))
+
+
+def load_section(name: str, text: str | None) -> Any:
+    """Return one stage's settings from inline JSON/YAML, from a file, or (None) the defaults.
+
+    Parameters
+    ----------
+    name
+        Key of `SECTIONS`.
+    text
+        "{...}" inline, or the path of a YAML file holding just this section.
+    """
+    document: Any = {}
+    file = None
+    if text is not None:
+        if text.lstrip().startswith("{"):
+            document = yaml.safe_load(text)
+        else:
+            file, document = text, _read_yaml(text)
+    try:
+        return SECTIONS[name].model_validate(document or {})
+    except ValidationError as error:
+        raise _one_sentence(error, file or f"--settings of {name}") from None
+
+
+def _read_yaml(path: str | Path) -> Any:
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError("the configuration file does not exist", file=path, remedy="check the path") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" near line {mark.line + 1}" if mark else ""
+        raise InputError(f"not valid YAML{line}", file=path, remedy="correct the indentation or quoting") from None

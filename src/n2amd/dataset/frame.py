@@ -1,0 +1,75 @@
+"""One DFT calculation, as readers hand it over and as the data set gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.blocks.matrix import BlockMatrix
+from n2amd.structure import Structure
+
+
+@dataclass(frozen=True)
+class BandReference:
+    """The DFT code's own eigenvalues.
+
+    Attributes
+    ----------
+    kpoints
+        Fractional k points, (n_k, 3).
+    weights
+        Weights that sum to 1, (n_k,).
+    energies
+        Eigenvalues on the same energy zero as H, (n_k, n_spin, n_bands), eV.
+    """
+
+    kpoints: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    energies: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Structure, matrices and observables of one DFT frame, in canonical orbital order and n2amd units.
+
+    Attributes
+    ----------
+    name
+        Where it came from (folder or file name), for messages.
+    structure
+        Atoms and cell.
+    hamiltonian, overlap
+        Hermitian half, float64 (complex128 for spinors); the overlap has n_spin = 1. Same pairs in both.
+    n_electrons
+        Valence electrons in the cell.
+    energy, forces, stress, fermi_level, charge
+        eV, eV/A (n_atoms, 3), eV/A^3 (3, 3), eV, e; None where the code did not give it.
+    velocities
+        A/fs, (n_atoms, 3), where the frame belongs to a trajectory.
+    bands
+        The code's own eigenvalues, for the ingestion gate.
+    origin
+        DFT provenance: code, version, functional, k mesh, ...
+    """
+
+    name: str
+    structure: Structure
+    hamiltonian: BlockMatrix
+    overlap: BlockMatrix
+    n_electrons: float
+    energy: float | None = None
+    forces: NDArray[np.float64] | None = None
+    stress: NDArray[np.float64] | None = None
+    fermi_level: float | None = None
+    charge: float = 0.0
+    velocities: NDArray[np.float64] | None = None
+    bands: BandReference | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_occupied(self) -> int:
+        """Doubly occupied bands of a closed-shell frame."""
+        return round(self.n_electrons / 2)

@@ -1,0 +1,53 @@
+"""The two ways a command fails: the input is bad (exit code 2) or the computation failed (exit code 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class N2amdError(Exception):
+    """Base of every error that the command line prints as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class ComputationError(N2amdError):
+    """The input was accepted but the computation could not be finished (exit code 1)."""
+
+
+class InputError(N2amdError):
+    """Bad input (exit code 2), told in one sentence: where, what was found, what to do.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, with the value that was found.
+    file
+        The file it was found in.
+    frame
+        The frame (index or folder name) inside the file or set.
+    field
+        The field, record or option.
+    remedy
+        What the user should do.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        frame: int | str | None = None,
+        field: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem, self.file, self.frame, self.field, self.remedy = problem, file, frame, field, remedy
+        place = [str(file)] if file is not None else []
+        if frame is not None:
+            place.append(f"frame {frame}")
+        if field is not None:
+            place.append(f"field {field!r}")
+        sentence = f"{', '.join(place)}: {problem}" if place else problem
+        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)

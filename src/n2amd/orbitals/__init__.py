@@ -1,0 +1,1 @@
+"""Basis sets, real-harmonic conventions, radial functions and two-centre overlap tables."""

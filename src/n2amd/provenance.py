@@ -1,0 +1,63 @@
+"""Who made a file, from what: the root attributes that every output carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from n2amd import __version__
+
+
+@lru_cache(maxsize=1)
+def created_by() -> str:
+    """Package version and, in a checkout, the git commit (with `+dirty` where the package was edited)."""
+    source = Path(__file__).resolve().parent
+    try:
+        run = subprocess.run(
+            ["git", "-C", str(source), "describe", "--always", "--dirty=+dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return f"n2amd {__version__}"
+    return f"n2amd {__version__} ({run.stdout.strip()})"
+
+
+def sha256_of_files(paths: Iterable[str | Path]) -> str:
+    """Hash the contents of the files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_config(config: Any) -> str:
+    """Hash a configuration section (a pydantic model or anything JSON can hold)."""
+    plain = config.model_dump(mode="json") if hasattr(config, "model_dump") else config
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def cpu_seconds() -> float:
+    """CPU seconds (user and system) of this process and its finished children so far."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )
+
+
+def timestamp() -> str:
+    """Return UTC time, or the reproducible-build time where SOURCE_DATE_EPOCH is set."""
+    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
