@@ -1,4 +1,4 @@
-"""The whole configuration as pydantic models: every field has a description, a unit where it has one, and bounds.
+"""The whole configuration as pydantic models, each field with its description, its bounds and its unit.
 
 A stage's command gets only its own section (so that a changed material reruns only itself); the Snakefile
 validates the whole. Unknown keys are errors.
@@ -29,7 +29,9 @@ class Section(BaseModel):
 class Scissor(Section):
     """A rigid shift of the conduction bands before dynamics; shares its parent's states."""
 
-    label: str = Field("scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL.")
+    label: str = Field(
+        "scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL."
+    )
     gap_eV: float = Field(gt=0, description="Gap at the equilibrium structure after the shift, eV.")
     reference_gap_eV: float | None = Field(
         None, gt=0, description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean."
@@ -44,21 +46,28 @@ class DataSource(Section):
     trajectory_paths: list[Path] = Field(
         default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
     )
-    trajectory_timestep_fs: float = Field(1.0, gt=0, le=10, description="Time between consecutive frames, fs.")
+    trajectory_timestep_fs: float = Field(
+        1.0, gt=0, le=10, description="Time between consecutive frames, fs."
+    )
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(
-        default_factory=list, description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's."
+        default_factory=list,
+        description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's.",
     )
 
 
 class ForceFieldSettings(Section):
     """Allegro through nequip's command line."""
 
-    preset: Preset = Field("quick", description="`quick`: laptop; `paper`: the paper's, for a GPU; `test`: CI.")
+    preset: Preset = Field(
+        "quick", description="`quick`: laptop; `paper`: the paper's, for a GPU; `test`: CI."
+    )
     max_epochs: int | None = Field(None, ge=1, description="Training epochs; default: the preset's.")
     batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="Adam's; default: the preset's.")
-    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model.")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model."
+    )
     test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
     compile: Literal["auto", "never", "always"] = Field(
         "auto", description="Ahead-of-time compilation for MD; auto: where a C++ compiler is found."
@@ -73,13 +82,17 @@ class HamiltonianSettings(Section):
     preset: Preset = Field("quick", description="`quick`: CPU minutes; `paper`: GPU; `test`: CI.")
     channels: list[int] | None = Field(None, description="Channels per l = 0..l_max; default: the preset's.")
     layers: int | None = Field(None, ge=1, le=8, description="Message-passing layers; default: the preset's.")
-    message_cutoff_A: float | None = Field(None, gt=1, le=12, description="Cutoff of message passing, Angstrom.")
+    message_cutoff_A: float | None = Field(
+        None, gt=1, le=12, description="Cutoff of message passing, Angstrom."
+    )
     steps: int | None = Field(None, ge=1, description="Optimiser steps of stage 1 (MAE of H).")
     band_steps: int | None = Field(None, ge=0, description="Optimiser steps of stage 2 (+ band energies).")
     band_weight: float = Field(0.01, ge=0, description="Weight of the band-energy error in stage 2.")
     batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="AdamW's; default: the preset's.")
-    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model.")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model."
+    )
     test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and predict.")
     seed: int = Field(1, ge=0, description="Seed of splits, weights and batches.")
@@ -115,10 +128,16 @@ class StatesSettings(Section):
 
     valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
     conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
-    margin: int = Field(6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards.")
+    margin: int = Field(
+        6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards."
+    )
     solver: Literal["dense"] = Field("dense", description="Eigensolver.")
-    kpoint: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="Fractional k point of the supercell.")
-    shards: int = Field(4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own.")
+    kpoint: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
+    )
+    shards: int = Field(
+        4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
+    )
     residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
 
 
@@ -131,6 +150,9 @@ class CouplingsSettings(Section):
     degeneracy_meV: float = Field(
         5.0, ge=0, le=200, description="States closer than this are transported together, not one by one."
     )
+    order: Literal["energy", "character"] = Field(
+        "energy", description="Columns: the k-th state of each frame, or one state through all crossings."
+    )
 
 
 class DynamicsSettings(Section):
@@ -141,11 +163,17 @@ class DynamicsSettings(Section):
     scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
     samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
     trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories an initial condition.")
-    duration_fs: float = Field(1000.0, gt=0, le=1e9, description="Length; longer than the trajectory: head to tail.")
-    dephasing_time_fs: float | None = Field(
-        None, gt=0, description="One pure-dephasing time for all pairs, fs; default: from the gap fluctuations."
+    duration_fs: float = Field(
+        1000.0, gt=0, le=1e9, description="Length, fs; longer than the trajectory: head to tail."
     )
-    waiting: Literal["deterministic", "exponential"] = Field("deterministic", description="Decoherence waiting time.")
+    dephasing_time_fs: float | None = Field(
+        None,
+        gt=0,
+        description="One pure-dephasing time for all pairs, fs; default: from the gap fluctuations.",
+    )
+    waiting: Literal["deterministic", "exponential"] = Field(
+        "deterministic", description="Decoherence waiting time."
+    )
     substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
     output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
     seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
@@ -182,9 +210,13 @@ class Material(Section):
     def _known(self) -> Material:
         label = self.forcefield_functional
         if label is not None and label not in self.functionals:
-            raise ValueError(f"forcefield_functional {label!r} is not among functionals {sorted(self.functionals)}")
+            raise ValueError(
+                f"forcefield_functional {label!r} is not among functionals {sorted(self.functionals)}"
+            )
         if unknown := set(self.overrides) - set(OVERRIDABLE):
-            raise ValueError(f"overrides: unknown section {sorted(unknown)[0]!r}, choose from {list(OVERRIDABLE)}")
+            raise ValueError(
+                f"overrides: unknown section {sorted(unknown)[0]!r}, choose from {list(OVERRIDABLE)}"
+            )
         return self
 
     @property
@@ -247,7 +279,9 @@ def parse_supercell(text: str) -> tuple[int, int, int]:
     """Read "2x2x2" as (2, 2, 2)."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
-        raise InputError(f"{text!r} is not a supercell", field="supercell", remedy="write three numbers as in 2x2x2")
+        raise InputError(
+            f"{text!r} is not a supercell", field="supercell", remedy="write three numbers as in 2x2x2"
+        )
     return tuple(int(g) for g in match.groups())  # type: ignore[return-value]
 
 
@@ -279,9 +313,21 @@ def validate(document: Any, file: str | None = None) -> Config:
         raise _one_sentence(error, file) from None
 
 
-def load(path: str | Path) -> Config:
-    """Read and check a configuration file (YAML)."""
-    return validate(_read_yaml(path), str(path))
+def load(path: str | Path, *changes: str | Path) -> Config:
+    """Read and check a configuration file (YAML), with the keys of further files laid over it.
+
+    Snakemake merges several `--configfile` in the same way: mappings key by key, lists replaced whole.
+    """
+    document = _read_yaml(path)
+    for change in changes:
+        document = _merged(document, _read_yaml(change))
+    return validate(document, ", ".join(map(str, (path, *changes))))
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
 
 
 def load_section(name: str, text: str | None) -> Any:
@@ -311,8 +357,12 @@ def _read_yaml(path: str | Path) -> Any:
     try:
         return yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
-        raise InputError("the configuration file does not exist", file=path, remedy="check the path") from None
+        raise InputError(
+            "the configuration file does not exist", file=path, remedy="check the path"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" near line {mark.line + 1}" if mark else ""
-        raise InputError(f"not valid YAML{line}", file=path, remedy="correct the indentation or quoting") from None
+        raise InputError(
+            f"not valid YAML{line}", file=path, remedy="correct the indentation or quoting"
+        ) from None

@@ -1,4 +1,4 @@
-"""`n2amd config`: check a configuration, print its schema."""
+"""`n2amd config`: check and show a configuration, print its schema and its page of documentation."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Check a configuration; print its JSON schema.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check and show a configuration; print its schema and documentation.", no_args_is_help=True
+)
+
+Files = Annotated[
+    list[Path], typer.Argument(help="Configuration file (YAML), and files whose keys are laid over it.")
+]
+Out = Annotated[Path | None, typer.Option(help="Write here instead of standard output.")]
 
 
 @app.command()
-def check(path: Annotated[Path, typer.Argument(help="Configuration file (YAML).")] = Path("config/config.yaml")) -> None:
-    """Check a configuration file and every input file it names."""
+def check(files: Files) -> None:
+    """Check a configuration and every input file it names."""
     from n2amd.config import load
     from n2amd.errors import InputError
 
-    config = load(path)
+    config = load(*files)
     for name, material in config.materials.items():
         named = [("structure", material.structure)]
         for label, source in material.functionals.items():
@@ -27,19 +34,55 @@ def check(path: Annotated[Path, typer.Argument(help="Configuration file (YAML)."
             if not file.exists():
                 raise InputError(
                     f"{file} does not exist",
-                    file=path,
+                    file=files[-1],
                     field=f"materials.{name}.{field}",
                     remedy="give a path relative to the folder the workflow is started in",
                 )
-    typer.echo(f"{path}: ok ({len(config.materials)} materials, {len(config.supercells)} supercells)")
+    count = [
+        f"{n} {noun}" + "s" * (n > 1)
+        for n, noun in ((len(config.materials), "material"), (len(config.supercells), "supercell"))
+    ]
+    typer.echo(f"{', '.join(map(str, files))}: ok ({', '.join(count)})")
 
 
 @app.command()
-def schema(out: Annotated[Path | None, typer.Option(help="Write here instead of standard output.")] = None) -> None:
+def show(
+    files: Files,
+    field: Annotated[str | None, typer.Option(help="One entry, e.g. results or dynamics.seeds.")] = None,
+) -> None:
+    """Print the whole configuration, defaults filled in, or one entry of it."""
+    import yaml
+
+    from n2amd.config import load
+    from n2amd.errors import InputError
+
+    value = load(*files).model_dump(mode="json")
+    for key in field.split(".") if field else []:
+        if not isinstance(value, dict) or key not in value:
+            raise InputError(
+                "there is no such entry", field=field, remedy="see `n2amd config show` without --field"
+            )
+        value = value[key]
+    typer.echo(value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False).rstrip())
+
+
+@app.command()
+def schema(out: Out = None) -> None:
     """Print the JSON schema of the configuration, generated from the models."""
     from n2amd.config import Config
 
-    text = json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    _write(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n", out)
+
+
+@app.command()
+def docs(out: Out = None) -> None:
+    """Print docs/configuration.md: every option with its default and meaning, generated from the models."""
+    from n2amd.config_reference import render
+
+    _write(render(), out)
+
+
+def _write(text: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
     else:

@@ -53,6 +53,9 @@ class Frame:
         The code's own eigenvalues, for the ingestion gate.
     origin
         DFT provenance: code, version, functional, k mesh, ...
+    hermiticity_error
+        Largest difference between the two copies of a block in the code's file, in H (eV) or S; None where
+        the file has one copy only.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Frame:
     velocities: NDArray[np.float64] | None = None
     bands: BandReference | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
+    hermiticity_error: float | None = None
 
     @property
     def n_occupied(self) -> int:

@@ -62,7 +62,7 @@ class Shell:
         Radial function where the code gives it.
     """
 
-    l: int  # noqa: E741 - the field's own symbol
+    l: int
     label: str
     radial: RadialFunction | None = None
 
@@ -142,7 +142,11 @@ class Basis:
                         "l": s.l,
                         "label": s.label,
                         "radial": s.radial
-                        and {"step": s.radial.step, "cutoff": s.radial.cutoff, "values": s.radial.values.tolist()},
+                        and {
+                            "step": s.radial.step,
+                            "cutoff": s.radial.cutoff,
+                            "values": s.radial.values.tolist(),
+                        },
                     }
                     for s in atom.shells
                 ],
@@ -157,7 +161,8 @@ class Basis:
         atoms = {}
         for z, entry in json.loads(text).items():
             shells = tuple(
-                Shell(s["l"], s["label"], s["radial"] and RadialFunction(**s["radial"])) for s in entry["shells"]
+                Shell(s["l"], s["label"], s["radial"] and RadialFunction(**s["radial"]))
+                for s in entry["shells"]
             )
             atoms[int(z)] = AtomBasis(int(z), shells, entry["valence_charge"])
         return cls(atoms)

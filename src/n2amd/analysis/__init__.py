@@ -1,0 +1,1 @@
+"""Dephasing, lifetimes with error bars, case summaries, finite-size scaling and figures."""

@@ -1,0 +1,216 @@
+"""One row of the results: what a material, functional and supercell gave, from the files of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from n2amd.analysis.documents import at, read_report, without_nan
+from n2amd.errors import InputError
+from n2amd.storage import open_hdf5
+
+#: Stage whose CPU time a file counts for, by the format in its root attributes.
+STAGE_OF_FORMAT = {
+    "n2amd/dataset": "ingest",
+    "n2amd/trajectory": "trajectory",
+    "n2amd/states": "states",
+    "n2amd/couplings": "couplings",
+    "n2amd/populations": "dynamics",
+}
+#: Stages in the order they run.
+STAGES = ("ingest", "forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case; those that are optional may be missing.
+
+    Attributes
+    ----------
+    hdf5
+        Any of dataset, trajectory, states shards, couplings, populations, in any order: each says what it is.
+    forcefield, hamiltonian, nac_parity
+        Reports of the models.
+    dephasing, lifetime
+        Of this stage.
+    """
+
+    hdf5: tuple[Path, ...]
+    dephasing: Path
+    lifetime: Path
+    forcefield: Path | None = None
+    hamiltonian: Path | None = None
+    nac_parity: Path | None = None
+    by_stage: dict[str, list[Path]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        stages: dict[str, list[Path]] = {}
+        for path in dict.fromkeys(self.hdf5):
+            stages.setdefault(stage_of(path), []).append(path)
+        object.__setattr__(self, "by_stage", stages)
+        for stage in ("trajectory", "couplings"):
+            if len(stages.get(stage, [])) != 1:
+                raise InputError(
+                    f"{len(stages.get(stage, []))} {stage} files among the inputs",
+                    field=stage,
+                    remedy=f"a case has exactly one {stage} file",
+                )
+
+    def only(self, stage: str) -> Path:
+        """Return the one file of a stage."""
+        return self.by_stage[stage][0]
+
+    def reports(self) -> Iterable[tuple[str, Path]]:
+        """Yield (stage, path) of the JSON reports that are there."""
+        for stage, path in (
+            ("forcefield", self.forcefield),
+            ("hamiltonian", self.hamiltonian),
+            ("couplings", self.nac_parity),
+            ("analysis", self.dephasing),
+            ("analysis", self.lifetime),
+        ):
+            if path is not None:
+                yield stage, path
+
+
+def stage_of(path: Path) -> str:
+    """Return the stage that wrote an HDF5 file.
+
+    Raises
+    ------
+    InputError
+        If it is not a file of this program.
+    """
+    if not path.exists():
+        raise InputError("the file does not exist", file=path, remedy="run the stage that makes it")
+    try:
+        with h5py.File(path, "r") as file:
+            format = file.attrs.get("format", "no format attribute")
+    except OSError as error:
+        raise InputError(f"not a readable HDF5 file ({error})", file=path, remedy="make it again") from error
+    if format not in STAGE_OF_FORMAT:
+        raise InputError(
+            f"format is {format!r}", file=path, remedy=f"pass one of {', '.join(STAGE_OF_FORMAT)}"
+        )
+    return STAGE_OF_FORMAT[format]
+
+
+def build_case(
+    files: CaseFiles, *, functional: str, material: str | None = None, supercell: str | None = None
+) -> dict[str, Any]:
+    """Gather one case.
+
+    Parameters
+    ----------
+    files
+        Its files.
+    functional
+        Label, with the scissor's where there is one: "pbe", "pbe+scissor".
+    material, supercell
+        Labels; default: those of the trajectory.
+
+    Returns
+    -------
+    dict
+        Keys as in `docs/results.md`; only `cpu_seconds` differs between two runs of the same inputs.
+
+    Raises
+    ------
+    InputError
+        If a file or a field of it is missing.
+    """
+    lifetime, dephasing = read_report(files.lifetime), read_report(files.dephasing)
+    with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
+        attributes = dict(trajectory.attrs)
+        n_atoms = len(trajectory["numbers"])
+        mean_temperature = float(trajectory["temperature"][:].mean())
+    with open_hdf5(files.only("couplings"), "n2amd/couplings") as couplings:
+        n_frames = int(couplings.attrs["n_frames"])
+    case = {
+        "material": material or str(attributes["material"]),
+        "functional": functional,
+        "supercell": supercell or str(attributes["supercell"]),
+        "n_atoms": n_atoms,
+        "n_frames": n_frames,
+        "timestep_fs": float(attributes["timestep_fs"]),
+        "temperature_K": {"target": float(attributes["temperature_K"]), "mean": mean_temperature},
+        "gap_mean_eV": at(lifetime, "gap", "mean_eV"),
+        "gap_std_eV": at(lifetime, "gap", "std_eV"),
+        "nac_rms_meV": at(lifetime, "nac", "rms_meV"),
+        "nac_mean_abs_meV": at(lifetime, "nac", "mean_abs_meV"),
+        "dephasing_time_fs": at(dephasing, "gaussian_fs"),
+        "lifetime_ns": at(lifetime, "lifetime_ns"),
+        "estimate_ns": at(lifetime, "estimate_ns"),
+        "verdict": at(lifetime, "verdict"),
+        **_model_errors(files),
+        "seeds": _seeds(files, lifetime, attributes),
+        "cpu_seconds": _cpu_seconds(files),
+    }
+    return without_nan(case)
+
+
+def _model_errors(files: CaseFiles) -> dict[str, Any]:
+    """Test errors of force field, network and couplings; None where a stage has no report."""
+    errors: dict[str, Any] = {"forcefield": None, "hamiltonian": None, "nac_parity": None}
+    if files.forcefield is not None:
+        report = read_report(files.forcefield)
+        errors["forcefield"] = {
+            key: at(report, "test", key)
+            for key in ("energy_mae_meV_per_atom", "force_mae_meV_per_A", "n_frames")
+        }
+    if files.hamiltonian is not None:
+        report = read_report(files.hamiltonian)
+        errors["hamiltonian"] = {
+            key: at(report, "test", key)
+            for key in ("mae_meV", "vbm_mae_meV", "cbm_mae_meV", "gap_mae_meV", "n_frames")
+        }
+    if files.nac_parity is not None:
+        report = read_report(files.nac_parity)
+        errors["nac_parity"] = {
+            key: at(report, key) for key in ("mae_meV", "rms_dft_meV", "gap_edge", "n_frames")
+        }
+    return errors
+
+
+def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: dict[str, Any]) -> dict[str, Any]:
+    seeds: dict[str, Any] = {}
+    for stage, path in (("forcefield", files.forcefield), ("hamiltonian", files.hamiltonian)):
+        if path is not None:
+            seeds[stage] = at(read_report(path), "seed")
+    seeds["trajectory"] = int(trajectory["seed"])
+    runs = set()
+    for path in files.by_stage.get("dynamics", []):
+        with open_hdf5(path, "n2amd/populations") as run:
+            runs.add(int(run.attrs["seed"]))
+    seeds["dynamics"] = sorted(runs)
+    seeds["analysis"] = at(lifetime, "seed")
+    return seeds
+
+
+def _cpu_seconds(files: CaseFiles) -> dict[str, Any]:
+    """CPU time by stage and by file; a file that several cases share is told by its path."""
+    by_file: dict[str, dict[str, Any]] = {}
+    for stage, paths in files.by_stage.items():
+        for path in paths:
+            with h5py.File(path, "r") as file:
+                seconds = float(file.attrs.get("cpu_seconds", 0.0))
+            by_file[str(path)] = {"stage": stage, "seconds": seconds}
+    for stage, path in files.reports():
+        report = read_report(path)
+        recorded = report.get("provenance", {}).get("cpu_seconds", 0.0)
+        # the network is trained by one process and judged by another, which writes down both
+        recorded += report.get("training_cpu_seconds", 0.0)
+        by_file[str(path)] = {"stage": stage, "seconds": float(recorded)}
+    return {**total_cpu(by_file.values()), "by_file": by_file}
+
+
+def total_cpu(records: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Sum {"stage", "seconds"} records by stage, in the order of the stages, with the total."""
+    sums = dict.fromkeys(STAGES, 0.0)
+    for record in records:
+        sums[record["stage"]] += record["seconds"]
+    return {**sums, "total": sum(sums.values())}

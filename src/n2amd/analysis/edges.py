@@ -1,0 +1,162 @@
+"""Gap and coupling of the band edges along a trajectory, in energy order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.couplings.store import read_couplings
+from n2amd.errors import InputError
+from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.units import BOLTZMANN_EV_K
+
+
+@dataclass(frozen=True)
+class EdgeSeries:
+    """Highest valence and lowest conduction state of every frame.
+
+    Tracked states may change places in energy; here each frame has its own edges, as in a table of gaps.
+
+    Attributes
+    ----------
+    timestep_fs
+        Time between frames.
+    gap
+        Conduction minus valence edge, (F,), eV.
+    coupling
+        hbar d between the edges of frame t at t + dt/2, (F - 1,), eV (complex off Gamma).
+    """
+
+    timestep_fs: float
+    gap: NDArray[np.float64]
+    coupling: NDArray
+
+    @property
+    def nac_rms(self) -> float:
+        """Root mean square of the coupling over time, eV."""
+        return float(np.sqrt(np.mean(np.abs(self.coupling) ** 2)))
+
+    @property
+    def nac_mean(self) -> float:
+        """Mean absolute coupling over time, eV."""
+        return float(np.mean(np.abs(self.coupling)))
+
+
+def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPath:
+    """Read every state of `couplings.h5`, valence and conduction, as one path.
+
+    The dynamics follow a carrier on its own side of the gap; rates across the gap need both sides.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole couplings file or one side of the gap is missing.
+    """
+    couplings = read_couplings(file)
+    edges = {"valence": couplings.vbm, "conduction": couplings.cbm}
+    start, final = couplings.cbm, couplings.vbm
+    if carrier == "hole":
+        start, final = final, start
+    path = ClassicalPath(
+        energies=couplings.energies.astype(np.float64),
+        timestep_fs=couplings.timestep_fs,
+        carrier=carrier,
+        band_index=couplings.band_index.astype(np.int64),
+        start=start,
+        final=final,
+        overlap=couplings.overlap,
+        nac=couplings.nac,
+    )
+    for side, column in edges.items():
+        if not 0 <= column < path.states:
+            raise InputError(
+                f"the {side} edge is column {column} of {path.states}",
+                file=file,
+                field=side,
+                remedy=f"keep at least one {side} state (states.{side})",
+            )
+    return check(path, file)
+
+
+def sides(path: ClassicalPath) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the columns of the carrier's own side of the gap and of the side it recombines to."""
+    upper = path.start if path.carrier == "electron" else path.final
+    conduction = path.band_index >= path.band_index[upper]
+    own = conduction if path.carrier == "electron" else ~conduction
+    return np.flatnonzero(own), np.flatnonzero(~own)
+
+
+def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeries:
+    """Pick the band edges of every frame.
+
+    Parameters
+    ----------
+    path
+        The whole window, with `nac`.
+    file
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        If the gap closes, or there are no couplings.
+    """
+    if path.nac is None:
+        raise InputError(
+            "there are no couplings", file=file, field="nac", remedy="assemble the couplings again"
+        )
+    own, other = sides(path)
+    # sign +1: an electron's own side is above the gap; a hole's below
+    nearest = own[np.argmin(path.sign * path.energies[:, own], axis=1)]
+    facing = other[np.argmax(path.sign * path.energies[:, other], axis=1)]
+    frames = np.arange(len(path.energies))
+    gap = path.sign * (path.energies[frames, nearest] - path.energies[frames, facing])
+    if gap.min() <= 0:
+        raise InputError(
+            f"the gap is {gap.min():.4f} eV",
+            file=file,
+            frame=int(gap.argmin()),
+            field="energies",
+            remedy="a closed gap has no recombination lifetime: check the states and the electron count",
+        )
+    return EdgeSeries(path.timestep_fs, gap, path.nac[frames[:-1], facing[:-1], nearest[:-1]])
+
+
+def edge_pair(path: ClassicalPath) -> ClassicalPath:
+    """Return the path of just the two tracked edge states: column 0 final, column 1 start."""
+    columns = [path.final, path.start]
+    rows, cols = np.ix_(columns, columns)
+    return replace(
+        path,
+        energies=path.energies[:, columns],
+        band_index=path.band_index[columns],
+        start=1,
+        final=0,
+        overlap=None if path.overlap is None else path.overlap[:, rows, cols],
+        nac=None if path.nac is None else path.nac[:, rows, cols],
+    )
+
+
+def band_edge_weights(
+    path: ClassicalPath, temperature_K: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the Boltzmann weights of carrier and partner in every frame, (F, n) each.
+
+    The carrier sits on its own side of the gap, the empty state it falls into (for an electron: the hole)
+    on the other; each weighted by the distance to its band edge. Without a temperature both are at the edge.
+    """
+    own, other = sides(path)
+    weights = []
+    for columns, sign in ((own, path.sign), (other, -path.sign)):
+        energy = sign * path.energies[:, columns]
+        above = energy - energy.min(axis=1, keepdims=True)
+        factor = (above == 0).astype(float)
+        if temperature_K is not None:
+            factor = np.exp(-above / (BOLTZMANN_EV_K * temperature_K))
+        full = np.zeros_like(path.energies)
+        full[:, columns] = factor / factor.sum(axis=1, keepdims=True)
+        weights.append(full)
+    return weights[0], weights[1]

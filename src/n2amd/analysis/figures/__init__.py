@@ -1,0 +1,1 @@
+"""One figure a question: parity, bands, couplings, dephasing, populations, lifetimes."""

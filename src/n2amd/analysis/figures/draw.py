@@ -1,0 +1,69 @@
+"""From files to a figure file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from n2amd.analysis.documents import read_report
+from n2amd.analysis.edges import edge_series, read_window
+from n2amd.analysis.figures import electrons, lifetimes, parity, style
+from n2amd.analysis.populations import read_run
+from n2amd.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Figures drawn from one JSON report.
+FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
+    "forcefield-energy": parity.forcefield_energy,
+    "forcefield-force": parity.forcefield_force,
+    "hamiltonian": parity.hamiltonian,
+    "nac-parity": parity.nac_parity,
+    "bands": electrons.bands,
+    "dephasing": electrons.dephasing,
+    "lifetime-tau": lifetimes.lifetime_tau,
+    "scaling": lifetimes.scaling,
+}
+
+
+def draw(what: str, inputs: list[Path], out: Path) -> None:
+    """Draw one figure.
+
+    Parameters
+    ----------
+    what
+        Its name.
+    inputs
+        The files it is drawn from.
+    out
+        .svg, .png or .pdf.
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit the figure.
+    """
+    with style.styled():
+        style.save(_figure(what, inputs), out)
+
+
+def _figure(what: str, inputs: list[Path]) -> Figure:
+    if what == "populations":
+        reports = [path for path in inputs if path.suffix == ".json"]
+        runs = [read_run(path) for path in inputs if path.suffix != ".json"]
+        if not runs or len(reports) > 1:
+            raise InputError(
+                f"{len(runs)} populations files and {len(reports)} reports",
+                field=what,
+                remedy="pass at least one populations file and at most one lifetime.json",
+            )
+        return lifetimes.populations(runs, read_report(reports[0]) if reports else None)
+    if len(inputs) != 1:
+        raise InputError(
+            f"{len(inputs)} input files", field=what, remedy="this figure is drawn from one file"
+        )
+    if what == "gap-and-coupling":
+        return electrons.gap_and_coupling(edge_series(read_window(inputs[0]), inputs[0]))
+    return FROM_REPORT[what](read_report(inputs[0]))

@@ -1,0 +1,159 @@
+"""Populations with their fit, lifetime against dephasing time, finite-size scaling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from n2amd.analysis.documents import at
+from n2amd.analysis.figures import style
+from n2amd.analysis.populations import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def readable_time(lifetime_ns: float) -> str:
+    """Write a lifetime in the unit that suits it."""
+    for factor, unit in ((1e-3, "µs"), (1, "ns"), (1e3, "ps")):
+        if lifetime_ns * factor >= 1:
+            return f"{lifetime_ns * factor:.3g} {unit}"
+    return f"{lifetime_ns * 1e6:.3g} fs"
+
+
+def _time_axis(axes: Axes, longest: float) -> float:
+    """Label the time axis in fs or ps, and return the factor from fs."""
+    in_ps = longest > 2000
+    axes.set_xlabel("Time (ps)" if in_ps else "Time (fs)")
+    return 1e-3 if in_ps else 1.0
+
+
+def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure:
+    """Survival of the carrier in every run with its exponential fit, and the populations of the first run.
+
+    Parameters
+    ----------
+    runs
+        Runs of the dynamics stage.
+    report
+        Content of `lifetime.json`, for the fits.
+    """
+    fits = (report or {}).get("fits", {})
+    figure, (left, right) = style.panels(1, 2, width=6.6, height=2.8)
+    factor = _time_axis(left, max(float(run.time[-1]) for run in runs))
+    for run, colour in zip(runs, style.CYCLE * len(runs)):
+        lost = 100 * (1 - run.survival)
+        mean = lost.mean(axis=0)
+        left.plot(factor * run.time, mean, color=colour, lw=1.3, label=run.label)
+        if len(lost) > 1:
+            error = lost.std(axis=0, ddof=1) / np.sqrt(len(lost))
+            left.fill_between(
+                factor * run.time, mean - error, mean + error, color=colour, alpha=0.18, lw=0, zorder=1
+            )
+        value = fits.get(run.label, {}).get("lifetime_ns", {}).get("value")
+        if value:
+            fitted = -100 * np.expm1(-run.time * 1e-6 / value)
+            left.plot(
+                factor * run.time,
+                fitted,
+                color=colour,
+                lw=0.9,
+                ls=(0, (4, 2)),
+                label=f"fit, {readable_time(value)}",
+            )
+    left.set(ylabel="Recombined (%)")
+    left.margins(x=0)
+    left.set_ylim(bottom=0)
+    left.legend(loc="upper left", ncols=1 if len(runs) < 3 else 2)
+    first = runs[0]
+    factor = _time_axis(right, float(first.time[-1]))
+    for index, colour in zip(range(len(first.names)), style.CYCLE * len(first.names)):
+        values = first.populations[:, index]
+        right.plot(factor * first.time, values, color=colour, lw=1.2, label=first.names[index])
+    right.set(ylabel="Population", ylim=(-0.03, 1.22))
+    right.margins(x=0)
+    right.legend(loc="upper center", ncols=min(4, len(first.names)), columnspacing=1.2, title=first.label)
+    return figure
+
+
+def lifetime_tau(report: dict[str, Any]) -> Figure:
+    """Exact lifetime against the dephasing time, with the band over tau +- 1 fs.
+
+    Parameters
+    ----------
+    report
+        Content of `lifetime.json`.
+    """
+    scan = at(report, "exact", "tau_scan")
+    tau = np.array([row["tau_fs"] for row in scan], float)
+    value, low, high, smooth = (
+        np.array([np.nan if row[key] is None else row[key] for row in scan], float)
+        for key in ("lifetime_ns", "low_ns", "high_ns", "exponential_waiting_ns")
+    )
+    waiting = scan[int(at(report, "exact", "waiting_steps")) - 1]["tau_fs"]
+    figure, (axes,) = style.panels(width=4.2, height=3.0)
+    band = [row["tau_fs"] for row in at(report, "tau_band")]
+    axes.axvspan(band[0], band[-1], color=style.GOLD, alpha=0.25, lw=0, label=r"$\tau$ ± 1 fs")
+    axes.fill_between(tau, low, high, color=style.BLUE, alpha=0.18, lw=0)
+    axes.plot(tau, value, "o-", ms=3, color=style.BLUE, label="deterministic waiting (DISH)")
+    axes.plot(tau, smooth, color=style.ORANGE, ls=(0, (4, 2)), label="exponential waiting")
+    estimate = report.get("estimate_ns")
+    if estimate:
+        axes.plot([waiting], [estimate], "D", ms=5, mfc="white", mec=style.INK, mew=1.0, zorder=5)
+        axes.plot([], [], "D", ms=5, mfc="white", mec=style.INK, label=r"$\tau\,(E_g/\hbar d)^2/2$")
+    axes.set(xlabel="Pure-dephasing time in whole steps (fs)", ylabel="Lifetime (ns)", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.02, y=0.1)
+    axes.legend(loc="best")
+    return figure
+
+
+def scaling(summary: dict[str, Any]) -> Figure:
+    """Coupling and lifetime against the number of atoms, with power laws where there are three sizes.
+
+    Parameters
+    ----------
+    summary
+        Content of `summary.json`.
+    """
+    laws = {(law["material"], law["functional"]): law for law in summary.get("scaling", [])}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for case in at(summary, "cases"):
+        groups.setdefault((case["material"], case["functional"]), []).append(case)
+    figure, (left, right) = style.panels(1, 2, width=6.4, height=3.0)
+    for (key, cases), colour in zip(groups.items(), style.CYCLE * len(groups)):
+        atoms = np.array([case["n_atoms"] for case in cases], float)
+        life = np.array(
+            [[case["lifetime_ns"][k] or np.nan for k in ("value", "low", "high")] for case in cases]
+        )
+        nac = np.array([case["nac_rms_meV"] for case in cases], float)
+        name = ", ".join(key)
+        for axes, values, error, quantity in (
+            (left, nac, None, "nac_rms_meV"),
+            (right, life[:, 0], np.nan_to_num(np.abs(life[:, 1:] - life[:, :1]).T), "lifetime_ns"),
+        ):
+            label = name
+            if key in laws:
+                law = laws[key][quantity]
+                line = np.geomspace(atoms.min(), atoms.max(), 50)
+                axes.plot(line, law["prefactor"] * line ** law["exponent"], color=colour, lw=1.0)
+                label = f"{name}: $N^{{{law['exponent']:.2f} \\pm {law['error']:.2f}}}$"
+            axes.errorbar(
+                atoms,
+                values,
+                yerr=error,
+                fmt="o",
+                ms=4,
+                mfc="white",
+                color=colour,
+                capsize=2,
+                lw=0.9,
+                label=label,
+            )
+    for axes, text in ((left, "rms coupling (meV)"), (right, "Lifetime (ns)")):
+        axes.set(xscale="log", yscale="log", xlabel="Atoms", ylabel=text)
+        axes.margins(x=0.1, y=0.15)
+        axes.legend(loc="best")
+    return figure

@@ -1,0 +1,142 @@
+"""Runs of the dynamics stage as the analysis sees them: survival, populations, first arrivals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.analysis.decay import first_arrivals, fit_exponential, verdict
+from n2amd.analysis.lifetime import Resampling
+from n2amd.errors import InputError
+from n2amd.hopping.path import Carrier
+from n2amd.hopping.propagators import Scheme
+from n2amd.storage import open_hdf5
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a method with a seed.
+
+    Attributes
+    ----------
+    method, seed, carrier, scheme
+        As run.
+    temperature_K, scissor_eV
+        Temperature; shift of the conduction bands.
+    dephasing_fs
+        Dephasing time of the band edges (DISH).
+    trajectories
+        Trajectories an initial condition.
+    time
+        (T,), fs.
+    survival
+        Probability not to have recombined, (samples, T).
+    populations
+        Mean over samples, (T, n).
+    names
+        Names of the states, (n,).
+    arrivals
+        First-arrival times of the trajectories that recombined, fs.
+    """
+
+    method: str
+    seed: int
+    carrier: Carrier
+    scheme: Scheme
+    temperature_K: float  # noqa: N815
+    scissor_eV: float  # noqa: N815
+    dephasing_fs: float
+    trajectories: int
+    time: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    populations: NDArray[np.float64]
+    names: tuple[str, ...]
+    arrivals: NDArray[np.float64]
+
+    @property
+    def label(self) -> str:
+        """Name in tables and legends."""
+        return f"{self.method}, seed {self.seed}"
+
+
+def state_names(carrier: str, n: int, final: int) -> tuple[str, ...]:
+    """Names of the columns: where the carrier recombines to, its band edge, and the states behind it.
+
+    The final state is the first column, or (files of other programs) the last.
+    """
+    edges, far = (("VBM", "CBM"), "CBM+") if carrier == "electron" else (("CBM", "VBM"), "VBM-")
+    names = (*edges, *(f"{far}{k}" for k in range(1, n - 1)))[:n]
+    return names if final == 0 else names[::-1]
+
+
+def read_run(file: str | Path) -> Run:
+    """Read a populations file.
+
+    Raises
+    ------
+    InputError
+        If it is not one, or holds fewer than two times.
+    """
+    with open_hdf5(file, "n2amd/populations") as source:
+        time = source["time"][()].astype(float)
+        if len(time) < 2:
+            raise InputError(
+                f"{len(time)} stored time",
+                file=file,
+                field="time",
+                remedy="run longer or store more often (dynamics.duration_fs, dynamics.output_stride)",
+            )
+        by_sample = source["population"][()].astype(float)
+        final, n = int(source.attrs["final_state"]), by_sample.shape[2]
+        carrier: Carrier = "hole" if source.attrs["carrier"] == "hole" else "electron"
+        scheme: Scheme = "hst" if source.attrs["scheme"] == "hst" else "local_diabatic"
+        return Run(
+            method=str(source.attrs["method"]),
+            seed=int(source.attrs["seed"]),
+            carrier=carrier,
+            scheme=scheme,
+            temperature_K=float(source.attrs["temperature_K"]),
+            scissor_eV=float(source.attrs["scissor_eV"]),
+            dephasing_fs=float(source["dephasing_time"][final, 1 if final == 0 else final - 1]),
+            trajectories=int(source.attrs["trajectories"]),
+            time=time,
+            survival=1 - by_sample[:, :, final],
+            populations=by_sample.mean(axis=0),
+            names=state_names(carrier, n, final),
+            arrivals=np.sort(source["hops/step"][()] * float(source.attrs["timestep_fs"])),
+        )
+
+
+def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
+    """Return the lifetimes of one run in ns with a verdict on its length.
+
+    Parameters
+    ----------
+    run
+        Of the dynamics stage.
+    resampling
+        Bootstrap over initial conditions, and the level of the intervals.
+    """
+    options = {
+        "resamples": resampling.resamples,
+        "confidence": resampling.confidence,
+        "seed": resampling.seed,
+    }
+    fit = fit_exponential(run.time, run.survival, **options)  # type: ignore[arg-type]
+    duration = float(run.time[-1])
+    hops, watched = len(run.arrivals), len(run.survival) * run.trajectories
+    counted = first_arrivals(run.arrivals, watched, duration, resampling.confidence)
+    return {
+        "method": run.method,
+        "seed": run.seed,
+        "duration_fs": duration,
+        "decayed": fit.decayed,
+        "lifetime_ns": fit.lifetime_fs.document(1e-6),
+        "r_squared": fit.r_squared,
+        "arrivals": {"hops": hops, "trajectories": watched, "lifetime_ns": counted.document(1e-6)},
+        "verdict": verdict(fit, duration, hops),
+    }

@@ -1,0 +1,200 @@
+"""`lifetime.json`: all lifetimes of one case, and which of them is the headline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from n2amd.analysis.decay import EXTRAPOLATED_BELOW
+from n2amd.analysis.edges import band_edge_weights, edge_pair, edge_series, read_window
+from n2amd.analysis.lifetime import (
+    TWO_STATE_RANGE,
+    RenewalLifetime,
+    Resampling,
+    estimate,
+    hop_probabilities,
+    renewal_document,
+    renewal_lifetime,
+    scan_length,
+)
+from n2amd.analysis.populations import Run, analyse_run
+from n2amd.config import Scissor
+from n2amd.errors import ComputationError, InputError
+from n2amd.hopping.path import ClassicalPath, apply_scissor
+from n2amd.hopping.propagators import Scheme, build
+
+#: Hops below which a Monte Carlo lifetime is not made the headline.
+FEWEST_HOPS = 10
+
+
+def lifetime_report(
+    couplings: Path,
+    tau_fs: float,
+    runs: list[Run],
+    resampling: Resampling,
+    scissor: Scissor | None = None,
+) -> dict[str, Any]:
+    """Gather every lifetime of one case.
+
+    Parameters
+    ----------
+    couplings
+        `couplings.h5`.
+    tau_fs
+        Gaussian pure-dephasing time of the edge pair; that of a DISH run (`dephasing_time_fs`) goes first.
+    runs
+        Of the dynamics stage on the same couplings; they fix carrier, temperature and propagation scheme
+        (without any: an electron at the band edge, local diabatisation).
+    resampling
+        How error bars are made.
+    scissor
+        Shift of the conduction bands, the one the runs had.
+
+    Returns
+    -------
+    dict
+        Content of `lifetime.json` (`docs/file-formats.md`, `docs/results.md`).
+
+    Raises
+    ------
+    InputError
+        If the trajectory is too short, or the runs do not belong together or to this scissor.
+    ComputationError
+        If the edges do not couple at all.
+    """
+    _same_conditions(runs)
+    window = read_window(couplings, runs[0].carrier if runs else "electron")
+    shift = 0.0
+    if scissor is not None:
+        window, shift = apply_scissor(window, scissor)
+    if runs and abs(runs[0].scissor_eV - shift) > 1e-6:
+        raise InputError(
+            f"the runs have the conduction bands shifted by {runs[0].scissor_eV:g} eV, not by {shift:g} eV",
+            field="scissor",
+            remedy="pass the scissor the dynamics had",
+        )
+    scheme: Scheme = runs[0].scheme if runs else "local_diabatic"
+    edges = edge_series(window, couplings)
+    temperature = runs[0].temperature_K if runs else None
+    tau_fs = _dephasing_of(runs, tau_fs)
+    steps = scan_length(tau_fs, window.timestep_fs, len(window.energies), couplings)
+    thermal = _renewal(window, tau_fs, steps, scheme, temperature, resampling)
+    pair = _edge_pair(window, tau_fs, steps, scheme, resampling)
+    exact = thermal if pair is None else pair
+    ratio = None if pair is None else thermal.exponential_waiting / pair.exponential_waiting
+    fits = {run.label: analyse_run(run, resampling) for run in runs}
+    gap, nac = float(edges.gap.mean()), edges.nac_rms
+    headline = _headline(exact, thermal, ratio, fits)
+    return {
+        "lifetime_ns": headline,
+        "exact": {
+            **renewal_document(exact),
+            "states": "thermal band edges" if pair is None else "edge pair",
+            "two_state_ratio": ratio,
+            "thermal_edges": {
+                key: value
+                for key, value in renewal_document(thermal).items()
+                if key in ("lifetime_ns", "band_ns", "envelope_ns", "exponential_waiting_ns")
+            },
+        },
+        "tau_band": renewal_document(exact)["tau_band"],
+        "estimate_ns": 1e-6 * estimate(tau_fs, gap, nac),
+        "fits": fits,
+        "verdict": _verdict(headline, exact, ratio, fits),
+        "gap": {"mean_eV": gap, "std_eV": float(edges.gap.std())},
+        "nac": {"rms_meV": 1000 * nac, "mean_abs_meV": 1000 * edges.nac_mean},
+        "carrier": window.carrier,
+        "scheme": scheme,
+        "scissor_eV": shift,
+        "confidence": resampling.confidence,
+        "seed": resampling.seed,
+    }
+
+
+def _same_conditions(runs: list[Run]) -> None:
+    for key in ("carrier", "scheme", "temperature_K", "scissor_eV"):
+        found = {getattr(run, key) for run in runs}
+        if len(found) > 1:
+            raise InputError(
+                f"the runs differ: {sorted(map(str, found))}",
+                field=key,
+                remedy="analyse runs of one case at a time",
+            )
+    labels = [run.label for run in runs]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"{twice[0]} is given twice", field="dynamics", remedy="pass each run once")
+
+
+def _dephasing_of(runs: list[Run], tau_fs: float) -> float:
+    """Dephasing time of the edge pair in the DISH runs: exact and sampled lifetimes can then be compared."""
+    return next((run.dephasing_fs for run in runs if run.method == "dish"), tau_fs)
+
+
+def _renewal(
+    path: ClassicalPath,
+    tau_fs: float,
+    steps: int,
+    scheme: Scheme,
+    temperature_K: float | None,
+    resampling: Resampling,
+) -> RenewalLifetime:
+    """Renewal lifetime between thermal band edges."""
+    start, final = band_edge_weights(path, temperature_K)
+    probability = hop_probabilities(build(path, scheme), start, final, steps)
+    return renewal_lifetime(probability, tau_fs, path.timestep_fs, resampling)
+
+
+def _edge_pair(
+    window: ClassicalPath, tau_fs: float, steps: int, scheme: Scheme, resampling: Resampling
+) -> RenewalLifetime | None:
+    """Renewal lifetime of the two edge states alone; None if one of them leaves the pair altogether."""
+    try:
+        return _renewal(edge_pair(window), tau_fs, steps, scheme, None, resampling)
+    except ComputationError:
+        # a state that crosses its neighbour in one step has no overlap left within the pair
+        return None
+
+
+def _two_state(ratio: float | None) -> bool:
+    return ratio is not None and TWO_STATE_RANGE[0] <= ratio <= TWO_STATE_RANGE[1]
+
+
+def _headline(
+    exact: RenewalLifetime, thermal: RenewalLifetime, ratio: float | None, fits: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Choose the lifetime to quote: see `docs/results.md`."""
+    if _two_state(ratio):
+        return {**_quoted(exact), "method": "exact two-state DISH renewal"}
+    for fit in fits.values():
+        counted = fit["arrivals"]
+        if counted and counted["hops"] >= FEWEST_HOPS and fit["decayed"] >= EXTRAPOLATED_BELOW:
+            return {**counted["lifetime_ns"], "method": f"first arrivals of {fit['method']}"}
+    return {**_quoted(thermal), "method": "DISH renewal, thermal band edges"}
+
+
+def _quoted(result: RenewalLifetime) -> dict[str, float | None]:
+    document = renewal_document(result)
+    return {"value": document["lifetime_ns"]["value"], **document["envelope_ns"]}
+
+
+def _verdict(
+    headline: dict[str, Any], exact: RenewalLifetime, ratio: float | None, fits: dict[str, dict[str, Any]]
+) -> str:
+    spread = headline["high"] / headline["low"]
+    wide = (
+        f", known within a factor of {spread:.1f} only: a longer trajectory narrows it" if spread > 2 else ""
+    )
+    narrow = "the two-state picture holds" if _two_state(ratio) else "the two-state picture does not hold"
+    value, low, high = (f"{headline[key]:.3g}" for key in ("value", "low", "high"))
+    parts = [
+        f"{headline['method']}: {value} ns ({low} to {high}){wide}",
+        f"{exact.start_frames} start frames are {exact.blocks:.1f} independent blocks",
+        *(
+            []
+            if ratio is None
+            else [f"rate of the edge pair over that of the thermal band edges {ratio:.2f}"]
+        ),
+        narrow,
+        *(f"{label}: {fit['verdict']}" for label, fit in fits.items()),
+    ]
+    return "; ".join(parts) + "."

@@ -1,0 +1,179 @@
+"""`n2amd analysis`: dephasing, lifetimes, figures, and the summary of all cases."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Dephasing, lifetimes with error bars, figures, summary.", no_args_is_help=True)
+
+Settings = Annotated[
+    str | None, typer.Option("--settings", help='Section "analysis": inline "{...}" or a YAML file.')
+]
+Couplings = Annotated[Path, typer.Option("--couplings", help="couplings.h5.")]
+
+
+class What(StrEnum):
+    """Figures, each from the file of one stage."""
+
+    forcefield_energy = "forcefield-energy"
+    forcefield_force = "forcefield-force"
+    hamiltonian = "hamiltonian"
+    bands = "bands"
+    nac_parity = "nac-parity"
+    gap_and_coupling = "gap-and-coupling"
+    dephasing = "dephasing"
+    populations = "populations"
+    lifetime_tau = "lifetime-tau"
+    scaling = "scaling"
+
+
+@app.command()
+def dephasing(
+    couplings: Couplings,
+    out: Annotated[Path, typer.Option(help="dephasing.json to write.")],
+    settings: Settings = None,
+) -> None:
+    """Pure-dephasing time of the band edges by four definitions, and of every pair of states."""
+    from n2amd.analysis.dephasing import dephasing_report
+    from n2amd.config import load_section
+    from n2amd.storage import write_json
+
+    section = load_section("analysis", settings)
+    report = dephasing_report(couplings)
+    write_json(out, report, config=section, inputs=[couplings])
+    names = {
+        "Gaussian": "gaussian",
+        "exponential": "exponential",
+        "1/e": "one_over_e",
+        "hbar/sigma": "inverse_sigma",
+    }
+    times = {name: report[f"{key}_fs"] for name, key in names.items()}
+    typer.echo(
+        f"pure dephasing: {', '.join(f'{name} {time:.1f} fs' for name, time in times.items() if time)} "
+        f"(the gap fluctuates by {1000 * report['gap_std_eV']:.0f} meV)"
+    )
+
+
+@app.command()
+def lifetime(
+    couplings: Couplings,
+    dephasing: Annotated[Path, typer.Option(help="dephasing.json.")],
+    out: Annotated[Path, typer.Option(help="lifetime.json to write.")],
+    dynamics: Annotated[
+        list[Path] | None, typer.Option(help="Populations; more may follow without the flag.")
+    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More populations.")] = None,
+    settings: Settings = None,
+    scissor: Annotated[
+        str | None, typer.Option(help="Scissor of the dynamics, as JSON or a YAML file.")
+    ] = None,
+) -> None:
+    """Exact DISH lifetime with error bars, fits of the populations, and whether they are long enough."""
+    from n2amd.analysis.documents import at, read_report, without_nan
+    from n2amd.analysis.lifetime import Resampling
+    from n2amd.analysis.populations import read_run
+    from n2amd.analysis.report import lifetime_report
+    from n2amd.config import load_section
+    from n2amd.storage import write_json
+
+    section = load_section("analysis", settings)
+    files = [*(dynamics or []), *(more or [])]
+    document = lifetime_report(
+        couplings,
+        float(at(read_report(dephasing), "gaussian_fs")),
+        [read_run(path) for path in files],
+        Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed),
+        load_section("scissor", scissor) if scissor else None,
+    )
+    write_json(out, without_nan(document), config=section, inputs=[couplings, dephasing, *files])
+    typer.echo(document["verdict"])
+
+
+@app.command()
+def figures(
+    inputs: Annotated[list[Path], typer.Argument(help="Input files of this figure.")],
+    what: Annotated[What, typer.Option(help="Which figure.")],
+    out: Annotated[Path, typer.Option(help="Figure to write: .svg, .png or .pdf.")],
+) -> None:
+    """Draw one figure.
+
+    Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json; nac-parity:
+    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json; populations: populations
+    (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
+    """
+    from n2amd.analysis.figures.draw import draw
+
+    draw(what.value, inputs, out)
+    typer.echo(str(out))
+
+
+@app.command()
+def case(
+    couplings: Couplings,
+    trajectory: Annotated[Path, typer.Option(help="trajectory.h5.")],
+    dephasing: Annotated[Path, typer.Option(help="dephasing.json.")],
+    lifetime: Annotated[Path, typer.Option(help="lifetime.json.")],
+    functional: Annotated[str, typer.Option(help='Label, e.g. "pbe" or "pbe+scissor".')],
+    out: Annotated[Path, typer.Option(help="case.json to write.")],
+    material: Annotated[str | None, typer.Option(help="Label; default: the trajectory's.")] = None,
+    supercell: Annotated[str | None, typer.Option(help="Label; default: the trajectory's.")] = None,
+    forcefield: Annotated[Path | None, typer.Option(help="forcefield.json.")] = None,
+    hamiltonian: Annotated[Path | None, typer.Option(help="hamiltonian.json.")] = None,
+    nac_parity: Annotated[Path | None, typer.Option(help="nac_parity.json.")] = None,
+    dataset: Annotated[list[Path] | None, typer.Option(help="dataset.h5; may be repeated.")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="More HDF5 files of the case: states shards, populations, data sets."
+        ),
+    ] = None,
+) -> None:
+    """Gather one case: a material, functional and supercell with errors, results, seeds and CPU time."""
+    from n2amd.analysis.case import CaseFiles, build_case
+    from n2amd.storage import write_json
+
+    gathered = CaseFiles(
+        hdf5=(trajectory, couplings, *(dataset or []), *(files or [])),
+        dephasing=dephasing,
+        lifetime=lifetime,
+        forcefield=forcefield,
+        hamiltonian=hamiltonian,
+        nac_parity=nac_parity,
+    )
+    document = build_case(gathered, functional=functional, material=material, supercell=supercell)
+    write_json(out, document)
+    label = " ".join(document[key] for key in ("material", "functional", "supercell"))
+    life = document["lifetime_ns"]
+    typer.echo(
+        f"{label}: gap {document['gap_mean_eV']:.3f} eV, dephasing {document['dephasing_time_fs']:.1f} fs, "
+        f"NAC {document['nac_rms_meV']:.3g} meV, "
+        f"lifetime {life['value']:.3g} ns"
+    )
+
+
+@app.command()
+def summary(
+    case: Annotated[list[Path], typer.Option(help="case.json; the first is the headline; more may follow.")],
+    out: Annotated[Path, typer.Option(help="summary.json to write.")],
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[CASE]...", help="More cases.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV to write; a Parquet file goes beside it.")] = None,
+) -> None:
+    """Gather all cases, print them as a table and write it."""
+    from rich.console import Console
+
+    from n2amd.analysis.documents import read_report
+    from n2amd.analysis.summary import build_summary, printed_table, write_tables
+    from n2amd.storage import write_json
+
+    document = build_summary([read_report(path) for path in [*case, *(more or [])]])
+    write_json(out, document)
+    if table is not None:
+        write_tables(document["cases"], table)
+    console = Console()
+    # a log file has no width of its own
+    wide = console if console.is_terminal else Console(width=140)
+    wide.print(printed_table(document["cases"]))

@@ -1,0 +1,130 @@
+"""`n2amd couplings`: join the shards, follow the states, make couplings; compare them with DFT's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from n2amd.couplings.store import Couplings
+
+app = typer.Typer(help="Track states through time and make couplings.", no_args_is_help=True)
+
+Settings = Annotated[
+    str | None, typer.Option("--settings", help="Settings of `couplings`: inline JSON or a YAML file.")
+]
+StatesSettingsOption = Annotated[
+    str | None, typer.Option("--states-settings", help="Settings of `states`: inline JSON or a YAML file.")
+]
+
+
+@app.command()
+def assemble(
+    shards: Annotated[list[Path], typer.Argument(help="Every shard's file, in any order.")],
+    out: Annotated[Path, typer.Option(help="Couplings (HDF5).")],
+    settings: Settings = None,
+    states_settings: StatesSettingsOption = None,
+) -> None:
+    """Join the shards of a trajectory into tracked energies, overlaps and couplings."""
+    from n2amd.config import load_section
+    from n2amd.couplings.assemble import assemble as join_shards
+    from n2amd.couplings.assemble import read_shards
+    from n2amd.couplings.store import write_couplings
+
+    chosen = load_section("couplings", settings)
+    states = load_section("states", states_settings)
+    couplings = join_shards(read_shards(shards), chosen, states)
+    config = {"couplings": chosen.model_dump(mode="json"), "states": states.model_dump(mode="json")}
+    write_couplings(out, couplings, config=config, inputs=sorted(shards))
+    _show(out, couplings)
+
+
+def _show(out: Path, couplings: Couplings) -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    edge = np.abs(couplings.nac[:, couplings.vbm, couplings.cbm])
+    moved = (couplings.tracking.successor != np.arange(len(couplings.band_index))).any(axis=1)
+    table = Table("quantity", "value", title=str(out))
+    for name, value in (
+        ("frames, states", f"{couplings.n_frames}, {len(couplings.band_index)}"),
+        ("mean gap", f"{couplings.gap.mean():.4f} eV (sd {couplings.gap.std():.4f})"),
+        ("VBM-CBM coupling, rms", f"{1000 * np.sqrt((edge**2).mean()):.3f} meV"),
+        ("intervals with a crossing", f"{moved.sum()} of {len(moved)}"),
+        (
+            "intervals with a transported group",
+            f"{(couplings.tracking.n_clusters > 0).sum()} of {len(moved)}",
+        ),
+        ("largest leak out of the kept states", f"{couplings.tracking.window_leak.max():.3f}"),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
+    if touched := int((couplings.tracking.edge_clusters > 0).sum()):
+        typer.echo(
+            f"warning: in {touched} intervals a near-degenerate group reaches from the kept states to the "
+            "window's edge; raise states.margin",
+            err=True,
+        )
+
+
+@app.command()
+def parity(
+    dataset: Annotated[Path, typer.Option(help="Data set of consecutive DFT frames (HDF5).")],
+    model: Annotated[Path, typer.Option(help="Trained Hamiltonian network (hamiltonian.pt).")],
+    out: Annotated[Path, typer.Option(help="Report (JSON).")],
+    settings: Settings = None,
+    states_settings: StatesSettingsOption = None,
+) -> None:
+    """Compare the couplings of the network's H with those of DFT's H on the same frames."""
+    from functools import partial
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from n2amd.commands.progress import frame_progress
+    from n2amd.config import load_section
+    from n2amd.couplings.parity import parity as compare
+    from n2amd.dataset.store import read_frames
+    from n2amd.errors import InputError
+    from n2amd.network.predict import load_predictor
+    from n2amd.orbitals.two_centre import OverlapTable, overlap
+    from n2amd.storage import open_hdf5, write_json
+
+    chosen = load_section("couplings", settings)
+    states = load_section("states", states_settings)
+    with open_hdf5(dataset, "dataset") as file:
+        consecutive, timestep = int(file.attrs["consecutive"]), float(file.attrs["timestep_fs"])
+        n_frames = int(file.attrs["n_frames"])
+    if not consecutive:
+        raise InputError(
+            "the frames are not consecutive",
+            file=dataset,
+            field="consecutive",
+            remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
+        )
+    predictor = load_predictor(model)
+    cross_overlap = partial(overlap, OverlapTable.from_basis(predictor.basis))
+    with frame_progress("parity of couplings") as report:
+        document = compare(
+            read_frames(dataset),
+            predictor,
+            cross_overlap,
+            chosen,
+            states,
+            timestep,
+            report=lambda done: report(done, n_frames),
+        )
+    config = {"couplings": chosen.model_dump(mode="json"), "states": states.model_dump(mode="json")}
+    write_json(out, document, config=config, inputs=(dataset, model))
+    table = Table("gap / eV", "pairs", "rms DFT / meV", "MAE / meV", title=f"{out}")
+    for row in document["by_gap"]:
+        limits = f"{row['gap_from_eV']:.2f} - {row['gap_to_eV']:.2f}"
+        table.add_row(limits, str(row["n"]), f"{row['rms_dft_meV']:.3f}", f"{row['mae_meV']:.3f}")
+    edge = document["gap_edge"]
+    table.add_row(
+        "VBM-CBM", str(document["n_frames"] - 1), f"{edge['rms_dft_meV']:.3f}", f"{edge['mae_meV']:.3f}"
+    )
+    Console().print(table)

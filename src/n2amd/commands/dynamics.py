@@ -1,0 +1,221 @@
+"""`n2amd dynamics`: surface hopping on a classical path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from n2amd.config import DynamicsSettings, Scissor
+    from n2amd.hopping.ensemble import Plan
+    from n2amd.hopping.path import ClassicalPath
+
+app = typer.Typer(help="Surface hopping: DISH and FSSH populations.", no_args_is_help=True)
+
+
+@app.callback()
+def _stage() -> None:
+    """Surface hopping on the classical path."""
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option(help="Populations to write (HDF5).")],
+    couplings: Annotated[Path | None, typer.Option(help="Couplings file.")] = None,
+    hefei: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of Hefei-NAMD instead (EIGTXT, NATXT, INICON, DEPHTIME, inp)."),
+    ] = None,
+    settings: Annotated[
+        str | None, typer.Option(help="Section `dynamics`: inline JSON or a YAML file.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="dish or fssh.")] = "dish",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.1, help="Temperature, K; default: inp's, else 300.")
+    ] = None,
+    scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
+    trajectories: Annotated[
+        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
+    shprop: Annotated[Path | None, typer.Option(help="Also write SHPROP files into this folder.")] = None,
+) -> None:
+    """Run surface hopping; alone, or as `mpiexec -n N n2amd dynamics run ...` with the same result to the bit.
+
+    A run that was stopped goes on from its last finished part when it is started again.
+    """
+    from contextlib import nullcontext
+
+    from n2amd.config import load_section
+    from n2amd.errors import InputError
+    from n2amd.hopping import ensemble, populations
+    from n2amd.hopping.parallel import processes
+    from n2amd.provenance import sha256_of_config, sha256_of_files
+    from n2amd.storage import single_writer
+
+    if (couplings is None) == (hefei is None):
+        raise InputError("give either --couplings or --hefei", field="dynamics run", remedy="name one input")
+    if method not in ("dish", "fssh"):
+        raise InputError(f"unknown method {method!r}", field="--method", remedy="choose dish or fssh")
+    if carrier not in (None, "electron", "hole"):
+        raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
+    section: DynamicsSettings = load_section("dynamics", settings)
+    given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
+    shift: Scissor | None = load_section("scissor", scissor) if scissor else None
+    if hefei is not None:
+        path, plan, moved, inputs = _from_hefei(hefei, section, given, method, seed, temperature, shift)
+    else:
+        assert couplings is not None
+        path, plan, moved, inputs = _from_couplings(
+            couplings, section, given, method, seed, temperature, shift
+        )
+
+    ranks = processes()
+    record = {
+        "settings": section.model_dump(mode="json"),
+        "plan": {key: value for key, value in vars(plan).items() if not hasattr(value, "shape")},
+        "dephasing_time": plan.dephasing_time.tolist(),
+        "start": [plan.start_frames.tolist(), plan.start_states.tolist()],
+        "carrier": path.carrier,
+        "scissor_eV": moved,
+        "inputs": sha256_of_files(inputs),
+    }
+    workdir = out.with_name(out.name + ".work") / sha256_of_config(record)[:16]
+    # rank 0 holds the lock; the others begin when it has it and leave before it lets go
+    with single_writer(out) if ranks.rank == 0 else nullcontext():
+        ranks.barrier()
+        result = ensemble.run(path, plan, workdir, ranks)
+        if result is not None:
+            populations.write(
+                out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
+            )
+            if shprop is not None:
+                from n2amd.interop.hefei import write_shprop
+
+                write_shprop(shprop, path, plan.start_frames, result.population, plan.stride)
+            ensemble.clean(workdir)
+            final = result.population[:, -1].mean(axis=0)
+            arrived = int((result.arrival_step >= 0).sum())
+            typer.echo(
+                f"{out}: {method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
+                f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; start state {final[path.start]:.4f}, "
+                f"final state {final[path.final]:.4f}, {arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
+            )
+        ranks.barrier()
+
+
+def _steps(duration: float, timestep: float) -> int:
+    from n2amd.errors import InputError
+
+    steps = round(duration / timestep)
+    if steps < 1:
+        raise InputError(
+            f"{duration:g} fs is shorter than the time step of {timestep:g} fs",
+            field="duration_fs",
+            remedy="make it longer",
+        )
+    return steps
+
+
+def _from_couplings(  # noqa: PLR0913
+    file: Path,
+    section: DynamicsSettings,
+    given: dict,
+    method: str,
+    seed: int,
+    temperature: float | None,
+    scissor: Scissor | None,
+) -> tuple[ClassicalPath, Plan, float, list[Path]]:
+    import numpy as np
+
+    from n2amd.hopping import ensemble
+    from n2amd.hopping.path import apply_scissor, read_couplings
+
+    chosen = section.model_copy(update={key: value for key, value in given.items() if value is not None})
+    path, moved = read_couplings(file, chosen.carrier), 0.0
+    if scissor is not None:
+        path, moved = apply_scissor(path, scissor)
+    plan = ensemble.Plan(
+        method=method,
+        scheme=chosen.scheme,
+        temperature=300.0 if temperature is None else temperature,
+        dephasing_time=_dephasing(path, chosen),
+        start_frames=ensemble.start_frames(chosen.samples, path.intervals, seed),
+        start_states=np.full(chosen.samples, path.start),
+        trajectories=chosen.trajectories,
+        steps=_steps(chosen.duration_fs, path.timestep_fs),
+        stride=chosen.output_stride,
+        seed=seed,
+        waiting=chosen.waiting,
+        substeps=chosen.substeps,
+    )
+    return path, plan, moved, [file]
+
+
+def _from_hefei(  # noqa: PLR0913
+    folder: Path,
+    section: DynamicsSettings,
+    given: dict,
+    method: str,
+    seed: int,
+    temperature: float | None,
+    scissor: Scissor | None,
+) -> tuple[ClassicalPath, Plan, float, list[Path]]:
+    """As `_from_couplings`; options go before `inp`, and `inp` before settings, for what both can say."""
+    from n2amd.errors import InputError
+    from n2amd.hopping import ensemble
+    from n2amd.hopping.path import apply_scissor
+    from n2amd.interop.hefei import read
+
+    source = read(folder, given["carrier"])
+    path, moved = source.path, 0.0
+    if scissor is not None:
+        lower, upper = sorted((path.start, path.final))
+        if upper - lower != 1:
+            raise InputError(
+                f"start and final bands {path.start + 1} and {path.final + 1} are not neighbours, so the gap is unknown",
+                file=folder,
+                field="--scissor",
+                remedy="start at the band edge",
+            )
+        path, moved = apply_scissor(path, scissor)
+    inp = source.namelist
+    timestep = path.timestep_fs
+    # NAMDTIME counts stored times, the first of which is the start
+    length = given["duration_fs"] or ((inp.namdtime - 1) * timestep if inp.namdtime else section.duration_fs)
+    dephasing = source.dephasing_time
+    if dephasing is None or section.dephasing_time_fs is not None:
+        dephasing = _dephasing(path, section)
+    plan = ensemble.Plan(
+        method=method,
+        scheme="hst",
+        temperature=temperature or inp.temp or 300.0,
+        dephasing_time=dephasing,
+        start_frames=source.start_frames,
+        start_states=source.start_states,
+        trajectories=given["trajectories"] or inp.ntraj or section.trajectories,
+        steps=_steps(length, timestep),
+        stride=section.output_stride,
+        seed=seed,
+        waiting=section.waiting,
+        substeps=inp.nelm or section.substeps,
+    )
+    return path, plan, moved, list(source.files)
+
+
+def _dephasing(path: ClassicalPath, section: DynamicsSettings) -> NDArray[np.float64]:
+    """Dephasing times of all pairs: one for all where set, else from the fluctuations of the gaps."""
+    import numpy as np
+
+    from n2amd.hopping.dephasing import matrix
+
+    if section.dephasing_time_fs is not None:
+        return section.dephasing_time_fs * (1.0 - np.eye(path.states))
+    return matrix(path.energies, path.timestep_fs)

@@ -1,0 +1,67 @@
+"""`n2amd states`: eigenstates around the gap of every frame of a trajectory, shard by shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Solve the states around the gap, shard by shard.", no_args_is_help=True)
+
+
+@app.callback()
+def _verbs() -> None:
+    """States around the gap."""
+
+
+@app.command()
+def solve(
+    trajectory: Annotated[Path, typer.Option(help="Trajectory (trajectory.h5).")],
+    model: Annotated[Path, typer.Option(help="Trained Hamiltonian network (hamiltonian.pt).")],
+    out: Annotated[Path, typer.Option(help="States of this shard (HDF5).")],
+    shard: Annotated[int, typer.Option(help="Number of this shard, from 0.")] = 0,
+    settings: Annotated[
+        str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
+    ] = None,
+    couplings_settings: Annotated[
+        str | None, typer.Option(help="Settings of `couplings` (which overlap): inline JSON or a YAML file.")
+    ] = None,
+) -> None:
+    """Solve one shard; started again after an interruption, it goes on where it was."""
+    from functools import partial
+
+    from n2amd import __version__
+    from n2amd.commands.progress import frame_progress
+    from n2amd.config import load_section
+    from n2amd.network.predict import load_predictor
+    from n2amd.orbitals.two_centre import OverlapTable, overlap
+    from n2amd.provenance import sha256_of_config, sha256_of_files
+    from n2amd.states.checkpoint import Checkpoint
+    from n2amd.states.shards import solve_shard
+    from n2amd.states.store import write_shard
+    from n2amd.states.trajectory import read_slice
+    from n2amd.storage import single_writer
+
+    chosen = load_section("states", settings)
+    kind = load_section("couplings", couplings_settings).overlap
+    frames = read_slice(trajectory, chosen.shards, shard)
+    predictor = load_predictor(model)
+    cross_overlap = partial(overlap, OverlapTable.from_basis(predictor.basis))
+    config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
+    with single_writer(out):
+        inputs = (trajectory, model)
+        fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
+        checkpoint = Checkpoint(out, fingerprint)
+        with frame_progress(f"shard {shard} of {chosen.shards}") as report:
+            result = solve_shard(
+                frames, shard, predictor, cross_overlap, chosen, kind, checkpoint, report=report
+            )
+        write_shard(out, result, config=config, inputs=inputs)
+        checkpoint.remove()
+    info = result.info
+    typer.echo(
+        f"{out}: frames {info.start}..{info.stop}, states {result.band_index[0]}..{result.band_index[-1]} "
+        f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
+        f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
+    )

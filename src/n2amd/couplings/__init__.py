@@ -1,0 +1,1 @@
+"""Couplings between states: tracking, non-adiabatic couplings, joining shards, parity with DFT."""

@@ -1,0 +1,258 @@
+"""Join the shards of a trajectory into one set of tracked couplings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
+from n2amd.couplings.order import ColumnOrder, Columns, arrange
+from n2amd.couplings.store import Couplings, Tracking
+from n2amd.couplings.tracking import track
+from n2amd.errors import InputError
+from n2amd.states.gauge import canonical_gauge
+from n2amd.states.store import ShardInfo, StatesShard, read_shard
+
+#: Levels of the frame that two shards share may differ by this (eV): two runs of one model on two machines.
+_SAME_LEVEL_EV = 1e-4
+#: Norm of a shared frame's state within the other shard's states.
+_SAME_STATE = 0.99
+
+
+@dataclass(frozen=True)
+class Joined:
+    """States of a whole trajectory.
+
+    Attributes
+    ----------
+    info
+        Of the first shard.
+    energies
+        (F, w), ascending in each frame, eV.
+    band_index
+        (w,).
+    overlap
+        (F - 1, w, w) between eigenvectors, continuous across shard borders.
+    first_gauge
+        Canonical gauge of the first frame, (w, w).
+    """
+
+    info: ShardInfo
+    energies: NDArray[np.float64]
+    band_index: NDArray[np.int64]
+    overlap: NDArray
+    first_gauge: NDArray
+
+
+def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
+    """Read every shard of a trajectory, in any order given, sorted.
+
+    Raises
+    ------
+    InputError
+        If a shard is missing, given twice, half-written, or made with other settings than the others.
+    """
+    if not paths:
+        raise InputError("no shards were given", remedy="pass every file that `n2amd states solve` made")
+    found: dict[int, tuple[Path, StatesShard]] = {}
+    reference: tuple[Path, StatesShard] | None = None
+    for path in map(Path, paths):
+        shard = read_shard(path)
+        if reference is None:
+            reference = path, shard
+        _check_same(path, shard, *reference)
+        if shard.info.shard in found:
+            raise InputError(
+                f"shard {shard.info.shard} was already given as {found[shard.info.shard][0]}",
+                file=path,
+                remedy="pass every shard once",
+            )
+        found[shard.info.shard] = path, shard
+    assert reference is not None
+    total = reference[1].info.shards
+    if missing := sorted(set(range(total)) - set(found)):
+        raise InputError(
+            f"shard {missing[0]} of {total} is missing ({len(missing)} missing in all)",
+            file=Path(paths[0]).parent,
+            remedy=f"run `n2amd states solve --shard {missing[0]}` and pass its file too",
+        )
+    ordered = [found[k] for k in range(total)]
+    expected = 0
+    for path, shard in ordered:
+        if shard.info.start != expected:
+            raise InputError(
+                f"the shard starts at frame {shard.info.start}, expected {expected}",
+                file=path,
+                field="start",
+                remedy="make all shards again from one trajectory",
+            )
+        expected = shard.info.stop
+    if expected != reference[1].info.n_frames_total - 1:
+        raise InputError(
+            f"the shards end at frame {expected}, the trajectory at {reference[1].info.n_frames_total - 1}",
+            file=ordered[-1][0],
+            field="stop",
+            remedy="make all shards again from one trajectory",
+        )
+    return [shard for _, shard in ordered]
+
+
+def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference: StatesShard) -> None:
+    for name, value in vars(reference.info).items():
+        if name in ("shard", "start", "stop"):
+            continue
+        if (found := getattr(shard.info, name)) != value:
+            raise InputError(
+                f"{name} is {found!r}, but {value!r} in {reference_path}",
+                file=path,
+                field=name,
+                remedy="make all shards with the same settings from one trajectory",
+            )
+    if not np.array_equal(shard.band_index, reference.band_index):
+        raise InputError(
+            f"states {shard.band_index[0]}..{shard.band_index[-1]} are held, but "
+            f"{reference.band_index[0]}..{reference.band_index[-1]} in {reference_path}",
+            file=path,
+            field="band_index",
+            remedy="make all shards with the same settings",
+        )
+
+
+def join(shards: Sequence[StatesShard]) -> Joined:
+    """Put shards end to end.
+
+    Two shards share a frame, but each solved it by itself: its eigenvectors may differ by signs, phases and
+    rotations inside degenerate levels. G = (S C)^dagger C' between the two sets carries the later shard
+    into the gauge of the earlier one.
+
+    Raises
+    ------
+    InputError
+        If the shared frame has other levels or states in the two shards.
+    """
+    energies, overlap = [shards[0].energies], [shards[0].overlap]
+    for earlier, later in pairwise(shards):
+        place = f"frame {later.info.start} shared by shards {earlier.info.shard} and {later.info.shard}"
+        difference = np.abs(earlier.energies[-1] - later.energies[0]).max()
+        if difference > _SAME_LEVEL_EV:
+            raise InputError(
+                f"{place}: levels differ by {difference:.1e} eV",
+                field="energies",
+                remedy="make both shards again with the same model",
+            )
+        gauge = adjoint(earlier.last_overlap_coefficients) @ later.first_coefficients
+        # a degenerate level cut by the window's edge may differ between the shards; only the inner states
+        # must agree
+        margin = (len(gauge) - later.info.valence - later.info.conduction) // 2
+        norm = np.linalg.norm(gauge[margin : len(gauge) - margin], axis=1).min()
+        if norm < _SAME_STATE:
+            raise InputError(
+                f"{place}: a state of one has norm {norm:.3f} within the other",
+                field="first_coefficients",
+                remedy="make both shards again with the same model, and with a wider states.margin",
+            )
+        first = polar_factor(gauge) @ later.overlap[:1]
+        energies.append(later.energies[1:])
+        overlap += [first, later.overlap[1:]]
+    start = shards[0]
+    return Joined(
+        start.info,
+        np.concatenate(energies),
+        start.band_index,
+        np.concatenate(overlap),
+        canonical_gauge(start.first_coefficients, start.energies[0]),
+    )
+
+
+def couple(
+    joined: Joined, timestep: float, degeneracy: float, valence: int, conduction: int, order: ColumnOrder
+) -> tuple[Columns, NDArray[np.int64]]:
+    """Track the states of a trajectory and cut the margin.
+
+    Parameters
+    ----------
+    joined
+        All states of the window.
+    timestep, degeneracy
+        fs; eV.
+    valence, conduction
+        States kept on each side of the gap.
+    order
+        Meaning of a column.
+
+    Returns
+    -------
+    columns, n_clusters
+        Kept states; clusters transported in each interval.
+    """
+    tracked = track(joined.energies, joined.overlap, timestep, degeneracy, joined.first_gauge)
+    cbm = joined.info.n_occupied - int(joined.band_index[0])
+    return arrange(tracked, order, slice(cbm - valence, cbm + conduction)), tracked.n_clusters
+
+
+def assemble(
+    shards: Sequence[StatesShard], settings: CouplingsSettings, states_settings: StatesSettings
+) -> Couplings:
+    """Make the couplings of a whole trajectory from its shards.
+
+    Raises
+    ------
+    InputError
+        If the shards were made with other settings, or do not fit together.
+    """
+    info = shards[0].info
+    for name, found, wanted in (
+        ("couplings.overlap", info.overlap_kind, settings.overlap),
+        ("states.kpoint", info.kpoint, states_settings.kpoint),
+        ("states.valence", info.valence, states_settings.valence),
+        ("states.conduction", info.conduction, states_settings.conduction),
+        ("states.shards", info.shards, states_settings.shards),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"the shards were made with {found!r}, the settings say {wanted!r}",
+                field=name,
+                remedy="make the shards again with these settings, or pass the settings they were made with",
+            )
+    joined = join(shards)
+    columns, n_clusters = couple(
+        joined,
+        info.timestep_fs,
+        settings.degeneracy_meV / 1000,
+        info.valence,
+        info.conduction,
+        settings.order,
+    )
+    return Couplings(
+        timestep_fs=info.timestep_fs,
+        n_occupied=info.n_occupied,
+        vbm=info.valence - 1,
+        cbm=info.valence,
+        overlap_kind=info.overlap_kind,
+        order=settings.order,
+        kpoint=info.kpoint,
+        energies=columns.energies,
+        overlap=columns.overlap,
+        nac=hammes_schiffer_tully(columns.overlap, info.timestep_fs),
+        band_index=joined.band_index[columns.rank[0]],
+        tracking=_report(columns, n_clusters, info.n_occupied - int(joined.band_index[0]) - info.valence),
+    )
+
+
+def _report(columns: Columns, n_clusters: NDArray[np.int64], first: int) -> Tracking:
+    followed = np.take_along_axis(np.abs(columns.overlap), columns.successor[:, :, None], axis=2)[:, :, 0]
+    singular = np.linalg.svd(columns.overlap, compute_uv=False)
+    return Tracking(
+        permutation=columns.rank - first,
+        successor=columns.successor,
+        min_overlap=np.where(columns.successor >= 0, followed, 0.0).min(axis=1),
+        n_clusters=n_clusters,
+        window_leak=1 - singular[:, -1],
+        edge_clusters=columns.edge.sum(axis=1),
+    )

@@ -1,0 +1,192 @@
+"""Parity of couplings: the network's H against DFT's H on the same consecutive DFT frames, one code path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
+from n2amd.couplings.order import arrange
+from n2amd.couplings.tracking import align, track
+from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overlap
+from n2amd.states.gauge import canonical_gauge
+from n2amd.states.shards import FrameSolver, Predictor
+from n2amd.states.solver import WindowStates
+from n2amd.states.window import state_window
+from n2amd.structure import Structure
+
+#: Borders of the gap bins, eV.
+GAP_BINS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
+
+
+def parity(
+    frames: Iterable[Frame],
+    predictor: Predictor,
+    cross_overlap: CrossOverlap,
+    settings: CouplingsSettings,
+    states_settings: StatesSettings,
+    timestep: float,
+    report: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Compare couplings frame by frame.
+
+    DFT's states are tracked as in a trajectory. The network's states of each frame are brought into the gauge
+    of DFT's by their overlap C_dft^dagger S C_model (assignment, transport in degenerate groups), so that
+    couplings compare with their signs.
+
+    Parameters
+    ----------
+    frames
+        Consecutive DFT frames.
+    predictor, cross_overlap
+        The network; S between two geometries.
+    settings, states_settings
+        Overlap kind, degeneracy and order of columns; window and k point.
+    timestep
+        Time between frames, fs.
+    report
+        Called with the number of frames done.
+
+    Returns
+    -------
+    document
+        `nac_parity.json`; couplings in meV, their magnitudes off Gamma.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two frames, or they are not consecutive.
+    """
+    solver: FrameSolver | None = None
+    before: tuple[Structure, WindowStates, WindowStates] | None = None
+    dft: list[WindowStates] = []
+    model_energies: list[NDArray] = []
+    dft_overlap: list[NDArray] = []
+    model_overlap: list[NDArray] = []
+    projection: list[NDArray] = []
+    for number, frame in enumerate(frames):
+        if solver is None:
+            solver = FrameSolver.for_structure(predictor, states_settings, frame.structure)
+            window = state_window(frame.n_electrons, int(solver.offsets[-1]), states_settings)
+            if window != solver.window:
+                raise InputError(
+                    f"{frame.n_electrons:g} electrons in the data set, "
+                    f"{2 * solver.window.n_occupied} in the model's basis",
+                    frame=frame.name,
+                    field="n_electrons",
+                    remedy="use a model trained on this data set",
+                )
+        states = solver.solve_matrices(frame.hamiltonian, frame.overlap, frame.name)
+        predicted = solver.solve(frame.structure, frame.name)
+        projection.append(adjoint(states.overlap_coefficients) @ predicted.coefficients)
+        if before is not None:
+            check_consecutive(before[0], frame.structure, frame.name)
+            for series, earlier, later in (
+                (dft_overlap, before[1], states),
+                (model_overlap, before[2], predicted),
+            ):
+                series.append(
+                    frame_overlap(
+                        (before[0], earlier),
+                        (frame.structure, later),
+                        settings.overlap,
+                        cross_overlap,
+                        solver.offsets,
+                        solver.kpoint,
+                    )
+                )
+        before = frame.structure, states, predicted
+        dft.append(states)
+        model_energies.append(predicted.energies)
+        report(number + 1)
+    if solver is None or len(dft) < 2:
+        raise InputError(
+            f"{len(dft)} frames hold no interval",
+            field="n_frames",
+            remedy="pass at least two consecutive frames",
+        )
+    degeneracy = settings.degeneracy_meV / 1000
+    first_gauge = canonical_gauge(dft[0].coefficients, dft[0].energies)
+    tracked = track(
+        np.array([states.energies for states in dft]),
+        np.array(dft_overlap),
+        timestep,
+        degeneracy,
+        first_gauge,
+    )
+    columns = arrange(tracked, settings.order, slice(None))
+    gauge = np.stack(
+        [
+            align(adjoint(own) @ overlap, energies, timestep, degeneracy).gauge
+            for own, overlap, energies in zip(columns.gauge, projection, model_energies)
+        ]
+    )
+    cbm = solver.window.n_occupied - solver.window.low
+    keep = slice(cbm - states_settings.valence, cbm + states_settings.conduction)
+    matched = adjoint(gauge[:-1]) @ np.array(model_overlap) @ gauge[1:]
+    matched_energies = np.einsum("tki,tk->ti", np.abs(gauge) ** 2, np.array(model_energies))
+    return _document(
+        hammes_schiffer_tully(columns.overlap[:, keep, keep], timestep),
+        hammes_schiffer_tully(matched[:, keep, keep], timestep),
+        columns.energies[:, keep],
+        matched_energies[:, keep],
+        first_band=solver.window.low + keep.start,
+        vbm=states_settings.valence - 1,
+    )
+
+
+def _document(
+    dft: NDArray, model: NDArray, energies: NDArray, model_energies: NDArray, first_band: int, vbm: int
+) -> dict[str, Any]:
+    i, j = np.triu_indices(dft.shape[-1], 1)
+    gap = np.abs(energies[:, j] - energies[:, i])
+    gap = (gap[1:] + gap[:-1]) / 2
+    reference, predicted = 1000 * dft[:, i, j], 1000 * model[:, i, j]
+    error = np.abs(predicted - reference)
+    shown = (reference, predicted) if np.isrealobj(dft) else (np.abs(reference), np.abs(predicted))
+    edge = (i == vbm) & (j == vbm + 1)
+    inside = [(low, high, (gap >= low) & (gap < high)) for low, high in pairwise(GAP_BINS)]
+    return {
+        "pairs": [
+            {
+                "states": [first_band + int(i[p]), first_band + int(j[p])],
+                "gap_eV": float(gap[t, p]),
+                "nac_dft_meV": float(shown[0][t, p]),
+                "nac_model_meV": float(shown[1][t, p]),
+            }
+            for t in range(len(gap))
+            for p in range(len(i))
+        ],
+        "mae_meV": float(error.mean()),
+        "rms_dft_meV": _rms(reference),
+        "by_gap": [
+            {
+                "gap_from_eV": low,
+                "gap_to_eV": high if np.isfinite(high) else float(gap.max()),
+                "mae_meV": float(error[mask].mean()),
+                "rms_dft_meV": _rms(reference[mask]),
+                "n": int(mask.sum()),
+            }
+            for low, high, mask in inside
+            if mask.any()
+        ],
+        "gap_edge": {
+            "mae_meV": float(error[:, edge].mean()),
+            "rms_dft_meV": _rms(reference[:, edge]),
+            "rms_model_meV": _rms(predicted[:, edge]),
+            "gap_dft_eV": float((energies[:, vbm + 1] - energies[:, vbm]).mean()),
+            "gap_model_eV": float((model_energies[:, vbm + 1] - model_energies[:, vbm]).mean()),
+        },
+        "n_frames": len(energies),
+    }
+
+
+def _rms(values: NDArray) -> float:
+    return float(np.sqrt(np.mean(np.abs(values) ** 2)))

@@ -1,0 +1,136 @@
+"""The couplings file, `n2amd/couplings`: what surface hopping and analysis read (no torch needed)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.storage import create_hdf5, open_hdf5
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How states were followed.
+
+    Attributes
+    ----------
+    permutation
+        Adiabatic rank of the state in each column, counted from the first kept one, (F, n).
+    successor
+        Column at t + dt of the state in each column at t, (F - 1, n); -1 where it leaves the kept columns.
+    min_overlap
+        Smallest |O| of a kept state with its successor, (F - 1,); 0 where it leaves the kept columns.
+    n_clusters
+        Near-degenerate groups transported together, (F - 1,).
+    window_leak
+        1 - smallest singular value of O, (F - 1,).
+    edge_clusters
+        Kept states transported in a group that touches the window's edge, (F - 1,).
+    """
+
+    permutation: NDArray[np.int64]
+    successor: NDArray[np.int64]
+    min_overlap: NDArray[np.float64]
+    n_clusters: NDArray[np.int64]
+    window_leak: NDArray[np.float64]
+    edge_clusters: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Couplings:
+    """Energies and couplings of n states in F frames.
+
+    Attributes
+    ----------
+    timestep_fs
+        Time between frames.
+    n_occupied
+        Doubly occupied bands of the cell.
+    vbm, cbm
+        Columns of the band edges.
+    overlap_kind
+        "exact" or "electron-translation-free".
+    order
+        "energy" or "character": what a column stands for.
+    kpoint
+        Fractional k point.
+    energies
+        (F, n), eV.
+    overlap
+        O(t, t+dt), phase-consistent, (F - 1, n, n); complex off Gamma.
+    nac
+        Hammes-Schiffer-Tully hbar d_ij at t + dt/2, (F - 1, n, n), eV.
+    band_index
+        Absolute index of each column's state at the first frame, (n,).
+    tracking
+        Report of the tracking.
+    """
+
+    timestep_fs: float
+    n_occupied: int
+    vbm: int
+    cbm: int
+    overlap_kind: str
+    order: str
+    kpoint: tuple[float, float, float]
+    energies: NDArray[np.float64]
+    overlap: NDArray
+    nac: NDArray
+    band_index: NDArray[np.int64]
+    tracking: Tracking
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.energies)
+
+    @property
+    def gap(self) -> NDArray[np.float64]:
+        """E(CBM) - E(VBM) of each frame, (F,), eV."""
+        return self.energies[:, self.cbm] - self.energies[:, self.vbm]
+
+
+_NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
+_ARRAYS = ("energies", "overlap", "nac", "band_index")
+
+
+def write_couplings(
+    path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Write couplings atomically."""
+    with create_hdf5(path, "couplings", config=config, inputs=inputs) as file:
+        file.attrs["n_frames"] = couplings.n_frames
+        for name in _NUMBERS:
+            file.attrs[name] = getattr(couplings, name)
+        for name in _ARRAYS:
+            file.create_dataset(name, data=getattr(couplings, name))
+        for name, value in vars(couplings.tracking).items():
+            file.create_dataset(f"tracking/{name}", data=value)
+
+
+def read_couplings(path: str | Path) -> Couplings:
+    """Read couplings.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, half-written or of another kind.
+    """
+    with open_hdf5(path, "couplings") as file:
+        report = Tracking(**{name: file["tracking"][name][...] for name in Tracking.__dataclass_fields__})
+        return Couplings(
+            timestep_fs=float(file.attrs["timestep_fs"]),
+            n_occupied=int(file.attrs["n_occupied"]),
+            vbm=int(file.attrs["vbm"]),
+            cbm=int(file.attrs["cbm"]),
+            overlap_kind=str(file.attrs["overlap_kind"]),
+            order=str(file.attrs["order"]),
+            kpoint=tuple(float(x) for x in file.attrs["kpoint"]),  # type: ignore[arg-type]
+            tracking=report,
+            **{name: file[name][...] for name in _ARRAYS},
+        )

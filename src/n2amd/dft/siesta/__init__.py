@@ -1,0 +1,1 @@
+"""SIESTA and HONPAS: raw output files read without any patched build or converter."""

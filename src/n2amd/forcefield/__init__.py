@@ -1,0 +1,1 @@
+"""Force field: Allegro through nequip's own command line, and molecular dynamics through ASE."""

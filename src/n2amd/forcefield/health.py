@@ -1,0 +1,95 @@
+"""Has a trajectory blown up, does it conserve its energy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.structure import Structure
+from n2amd.units import BOLTZMANN_EV_K
+
+#: Two atoms nearer than this part of the sum of their covalent radii do not occur in condensed matter.
+CLOSEST_COVALENT_FRACTION = 0.5
+#: An atom this many kT above rest is thrown out: a Boltzmann factor of 4e-44.
+LARGEST_KINETIC_KT = 100.0
+#: Shorter spans show the oscillation of the integrator, not a drift.
+SHORTEST_DRIFT_SPAN_FS = 200.0
+
+
+def fault(
+    structure: Structure,
+    kinetic_energies: NDArray[np.float64],
+    potential_energy: float,
+    temperature: float,
+    *,
+    target_temperature: float,
+    max_temperature_ratio: float,
+) -> str | None:
+    """Say what is wrong with one frame, or None.
+
+    Parameters
+    ----------
+    structure
+        The frame.
+    kinetic_energies
+        Of every atom, (n_atoms,), eV.
+    potential_energy
+        eV.
+    temperature, target_temperature
+        Instantaneous and wanted, K.
+    max_temperature_ratio
+        Largest ratio of the two.
+    """
+    if not (np.isfinite(structure.positions).all() and np.isfinite(kinetic_energies).all()):
+        return "positions or velocities are not finite"
+    if not np.isfinite(potential_energy):
+        return f"the potential energy is {potential_energy}"
+    if temperature > max_temperature_ratio * target_temperature:
+        return (
+            f"the temperature is {temperature:.0f} K, more than {max_temperature_ratio:g} times the target of "
+            f"{target_temperature:g} K"
+        )
+    atom = int(np.argmax(kinetic_energies))
+    if kinetic_energies[atom] > LARGEST_KINETIC_KT * BOLTZMANN_EV_K * target_temperature:
+        return f"atom {atom} flies off with a kinetic energy of {kinetic_energies[atom]:.2f} eV"
+    return _contact(structure)
+
+
+def _contact(structure: Structure) -> str | None:
+    from ase.data import chemical_symbols, covalent_radii
+    from vesin import NeighborList
+
+    radii = covalent_radii[structure.numbers]
+    search = NeighborList(cutoff=2.0 * CLOSEST_COVALENT_FRACTION * float(radii.max()), full_list=False)
+    first, second, distance = search.compute(
+        points=structure.positions, box=structure.cell, periodic=list(structure.pbc), quantities="ijd"
+    )
+    first, second = first.astype(np.int64), second.astype(np.int64)
+    excess = distance - CLOSEST_COVALENT_FRACTION * (radii[first] + radii[second])
+    if not len(excess) or excess.min() >= 0.0:
+        return None
+    worst = int(np.argmin(excess))
+    names = [f"{chemical_symbols[structure.numbers[k]]} {k}" for k in (first[worst], second[worst])]
+    return f"atoms {names[0]} and {names[1]} are {distance[worst]:.2f} A apart"
+
+
+def energy_drift(conserved: NDArray[np.float64], timestep_fs: float, n_atoms: int) -> float:
+    """Slope of the conserved energy by a linear least-squares fit, meV per atom and ps.
+
+    Parameters
+    ----------
+    conserved
+        (frames,), eV.
+    timestep_fs
+        Time between frames.
+    n_atoms
+        Atoms in the cell.
+    """
+    time_ps = 1e-3 * timestep_fs * np.arange(len(conserved))
+    centred = time_ps - time_ps.mean()
+    return float(1e3 * (centred @ (conserved - conserved.mean())) / (centred @ centred) / n_atoms)
+
+
+def drift_can_be_judged(n_frames: int, timestep_fs: float) -> bool:
+    """Whether a trajectory is long enough for `energy_drift` to mean anything."""
+    return (n_frames - 1) * timestep_fs >= SHORTEST_DRIFT_SPAN_FS

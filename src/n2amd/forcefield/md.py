@@ -1,0 +1,284 @@
+"""Molecular dynamics through ASE: Langevin equilibration, then NVE, restartable to the same bits.
+
+The restart folder holds `identity` (hash of what the motion depends on), `checkpoint.npz` (positions, momenta, random
+state, counters) and `frames_#######.npz` (the NVE frames so far). A run that asks for more frames continues.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.config import TrajectorySettings
+from n2amd.errors import InputError
+from n2amd.forcefield.health import fault
+from n2amd.forcefield.trajectory import FIELDS, FrameBlock
+from n2amd.provenance import sha256_of_config
+from n2amd.storage import atomic_path
+from n2amd.structure import Structure
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+#: Share of the equilibration whose potential energies are averaged for the start of NVE: its second half.
+AVERAGED_SHARE = 0.5
+#: Bounds of the factor on the kinetic energy at the start of NVE.
+RESCALING = (0.5, 2.0)
+#: Frames written beside a trajectory that blew up.
+FAILED_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Everything the motion from here on depends on."""
+
+    equilibrated: int
+    frames: int
+    positions: NDArray[np.float64]
+    momenta: NDArray[np.float64]
+    random_state: str
+    potential_sum: float
+    potential_count: int
+
+
+class MolecularDynamics:
+    """One trajectory and its restart folder.
+
+    Parameters
+    ----------
+    structure
+        Start geometry.
+    calculator
+        Any ASE calculator that gives the same forces for the same positions.
+    settings
+        Temperature, time step, lengths, thermostat and bounds.
+    workdir
+        Restart folder, of this trajectory alone.
+    identity
+        Hashes of what else the motion depends on (the force-field file).
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        calculator: Calculator,
+        settings: TrajectorySettings,
+        workdir: Path,
+        identity: str = "",
+    ) -> None:
+        self.structure, self.calculator, self.settings, self.workdir = structure, calculator, settings, workdir
+        motion = settings.model_dump(
+            include={"temperature_K", "timestep_fs", "equilibration_steps", "friction_per_fs", "seed"}
+        )
+        geometry = [structure.cell.tolist(), structure.positions.tolist(), structure.numbers.tolist(), structure.pbc]
+        self._identity = sha256_of_config([motion, geometry, identity])
+
+    def run(self) -> None:
+        """Continue from the last checkpoint, or start, until all frames are in the restart folder.
+
+        Raises
+        ------
+        InputError
+            If the trajectory blows up, with the frame, the value and the remedy.
+        """
+        from numpy.random import PCG64, Generator
+
+        checkpoint = self._restore()
+        rng = Generator(PCG64(self.settings.seed))
+        atoms = self.structure.to_ase()
+        atoms.calc = self.calculator
+        if checkpoint is None:
+            checkpoint = self._start(atoms, rng)
+        rng.bit_generator.state = json.loads(checkpoint.random_state)
+        atoms.positions[:] = checkpoint.positions
+        atoms.set_momenta(checkpoint.momenta)
+        if checkpoint.frames == 0:
+            checkpoint = self._equilibrate(atoms, rng, checkpoint)
+        self._sample(atoms, checkpoint)
+
+    def blocks(self) -> Iterator[FrameBlock]:
+        """Yield the frames asked for from the restart folder, block by block."""
+        left = self.settings.frames
+        for file in sorted(self.workdir.glob("frames_*.npz")):
+            with np.load(file) as data:
+                yield FrameBlock(*(data[name][:left] for name in FIELDS))
+            left -= len(data["temperature"])
+            if left <= 0:
+                return
+
+    def _start(self, atoms: Atoms, rng: np.random.Generator) -> _Checkpoint:
+        from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+
+        MaxwellBoltzmannDistribution(atoms, temperature_K=self.settings.temperature_K, rng=rng)
+        Stationary(atoms, preserve_temperature=False)  # the three degrees of freedom go, each with its kT/2
+        state = json.dumps(rng.bit_generator.state)
+        return _Checkpoint(0, 0, atoms.get_positions(), atoms.get_momenta(), state, 0.0, 0)
+
+    def _equilibrate(self, atoms: Atoms, rng: np.random.Generator, checkpoint: _Checkpoint) -> _Checkpoint:
+        """Langevin dynamics to the end of the equilibration, then set the energy that NVE will keep."""
+        from ase import units
+        from ase.constraints import FixCom
+        from ase.md.langevin import Langevin
+
+        settings, last = self.settings, self.settings.equilibration_steps
+        dynamics = Langevin(
+            atoms,
+            settings.timestep_fs * units.fs,
+            temperature_K=settings.temperature_K,
+            friction=settings.friction_per_fs / units.fs,
+            fixcm=False,
+            rng=rng,
+        )
+        atoms.set_constraint(FixCom())
+        clock = time.perf_counter()
+        for step in range(checkpoint.equilibrated + 1, last + 1):
+            dynamics.step()
+            potential = self._inspect(atoms, f"equilibration step {step}")
+            if step > (1.0 - AVERAGED_SHARE) * last:
+                checkpoint = replace(
+                    checkpoint,
+                    potential_sum=checkpoint.potential_sum + potential,
+                    potential_count=checkpoint.potential_count + 1,
+                )
+            if step % settings.checkpoint_every == 0 or step == last:
+                checkpoint = replace(
+                    checkpoint,
+                    equilibrated=step,
+                    positions=atoms.get_positions(),
+                    momenta=atoms.get_momenta(),
+                    random_state=json.dumps(rng.bit_generator.state),
+                )
+                self._save(checkpoint)
+                clock = self._tell("equilibration step", step, last, atoms, clock)
+        atoms.set_constraint()
+        if checkpoint.potential_count:
+            _set_energy(atoms, checkpoint.potential_sum / checkpoint.potential_count, settings.temperature_K)
+        return checkpoint
+
+    def _sample(self, atoms: Atoms, checkpoint: _Checkpoint) -> None:
+        """NVE from the checkpoint to the last frame; frame 0 is the state after equilibration."""
+        from ase import units
+        from ase.md.verlet import VelocityVerlet
+
+        settings = self.settings
+        dynamics = VelocityVerlet(atoms, settings.timestep_fs * units.fs)
+        block: list[tuple[Any, ...]] = []
+        clock = time.perf_counter()
+        for frame in range(checkpoint.frames, settings.frames):
+            if frame > 0:
+                dynamics.step()
+            try:
+                potential = self._inspect(atoms, f"frame {frame}")
+            except InputError:
+                self._write_failed(atoms, block)
+                raise
+            kinetic = atoms.get_kinetic_energy()
+            velocities = atoms.get_velocities() * units.fs
+            block.append((atoms.get_positions(), velocities, potential, kinetic, _temperature(atoms)))
+            if (frame + 1) % settings.checkpoint_every == 0 or frame + 1 == settings.frames:
+                first = frame + 1 - len(block)
+                arrays = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
+                with atomic_path(self.workdir / f"frames_{first:07d}.npz") as part, open(part, "wb") as stream:
+                    np.savez(stream, **arrays)
+                block = []
+                checkpoint = replace(
+                    checkpoint,
+                    frames=frame + 1,
+                    positions=atoms.get_positions(),
+                    momenta=atoms.get_momenta(),
+                )
+                self._save(checkpoint)
+                clock = self._tell("frame", frame + 1, settings.frames, atoms, clock)
+
+    def _inspect(self, atoms: Atoms, where: str) -> float:
+        """Return the potential energy of a sound frame; refuse any other."""
+        potential = float(atoms.get_potential_energy())
+        momenta, masses = atoms.get_momenta(), atoms.get_masses()
+        found = fault(
+            Structure.from_ase(atoms),
+            0.5 * (momenta**2).sum(axis=1) / masses,
+            potential,
+            _temperature(atoms),
+            target_temperature=self.settings.temperature_K,
+            max_temperature_ratio=self.settings.max_temperature_ratio,
+        )
+        if found is None:
+            return potential
+        raise InputError(
+            f"the trajectory blew up at {where}: {found}",
+            remedy="train the force field on more frames or for more epochs, or use a smaller trajectory.timestep_fs "
+            f"(restart points and, from NVE on, the last frames as failed.extxyz are in {self.workdir})",
+        )
+
+    def _write_failed(self, atoms: Atoms, block: list[tuple[Any, ...]]) -> None:
+        from ase.io import write
+
+        last = [self.structure.with_positions(record[0]).to_ase() for record in block[-FAILED_FRAMES:]]
+        if np.isfinite(atoms.positions).all():
+            last.append(self.structure.with_positions(atoms.positions).to_ase())
+        if last:
+            with atomic_path(self.workdir / "failed.extxyz") as part:
+                write(part, last, format="extxyz")
+
+    def _restore(self) -> _Checkpoint | None:
+        """Read the checkpoint; one of another motion is removed."""
+        identity = self.workdir / "identity"
+        if identity.exists() and identity.read_text() == self._identity:
+            try:
+                with np.load(self.workdir / "checkpoint.npz") as data:
+                    return _Checkpoint(
+                        **{key: value.item() if value.ndim == 0 else value for key, value in data.items()}
+                    )
+            except FileNotFoundError:
+                return None
+        if identity.exists():
+            print("trajectory: settings, structure or force field changed: starting afresh", file=sys.stderr)
+            identity.unlink()
+            (self.workdir / "checkpoint.npz").unlink(missing_ok=True)
+            for file in self.workdir.glob("frames_*.npz"):
+                file.unlink()
+        with atomic_path(identity) as part:
+            part.write_text(self._identity)
+        return None
+
+    def _save(self, checkpoint: _Checkpoint) -> None:
+        with atomic_path(self.workdir / "checkpoint.npz") as part, open(part, "wb") as stream:
+            np.savez(stream, **vars(checkpoint))
+
+    def _tell(self, what: str, done: int, total: int, atoms: Atoms, clock: float) -> float:
+        now = time.perf_counter()
+        print(
+            f"trajectory: {what} {done}/{total}, {_temperature(atoms):.0f} K, {now - clock:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        return now
+
+
+def _temperature(atoms: Atoms) -> float:
+    """Temperature with the centre of mass at rest: 3 N - 3 degrees of freedom."""
+    from ase import units
+
+    return float(2.0 * atoms.get_kinetic_energy() / (max(3 * len(atoms) - 3, 1) * units.kB))
+
+
+def _set_energy(atoms: Atoms, mean_potential: float, temperature_K: float) -> None:
+    """Scale the velocities so that the total energy is the canonical mean.
+
+    An NVE run keeps whatever energy the thermostat left at its last step, which in a small cell fluctuates by several
+    per cent; started from <V> + 3/2 (N - 1) kT its mean temperature is the target.
+    """
+    from ase import units
+
+    wanted = mean_potential + 1.5 * (len(atoms) - 1) * units.kB * temperature_K - atoms.get_potential_energy()
+    factor = float(np.clip(wanted / atoms.get_kinetic_energy(), *RESCALING))
+    atoms.set_momenta(atoms.get_momenta() * np.sqrt(factor))

@@ -1,0 +1,246 @@
+"""The ensemble: samples (initial conditions) x trajectories, over processes, restartable, the same to the bit.
+
+The work is cut into units that do not depend on the number of processes. Each finished unit is kept in a
+work folder until the output is whole, so that a run that was killed goes on where it was. Trajectory counts
+are integers and each sample's probabilities come from one unit, so no sum depends on its order.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd import provenance
+from n2amd.errors import InputError
+from n2amd.hopping import dish, fssh, propagators
+from n2amd.hopping.outcome import Outcome
+from n2amd.hopping.parallel import Processes
+from n2amd.hopping.path import ClassicalPath
+from n2amd.storage import atomic_path
+
+#: Trajectories of a unit of DISH work.
+_BLOCK = 64
+#: Largest array of populations that is kept in memory.
+_MAX_BYTES = 4e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes
+    ----------
+    method
+        `dish` or `fssh`.
+    scheme
+        `local_diabatic` or `hst`.
+    temperature
+        K.
+    dephasing_time
+        (n, n), fs; used by DISH only.
+    start_frames, start_states
+        Initial condition of every sample, (samples,).
+    trajectories
+        Trajectories of every sample.
+    steps, stride
+        Steps of the classical path, and steps between stored populations.
+    seed
+        Seed of all random numbers.
+    waiting
+        `deterministic` or `exponential` (DISH).
+    substeps
+        Electronic steps an interval (hst scheme).
+    absorbing
+        Whether DISH trajectories end at the final state.
+    """
+
+    method: str
+    scheme: propagators.Scheme
+    temperature: float
+    dephasing_time: NDArray[np.float64]
+    start_frames: NDArray[np.int64]
+    start_states: NDArray[np.int64]
+    trajectories: int
+    steps: int
+    stride: int = 1
+    seed: int = 1
+    waiting: str = "deterministic"
+    substeps: int = 10
+    absorbing: bool = True
+
+    @property
+    def times(self) -> int:
+        """Number of stored times."""
+        return self.steps // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out, over all samples.
+
+    Attributes
+    ----------
+    population
+        (samples, times, n).
+    hops
+        Number of hops i -> j over everything, (n, n).
+    arrival_step, arrival_source
+        First arrivals at the final state, (samples, trajectories), -1 if never.
+    cpu_seconds
+        Of all processes.
+    """
+
+    population: NDArray[np.float64]
+    hops: NDArray[np.int64]
+    arrival_step: NDArray[np.int64]
+    arrival_source: NDArray[np.int64]
+    cpu_seconds: float
+
+
+def start_frames(samples: int, intervals: int, seed: int) -> NDArray[np.int64]:
+    """Frames to start from: one drawn from each of `samples` equal stretches of the trajectory, (samples,)."""
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    position = (np.arange(samples) + generator.random(samples)) / samples
+    return np.minimum((position * intervals).astype(np.int64), intervals - 1)
+
+
+def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) -> Result | None:
+    """Run a plan; the result is on rank 0, None on the others.
+
+    Parameters
+    ----------
+    workdir
+        Folder of finished units, its name unique to the inputs; removed by `clean` after the output is written.
+
+    Raises
+    ------
+    InputError
+        If a start frame or state is not on the path, or the output would not fit into memory.
+    """
+    _check(path, plan)
+    outcome = _method(path, plan)
+    units = _units(plan)
+    mine = range(processes.rank, len(units), processes.size)
+    workdir.mkdir(parents=True, exist_ok=True)
+    samples, n = len(plan.start_frames), path.states
+    counted = plan.method == "dish"
+    population = np.zeros((samples, plan.times, n), dtype=np.int64 if counted else np.float64)
+    hops = np.zeros((n, n), dtype=np.int64)
+    arrivals = np.zeros((2, samples, plan.trajectories), dtype=np.int64)
+    report = max(1, len(mine) // 10)
+    for done, index in enumerate(mine):
+        sample, block = units[index]
+        part = _kept(workdir / f"unit_{index:06d}.npz", lambda s=sample, b=block: outcome(s, b))  # type: ignore[misc]
+        population[sample] += part.population
+        hops += part.hops
+        # shifted by one, so that zero means "not this process'" in the sum
+        arrivals[0, sample, block.start : block.stop] = part.arrival_step + 1
+        arrivals[1, sample, block.start : block.stop] = part.arrival_source + 1
+        if processes.rank == 0 and (done + 1) % report == 0:
+            print(f"{plan.method}: {done + 1} of {len(mine)} units done", file=sys.stderr, flush=True)
+    for sample in range(samples):
+        population[sample] = processes.total(population[sample])
+    hops, arrivals = processes.total(hops), processes.total(arrivals) - 1
+    seconds = processes.total(np.array([provenance.cpu_seconds()]))
+    if processes.rank != 0:
+        return None
+    divisor = plan.trajectories if counted else 1
+    return Result(population / divisor, hops, arrivals[0], arrivals[1], float(seconds[0]))
+
+
+def clean(workdir: Path) -> None:
+    """Remove the finished units, and their parent folder if nothing else is in it."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    if workdir.parent.is_dir() and not any(workdir.parent.iterdir()):
+        workdir.parent.rmdir()
+
+
+def _check(path: ClassicalPath, plan: Plan) -> None:
+    for sample, (frame, state) in enumerate(zip(plan.start_frames, plan.start_states)):
+        if not 0 <= frame < path.intervals:
+            raise InputError(
+                f"sample {sample} starts at frame {frame}, the path has frames 0..{path.intervals}",
+                field="start frame",
+                remedy="start before the last frame",
+            )
+        if not 0 <= state < path.states:
+            raise InputError(
+                f"sample {sample} starts in state {state} of {path.states}",
+                field="start state",
+                remedy="start in a state of the path",
+            )
+    if plan.steps < 1:
+        raise InputError(
+            "the run has no step", field="duration_fs", remedy="make it longer than the time step"
+        )
+    needed = 8.0 * len(plan.start_frames) * plan.times * path.states
+    if needed > _MAX_BYTES:
+        raise InputError(
+            f"storing populations takes {needed / 1e9:.1f} GB",
+            field="output_stride",
+            remedy=f"set it to {int(np.ceil(needed / _MAX_BYTES)) * plan.stride} or more",
+        )
+
+
+def _units(plan: Plan) -> list[tuple[int, range]]:
+    """Samples and trajectories of every unit of work; the exact chain of FSSH makes a sample one unit."""
+    size = _BLOCK if plan.method == "dish" else plan.trajectories
+    return [
+        (sample, range(first, min(first + size, plan.trajectories)))
+        for sample in range(len(plan.start_frames))
+        for first in range(0, plan.trajectories, size)
+    ]
+
+
+def _method(path: ClassicalPath, plan: Plan) -> Callable[[int, range], Outcome]:
+    """Build the shared tables of the method and return what runs one unit of it."""
+    if plan.method == "dish":
+        steps = propagators.build(path, plan.scheme, plan.substeps)
+        dish_tables = dish.prepare(
+            path, steps, plan.dephasing_time, plan.temperature, waiting=plan.waiting, absorbing=plan.absorbing
+        )
+        return lambda sample, block: dish.run_block(dish_tables, **_unit(plan, sample, block))
+    fssh_tables = fssh.prepare(path, plan.temperature, scheme=plan.scheme, substeps=plan.substeps)
+    return lambda sample, block: fssh.run_sample(fssh_tables, **_unit(plan, sample, block))
+
+
+def _unit(plan: Plan, sample: int, block: range) -> dict:
+    return {
+        "seed": plan.seed,
+        "sample": sample,
+        "start_frame": int(plan.start_frames[sample]),
+        "start_state": int(plan.start_states[sample]),
+        "steps": plan.steps,
+        "stride": plan.stride,
+        "trajectories": block,
+    }
+
+
+def _kept(file: Path, compute: Callable[[], Outcome]) -> Outcome:
+    """Read a finished unit, or compute and keep it."""
+    if file.exists():
+        with np.load(file) as stored:
+            # what is stored is the change from one time to the next: mostly zeros
+            population = stored["population"]
+            if np.issubdtype(population.dtype, np.integer):
+                population = np.cumsum(population, axis=0)
+            return Outcome(population, stored["hops"], stored["arrival_step"], stored["arrival_source"])
+    outcome = compute()
+    population = outcome.population
+    if np.issubdtype(population.dtype, np.integer):
+        population = np.diff(population, axis=0, prepend=0)
+    with atomic_path(file) as part, open(part, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            population=population,
+            hops=outcome.hops,
+            arrival_step=outcome.arrival_step,
+            arrival_source=outcome.arrival_source,
+        )
+    return outcome

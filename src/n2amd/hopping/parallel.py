@@ -1,0 +1,85 @@
+"""The processes of a run: one without MPI, or those that mpiexec or srun started.
+
+mpi4py is imported only where a launcher says that there are several processes, so that everything works without
+any MPI library.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.errors import ComputationError, InputError
+
+#: Variables in which MPI launchers tell the number of processes.
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
+#: Set by launchers that tell only the rank through the environment.
+_PRESENT = ("PMIX_RANK", "MPI_LOCALNRANKS")
+#: Tasks of a SLURM job step.
+_SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Rank and number of processes; sums go to rank 0.
+
+    Attributes
+    ----------
+    rank, size
+        This process, and how many there are.
+    world
+        MPI communicator, or None for one process.
+    """
+
+    rank: int = 0
+    size: int = 1
+    world: Any = None
+
+    def total(self, values: NDArray) -> NDArray:
+        """Sum over processes, on rank 0 (elsewhere the values come back as they are)."""
+        if self.world is None:
+            return values
+        result = np.empty_like(values)
+        self.world.Reduce(np.ascontiguousarray(values), result, root=0)
+        return result if self.rank == 0 else values
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.world is not None:
+            self.world.Barrier()
+
+
+def processes() -> Processes:
+    """Find out how this run was started.
+
+    Raises
+    ------
+    InputError
+        If a SLURM step has several tasks that do not know of each other.
+    ComputationError
+        If a launcher started several processes but MPI cannot be loaded.
+    """
+    announced = any(int(os.environ.get(name, "1")) > 1 for name in _SIZES) or any(
+        name in os.environ for name in _PRESENT
+    )
+    tasks = int(os.environ.get(_SLURM_TASKS, "1"))
+    if not announced and tasks <= 1:
+        return Processes()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise ComputationError(
+            f"started as several processes, but MPI cannot be loaded ({error}); install an MPI library or start one"
+        ) from None
+    world = MPI.COMM_WORLD
+    if world.Get_size() == 1 and tasks > 1:
+        raise InputError(
+            f"{tasks} tasks of a SLURM step do not know of each other",
+            field="srun",
+            remedy="start with `srun --mpi=pmi2` (or pmix), or with mpiexec",
+        )
+    return Processes(world.Get_rank(), world.Get_size(), world) if world.Get_size() > 1 else Processes()

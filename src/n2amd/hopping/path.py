@@ -1,0 +1,159 @@
+"""The classical path a carrier moves on: energies and couplings of its states along the trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.config import Scissor
+from n2amd.errors import InputError
+from n2amd.storage import open_hdf5
+
+Carrier = Literal["electron", "hole"]
+
+
+@dataclass(frozen=True)
+class ClassicalPath:
+    """States of one carrier along a trajectory of `frames` frames.
+
+    A path longer than the trajectory is made head to tail: after the last frame comes the first interval
+    again. The join takes no time and mixes no states.
+
+    Attributes
+    ----------
+    energies
+        (frames, n), eV.
+    timestep_fs
+        Time between frames, fs.
+    carrier
+        Electrons relax to lower energies, holes to higher ones.
+    band_index
+        Absolute band index of each state, (n,).
+    start, final
+        Columns of the band edge a carrier starts from, and of the edge it recombines to.
+    overlap
+        <i(t)|j(t+dt)>, (frames - 1, n, n), or None.
+    nac
+        hbar <i|d/dt j> at t + dt/2, (frames - 1, n, n), eV, or None.
+    """
+
+    energies: NDArray[np.float64]
+    timestep_fs: float
+    carrier: Carrier
+    band_index: NDArray[np.int64]
+    start: int
+    final: int
+    overlap: NDArray | None = None
+    nac: NDArray | None = None
+
+    @property
+    def states(self) -> int:
+        """Number of states."""
+        return self.energies.shape[1]
+
+    @property
+    def intervals(self) -> int:
+        """Number of frame intervals, which is one lap."""
+        return len(self.energies) - 1
+
+    @property
+    def sign(self) -> float:
+        """+1 for electrons, -1 for holes: what multiplies an energy difference to give the cost of a hop."""
+        return 1.0 if self.carrier == "electron" else -1.0
+
+    @property
+    def midstep_energies(self) -> NDArray[np.float64]:
+        """Mean of the energies at both ends of every interval, (frames - 1, n), eV."""
+        return 0.5 * (self.energies[1:] + self.energies[:-1])
+
+    def frames_along(self, start: int, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Frames reached after the given numbers of steps from frame `start`, head to tail."""
+        position = start + np.asarray(steps)
+        # at the join the carrier arrives at the last frame; frame 0 is only ever a start
+        return np.where(position <= self.intervals, position, (position - 1) % self.intervals + 1)
+
+
+def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
+    """Return the path if its numbers make sense.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 frames or states, or values that are not finite.
+    """
+    if path.intervals < 1 or path.states < 2:
+        raise InputError(
+            f"{path.intervals + 1} frames of {path.states} states",
+            file=file,
+            remedy="surface hopping needs at least 2 frames and 2 states",
+        )
+    for field in ("energies", "overlap", "nac"):
+        values = getattr(path, field)
+        if values is not None and not np.isfinite(values).all():
+            frame = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise InputError(
+                "not a finite number",
+                file=file,
+                frame=frame,
+                field=field,
+                remedy="run the stage that made it again",
+            )
+    return path
+
+
+def read_couplings(file: str | Path, carrier: Carrier) -> ClassicalPath:
+    """Read the states of one carrier from `couplings.h5`.
+
+    An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
+    [CBM, VBM, VBM-1, ...] and starts at the VBM. Column 0 is where it recombines to.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole couplings file or the carrier has no states in it.
+    """
+    with open_hdf5(file, "couplings") as source:
+        vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
+        n = source["energies"].shape[1]
+        columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
+        if not (0 <= vbm < n and 0 <= cbm < n):
+            raise InputError(
+                f"band edges are columns {vbm} and {cbm} of {n}",
+                file=file,
+                field="vbm, cbm",
+                remedy="keep at least one valence and one conduction state in the states stage",
+            )
+        square = np.ix_(columns, columns)
+        path = ClassicalPath(
+            energies=source["energies"][()][:, columns].astype(np.float64),
+            timestep_fs=float(source.attrs["timestep_fs"]),
+            carrier=carrier,
+            band_index=source["band_index"][()][columns].astype(np.int64),
+            start=1,
+            final=0,
+            overlap=source["overlap"][()][:, square[0], square[1]],
+            nac=source["nac"][()][:, square[0], square[1]],
+        )
+    return check(path, file)
+
+
+def apply_scissor(path: ClassicalPath, scissor: Scissor) -> tuple[ClassicalPath, float]:
+    """Shift the conduction states rigidly so that the gap becomes `scissor.gap_eV`.
+
+    The gap that is shifted is `scissor.reference_gap_eV`, or else the canonical mean of the path.
+
+    Returns
+    -------
+    The shifted path and the shift in eV.
+    """
+    vbm, cbm = (path.final, path.start) if path.carrier == "electron" else (path.start, path.final)
+    reference = scissor.reference_gap_eV
+    if reference is None:
+        reference = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))
+    shift = scissor.gap_eV - reference
+    conduction = path.band_index >= path.band_index[cbm]
+    return replace(path, energies=path.energies + shift * conduction), shift

@@ -1,0 +1,169 @@
+"""Layers of the network: embedding of the environment, message passing, and the two readouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from n2amd.network.features import (
+    Channels,
+    EquivariantLinear,
+    EquivariantNorm,
+    Features,
+    Gate,
+    rotate,
+    rotate_back,
+    scale,
+    side_by_side,
+)
+from n2amd.network.graph import Bonds
+from n2amd.network.radial import bessel, envelope
+from n2amd.network.so2 import SO2Linear
+from n2amd.network.wigner import bond_wigner
+
+
+@dataclass(frozen=True)
+class BondGeometry:
+    """What every layer needs of a set of bonds; computed once.
+
+    Attributes
+    ----------
+    distance
+        Bond lengths (n,), Angstrom.
+    wigner
+        D_l into the bond frame, l = 0..l_max.
+    radial
+        Radial basis with the species of both ends, (n, n_radial + 2 n_species).
+    envelope
+        Smooth cutoff (n,).
+    """
+
+    distance: Tensor
+    wigner: list[Tensor]
+    radial: Tensor
+    envelope: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        bonds: Bonds,
+        positions: Tensor,
+        species: Tensor,
+        n_species: int,
+        cutoff: float,
+        l_max: int,
+        n_radial: int,
+    ) -> BondGeometry:
+        """Evaluate lengths, Wigner matrices and radial basis of the bonds."""
+        vectors = bonds.vectors(positions)
+        distance = vectors.norm(dim=1)
+        x = distance / cutoff
+        eye = torch.eye(n_species, dtype=positions.dtype, device=positions.device)
+        cut = envelope(x)
+        radial = torch.cat(
+            [bessel(x, n_radial) * cut[:, None], eye[species[bonds.i]], eye[species[bonds.j]]], dim=1
+        )
+        return cls(distance, bond_wigner(vectors / distance[:, None], l_max), radial, cut)
+
+
+def radial_network(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    """Two-layer perceptron of the radial basis."""
+    last = nn.Linear(hidden, n_out)
+    nn.init.normal_(last.weight, std=hidden**-0.5)
+    return nn.Sequential(nn.Linear(n_in, hidden), nn.SiLU(), last)
+
+
+class EnvironmentEmbedding(nn.Module):
+    """First features: A_lm = sum_j R_l(r_ij, z_i, z_j) Y_lm(r_ij), and the species as scalars."""
+
+    def __init__(
+        self, channels: Channels, n_species: int, n_edge: int, hidden: int, neighbours: float
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.species = nn.Embedding(n_species, channels.natural[0])
+        self.radial = radial_network(n_edge, hidden, sum(channels.natural))
+        self.norm = neighbours**-0.5
+
+    def forward(self, species: Tensor, bonds: Bonds, geometry: BondGeometry) -> Features:
+        """Node features (n_atoms, channels, 2l + 1)."""
+        weights = self.radial(geometry.radial) * (geometry.envelope * self.norm)[:, None]
+        n_atoms, features = len(species), []
+        for l, part in enumerate(weights.split(self.channels.natural, dim=1)):
+            harmonic = geometry.wigner[l][:, l]  # D^T applied to Y_l(z): the row m = 0
+            message = part[:, :, None] * harmonic[:, None, :]
+            natural = message.new_zeros(n_atoms, *message.shape[1:]).index_add(0, bonds.i, message)
+            if l == 0:
+                natural = natural + self.species(species)[:, :, None]
+            empty = natural.new_zeros(n_atoms, self.channels.unnatural[l], 2 * l + 1)
+            features.append(torch.cat([natural, empty], dim=1))
+        return features
+
+
+class PairConvolution(nn.Module):
+    """Features of a bond from those of its two atoms, in the bond frame.
+
+    Rotate both atoms' features into the bond frame, scale each channel by a function of length and species,
+    then SO(2) linear, gate, SO(2) linear.
+    """
+
+    def __init__(
+        self, inputs: Channels, hidden: Channels, outputs: Channels, n_edge: int, radial_hidden: int
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        gate = Gate(hidden)
+        self.radial = radial_network(n_edge, radial_hidden, inputs.doubled().sum)
+        self.first = SO2Linear(inputs.doubled(), gate.inputs)
+        self.gate = gate
+        self.second = SO2Linear(hidden, outputs)
+
+    def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
+        """Bond-frame features (n_bonds, channels, 2l + 1)."""
+        both = side_by_side([f[bonds.i] for f in x], [f[bonds.j] for f in x], self.inputs)
+        framed = scale(rotate(both, geometry.wigner), self.radial(geometry.radial))
+        return self.second(self.gate(self.first(framed)))
+
+
+class Interaction(nn.Module):
+    """One message-passing layer with residual connections and a feed-forward step on the nodes."""
+
+    def __init__(self, channels: Channels, n_edge: int, radial_hidden: int, neighbours: float) -> None:
+        super().__init__()
+        self.norm = EquivariantNorm(channels)
+        self.convolution = PairConvolution(channels, channels, channels, n_edge, radial_hidden)
+        self.mix = EquivariantLinear(channels, channels)
+        gate = Gate(channels)
+        self.forward_norm = EquivariantNorm(channels)
+        self.forward_in = EquivariantLinear(channels, gate.inputs)
+        self.gate = gate
+        self.forward_out = EquivariantLinear(channels, channels)
+        self.scale = neighbours**-0.5
+
+    def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
+        """Node features in, node features out."""
+        messages = self.convolution(self.norm(x), bonds, geometry)
+        weight = (geometry.envelope * self.scale)[:, None, None]
+        messages = rotate_back([m * weight for m in messages], geometry.wigner)
+        summed = [torch.zeros_like(f).index_add(0, bonds.i, m) for f, m in zip(x, messages)]
+        x = [f + update for f, update in zip(x, self.mix(summed))]
+        update = self.forward_out(self.gate(self.forward_in(self.forward_norm(x))))
+        return [f + u for f, u in zip(x, update)]
+
+
+class SiteReadout(nn.Module):
+    """Irreducible parts of the on-site blocks of one element from its atoms' features."""
+
+    def __init__(self, inputs: Channels, outputs: Channels) -> None:
+        super().__init__()
+        gate = Gate(inputs)
+        self.norm = EquivariantNorm(inputs)
+        self.first = EquivariantLinear(inputs, gate.inputs)
+        self.gate = gate
+        self.second = EquivariantLinear(inputs, outputs)
+
+    def forward(self, x: Features) -> Features:
+        """Lab-frame parts (n_atoms, channels, 2l + 1)."""
+        return self.second(self.gate(self.first(self.norm(x))))

@@ -1,0 +1,81 @@
+"""From a structure to H(R) and S(R): the network for one, the two-centre tables for the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from n2amd.blocks.matrix import BlockMatrix
+from n2amd.blocks.pairs import find_pairs
+from n2amd.network.checkpoint import load_model
+from n2amd.network.data import assemble
+from n2amd.network.graph import build_graph, off_site
+from n2amd.network.model import HamiltonianNetwork
+from n2amd.network.trainer import require_full_precision
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.two_centre import OverlapTable, overlap
+from n2amd.structure import Structure
+
+
+@dataclass(frozen=True)
+class HamiltonianPredictor:
+    """A trained network with the overlap tables of its basis.
+
+    Attributes
+    ----------
+    model
+        The network, in evaluation mode.
+    table
+        Two-centre overlap tables.
+    training
+        What the model file tells of its training.
+    """
+
+    model: HamiltonianNetwork
+    table: OverlapTable
+    training: dict[str, Any]
+
+    @property
+    def basis(self) -> Basis:
+        """Orbital basis."""
+        return self.model.basis
+
+    def hamiltonian(self, structure: Structure) -> BlockMatrix:
+        """Predict H(R), Hermitian half, eV; on-site blocks first in every group.
+
+        Raises
+        ------
+        InputError
+            If the structure has an element that the model does not know.
+        """
+        parameter = next(self.model.parameters())
+        pairs = off_site(find_pairs(structure, self.model.architecture.ranges, half=True))
+        graph = build_graph(
+            structure, self.model.numbers, self.model.architecture.message_cutoff, pairs, parameter.dtype
+        )
+        with torch.no_grad():
+            site, pair = self.model(graph.to(parameter.device))
+        atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
+        cpu_site = {z: blocks.cpu() for z, blocks in site.items()}
+        return assemble(pairs, atoms_of, cpu_site, {key: blocks.cpu() for key, blocks in pair.items()})
+
+    def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
+        """Return H(R) and S(R) of a structure (Hermitian halves; their pairs differ)."""
+        return self.hamiltonian(structure), overlap(self.table, structure)
+
+
+def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredictor:
+    """Load a model file for prediction.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole model, or its basis has no radial functions.
+    """
+    require_full_precision()
+    model, state = load_model(path, device)
+    return HamiltonianPredictor(model, OverlapTable.from_basis(model.basis), state["training"])

@@ -1,0 +1,148 @@
+"""From a data set to a model file: split, align, fit the reference, train in two stages, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from n2amd import provenance
+from n2amd.blocks.matrix import gauge_shift
+from n2amd.blocks.pairs import find_pairs
+from n2amd.config import HamiltonianSettings
+from n2amd.dataset.frame import Frame
+from n2amd.dataset.split import split_indices
+from n2amd.dataset.store import n_frames, read_basis, read_frames
+from n2amd.errors import InputError
+from n2amd.network.checkpoint import save_model
+from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, make_sample
+from n2amd.network.model import Architecture, HamiltonianNetwork
+from n2amd.network.presets import Preset, resolve
+from n2amd.network.reference_fit import fit_reference, residual_targets
+from n2amd.network.trainer import History, Trainer, require_full_precision
+
+
+def choose_device(name: str) -> str:
+    """Resolve "auto"; refuse "cuda" where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is visible", field="device", remedy="set device to cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:
+    """Return the mean number of neighbours; refuse a cutoff that leaves an atom alone.
+
+    Raises
+    ------
+    InputError
+        If an atom has no neighbour within the cutoff.
+    """
+    counts = []
+    for frame in frames:
+        numbers = sorted({int(z) for z in frame.structure.numbers})
+        ranges = {(a, b): cutoff for a in numbers for b in numbers if a <= b}
+        pairs = find_pairs(frame.structure, ranges, half=False)
+        neighbours = np.zeros(frame.structure.n_atoms)
+        for index in pairs.values():
+            np.add.at(neighbours, index.i[~index.on_site], 1)
+        if not neighbours.all():
+            raise InputError(
+                f"atom {int(np.argmin(neighbours))} has no neighbour within {cutoff} A",
+                frame=frame.name,
+                field="hamiltonian.message_cutoff_A",
+                remedy="use a longer cutoff",
+            )
+        counts.append(neighbours.mean())
+    return float(np.mean(counts))
+
+
+def build_model(frames: Sequence[Frame], basis: Any, preset: Preset, seed: int) -> HamiltonianNetwork:
+    """Make an untrained network whose ranges and normalisation come from the (aligned) training frames."""
+    architecture = Architecture(
+        channels=preset.channels,
+        layers=preset.layers,
+        message_cutoff=preset.message_cutoff_A,
+        ranges=hamiltonian_ranges(frames),
+        neighbours=check_message_cutoff(frames, preset.message_cutoff_A),
+        n_radial=preset.n_radial,
+        radial_hidden=preset.radial_hidden,
+    )
+    torch.manual_seed(seed)
+    return HamiltonianNetwork(basis, architecture)
+
+
+def train(
+    dataset: Path,
+    settings: HamiltonianSettings,
+    out: Path,
+    workdir: Path,
+    report: Callable[[History, int], None],
+) -> HamiltonianNetwork:
+    """Train the network of one data set and write the model file.
+
+    Parameters
+    ----------
+    dataset
+        `dataset.h5`.
+    settings
+        The section of the configuration.
+    out
+        Model file to write.
+    workdir
+        Checkpoints; a run that was killed goes on from there to the same result.
+    report
+        Called with the history and the total number of steps after every validation.
+
+    Raises
+    ------
+    InputError
+        If the data do not fit the network, or the settings the data.
+    """
+    require_full_precision()
+    preset = resolve(settings)
+    device = choose_device(settings.device)
+    split = split_indices(
+        n_frames(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
+    )
+    frames = list(read_frames(dataset, [*split.train, *split.validation]))
+    aligned = align_gauge(frames)
+    n_train = len(split.train)
+    basis = read_basis(dataset)
+    model = build_model(aligned[:n_train], basis, preset, settings.seed)
+    samples = [
+        make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges) for f in aligned
+    ]
+    fit_reference(model, samples[:n_train])
+    residual = join_targets([residual_targets(model, s) for s in samples[:n_train]])
+    model.fit_scales(residual.site, residual.pair)
+    model.to(device)
+    fingerprint = provenance.sha256_of_config(
+        [settings.model_dump(mode="json"), vars(preset), provenance.sha256_of_files([dataset])]
+    )
+    workdir.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(
+        model,
+        samples[:n_train],
+        samples[n_train:],
+        preset,
+        band_weight=settings.band_weight,
+        seed=settings.seed,
+        workdir=workdir,
+        fingerprint=fingerprint,
+    )
+    trainer.resume()
+    trainer.run(lambda history: report(history, trainer.total_steps))
+    model.to("cpu")
+    training = {
+        "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
+        "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames])),
+        "history": trainer.history.to_dict(),
+        "settings": settings.model_dump(mode="json"),
+        "seed": settings.seed,
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+    }
+    save_model(out, model, training=training, config=settings, inputs=[dataset])
+    return model

@@ -1,0 +1,84 @@
+"""Rotations into the bond frame and their Wigner matrices, finite and smooth for every direction.
+
+No single smooth frame covers the sphere, so each bond takes one of two charts. The convolution does not
+depend on the roll of the frame about the bond, hence value and derivative agree wherever both charts exist.
+Matrices of higher l follow from l = 1 by Clebsch-Gordan products: polynomials of the rotation matrix, no
+angles, no poles.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from e3nn import o3
+from torch import Tensor
+
+
+def bond_frames(directions: Tensor) -> Tensor:
+    """Rotations that take each unit vector to +z.
+
+    Parameters
+    ----------
+    directions
+        Unit bond vectors (x, y, z), (n_edges, 3).
+
+    Returns
+    -------
+    rotations
+        (n_edges, 3, 3) with `rotations @ direction = (0, 0, 1)`, determinant +1.
+
+    Notes
+    -----
+    For z >= 0 the smallest rotation of r to +z; for z < 0 the smallest rotation of r to -z followed by a half
+    turn about x. Each formula is only evaluated where its denominator 1 + |z| is at least 1.
+    """
+    x, y, z = directions.unbind(-1)
+    upper = z >= 0
+    # the lower chart is the upper one seen after the half turn about x: (x, y, z) -> (x, -y, -z)
+    y, z = torch.where(upper, y, -y), torch.where(upper, z, -z)
+    w = 1.0 / (1.0 + z)
+    a, b, c = 1.0 - x * x * w, -x * y * w, 1.0 - y * y * w
+    minimal = torch.stack([a, b, -x, b, c, -y, x, y, z], dim=-1).reshape(-1, 3, 3)
+    half_turn = torch.tensor([1.0, -1.0, -1.0], dtype=directions.dtype, device=directions.device)
+    return torch.where(upper[:, None, None], minimal, minimal * half_turn)
+
+
+@lru_cache(maxsize=32)
+def _coupling(l: int) -> Tensor:
+    """Orthonormal map from (l - 1) x 1 to l, (2l + 1, (2l - 1) * 3), float64."""
+    w3j = o3.wigner_3j(l - 1, 1, l, dtype=torch.float64)
+    return (w3j * (2 * l + 1) ** 0.5).permute(2, 0, 1).reshape(2 * l + 1, -1).contiguous()
+
+
+def wigner_matrices(rotations: Tensor, l_max: int) -> list[Tensor]:
+    """Wigner matrices of proper rotations.
+
+    Parameters
+    ----------
+    rotations
+        Proper rotation matrices acting on (x, y, z), (n, 3, 3).
+    l_max
+        Highest angular momentum.
+
+    Returns
+    -------
+    matrices
+        For l = 0..l_max a tensor (n, 2l + 1, 2l + 1) with Y_l(R r) = D_l Y_l(r), canonical order.
+    """
+    order = torch.tensor([1, 2, 0], device=rotations.device)  # p = (y, z, x)
+    d1 = rotations[:, order][:, :, order]
+    matrices = [torch.ones_like(rotations[:, :1, :1]), d1]
+    for l in range(2, l_max + 1):
+        q = _coupling(l).to(rotations)
+        previous = matrices[-1]
+        product = (previous[:, :, None, :, None] * d1[:, None, :, None, :]).reshape(
+            len(rotations), 3 * (2 * l - 1), 3 * (2 * l - 1)
+        )
+        matrices.append(q @ product @ q.T)
+    return matrices[: l_max + 1]
+
+
+def bond_wigner(directions: Tensor, l_max: int) -> list[Tensor]:
+    """Wigner matrices into the frame of each bond, l = 0..l_max; compute once a frame, share over layers."""
+    return wigner_matrices(bond_frames(directions), l_max)

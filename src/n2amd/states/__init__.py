@@ -1,0 +1,1 @@
+"""States around the gap: window eigensolver, overlaps across time, shards, band structures."""

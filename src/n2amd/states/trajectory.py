@@ -1,0 +1,91 @@
+"""Geometries of a trajectory file, frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.errors import InputError
+from n2amd.storage import open_hdf5
+from n2amd.structure import Structure
+
+
+@dataclass(frozen=True)
+class TrajectorySlice:
+    """Consecutive frames of a trajectory.
+
+    Attributes
+    ----------
+    start
+        Number of the first frame held.
+    n_frames_total
+        Frames of the whole trajectory.
+    timestep_fs
+        Time between frames.
+    structure
+        The first frame: cell, species and periodicity are those of every frame.
+    positions
+        (f, n_atoms, 3), Angstrom, unwrapped.
+    """
+
+    start: int
+    n_frames_total: int
+    timestep_fs: float
+    structure: Structure
+    positions: NDArray[np.float64]
+
+    def __getitem__(self, frame: int) -> Structure:
+        """Return the geometry of a frame, counted from the start of the whole trajectory."""
+        return self.structure.with_positions(self.positions[frame - self.start])
+
+
+def shard_range(n_frames: int, shards: int, shard: int) -> tuple[int, int]:
+    """First and last frame (both included) of a shard; neighbours share one frame.
+
+    The n_frames - 1 intervals are dealt out as evenly as whole numbers allow.
+
+    Raises
+    ------
+    InputError
+        If there is no such shard, or there are more shards than intervals.
+    """
+    if not 1 <= shards <= n_frames - 1:
+        raise InputError(
+            f"{shards} shards cannot share the {n_frames - 1} intervals of {n_frames} frames",
+            field="states.shards",
+            remedy="use fewer shards or a longer trajectory",
+        )
+    if not 0 <= shard < shards:
+        raise InputError(
+            f"there is no shard {shard} among {shards}", field="shard", remedy=f"choose 0 to {shards - 1}"
+        )
+    return shard * (n_frames - 1) // shards, (shard + 1) * (n_frames - 1) // shards
+
+
+def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectorySlice:
+    """Read the geometries of one shard of a `trajectory.h5`.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole trajectory, holds positions that are not finite, or has no such shard.
+    """
+    with open_hdf5(path, "trajectory") as file:
+        n_frames = int(file["positions"].shape[0])
+        start, stop = shard_range(n_frames, shards, shard)
+        positions = file["positions"][start : stop + 1]
+        finite = np.isfinite(positions).all(axis=(1, 2))
+        if not finite.all():
+            raise InputError(
+                "positions are not finite",
+                file=path,
+                frame=start + int(np.argmin(finite)),
+                field="positions",
+                remedy="run the trajectory again",
+            )
+        pbc = tuple(bool(p) for p in file["pbc"][...])
+        structure = Structure(file["cell"][...], positions[0], file["numbers"][...], pbc)  # type: ignore[arg-type]
+        return TrajectorySlice(start, n_frames, float(file.attrs["timestep_fs"]), structure, positions)

@@ -1,0 +1,91 @@
+"""Which states are solved: valence + conduction + margin around the gap of a closed shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.config import StatesSettings
+from n2amd.errors import InputError
+
+#: Electron counts further than this from an even number are refused.
+_COUNT_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class StateWindow:
+    """States `low` <= band < `high` of the full spectrum.
+
+    Attributes
+    ----------
+    low, high
+        Absolute band indices, 0-based, `high` exclusive; the margin is included.
+    n_occupied
+        Doubly occupied bands: the VBM is n_occupied - 1, the CBM n_occupied.
+    """
+
+    low: int
+    high: int
+    n_occupied: int
+
+    def __len__(self) -> int:
+        return self.high - self.low
+
+    @property
+    def band_index(self) -> NDArray[np.int64]:
+        """Absolute index of each state, (w,)."""
+        return np.arange(self.low, self.high, dtype=np.int64)
+
+
+def occupied_bands(n_electrons: float) -> int:
+    """Return the doubly occupied bands of a closed shell.
+
+    Raises
+    ------
+    InputError
+        If the electron count is odd, fractional or not positive.
+    """
+    n_occupied = round(n_electrons / 2)
+    if n_occupied < 1 or abs(n_electrons - 2 * n_occupied) > _COUNT_TOLERANCE:
+        raise InputError(
+            f"{n_electrons:g} valence electrons do not fill whole bands",
+            field="n_electrons",
+            remedy="use a neutral, closed-shell cell: an even number of electrons",
+        )
+    return n_occupied
+
+
+def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) -> StateWindow:
+    """Choose the states to solve.
+
+    Parameters
+    ----------
+    n_electrons
+        Valence electrons in the cell.
+    n_orbitals
+        Size of the basis: the number of bands there are.
+    settings
+        Numbers of valence and conduction states and of margin states on each side.
+
+    Raises
+    ------
+    InputError
+        If the shell is open or the window reaches beyond the spectrum.
+    """
+    n_occupied = occupied_bands(n_electrons)
+    empty = n_orbitals - n_occupied
+    for side, wanted, available in (
+        ("valence", settings.valence, n_occupied),
+        ("conduction", settings.conduction, empty),
+    ):
+        if wanted + settings.margin > available:
+            raise InputError(
+                f"{wanted} {side} states and a margin of {settings.margin} are asked for, "
+                f"but the cell has {max(available, 0)} ({n_orbitals} orbitals, {n_occupied} occupied)",
+                field=f"states.{side}",
+                remedy="lower it or states.margin, or take a larger cell",
+            )
+    low = n_occupied - settings.valence - settings.margin
+    return StateWindow(low, n_occupied + settings.conduction + settings.margin, n_occupied)

@@ -1,0 +1,94 @@
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from n2amd.analysis.case import CaseFiles, build_case
+from n2amd.analysis.figures.draw import FROM_REPORT, draw
+from n2amd.analysis.summary import build_summary
+from n2amd.commands.analysis import What, app
+from n2amd.errors import InputError
+from n2amd.storage import write_json
+
+#: What each figure is drawn from, and words its SVG must hold.
+EXPECTED = {
+    "forcefield-energy": (["forcefield"], ["meV/atom", "MAE"]),
+    "forcefield-force": (["forcefield"], ["eV/Å", "3,456 components"]),
+    "hamiltonian": (["hamiltonian"], ["Interatomic distance (Å)", "mean absolute", "MAE 0.71 meV"]),
+    "bands": (["bands"], ["DFT", "network (MAE", "Γ"]),
+    "nac-parity": (["nac_parity"], ["from DFT (meV)", "Energy gap of the pair (eV)", "same sign"]),
+    "gap-and-coupling": (["couplings"], ["Gap (eV)", "Time (fs)", "rms"]),
+    "dephasing": (["dephasing"], ["Dephasing function", "Pure dephasing: Gaussian", "Time (fs)"]),
+    "populations": (["dish", "fssh", "lifetime"], ["Recombined (%)", "dish, seed 1", "CBM+1", "fit, 2"]),
+    "lifetime-tau": (["lifetime"], ["Lifetime (ns)", "exponential waiting"]),
+}
+
+
+def words(svg: Path) -> str:
+    """The text without spaces: mathematics is written letter by letter."""
+    return re.sub(r"<[^>]+>|\s", "", svg.read_text())
+
+
+def test_every_figure_of_the_command_line_is_drawn() -> None:
+    assert {what.value for what in What} == {*EXPECTED, "scaling"}
+    assert set(FROM_REPORT) <= {what.value for what in What}
+
+
+@pytest.mark.parametrize("what", EXPECTED)
+def test_figure_keeps_its_text_and_is_the_same_every_time(
+    what: str, case_files: dict[str, Path], tmp_path: Path
+) -> None:
+    names, labels = EXPECTED[what]
+    inputs = [case_files[name] for name in names]
+    one, two = tmp_path / "one.svg", tmp_path / "two.svg"
+    draw(what, inputs, one)
+    draw(what, inputs, two)
+    text = words(one)
+    for label in labels:
+        assert label.replace(" ", "") in text
+    assert one.read_bytes() == two.read_bytes()
+    assert "<dc:date>" not in one.read_text()
+
+
+def test_scaling_is_drawn_with_and_without_a_power_law(case_files: dict[str, Path], tmp_path: Path) -> None:
+    files = CaseFiles(
+        (case_files["trajectory"], case_files["couplings"]), case_files["dephasing"], case_files["lifetime"]
+    )
+    case = build_case(files, functional="pbe")
+    sizes = [
+        {**case, "supercell": str(n), "n_atoms": n, "nac_rms_meV": 20 / n, "lifetime_ns": life}
+        for n, life in zip(
+            (48, 216, 576),
+            ({"value": v, "low": v / 2, "high": 2 * v, "method": "m"} for v in (4.0, 25.0, 100.0)),
+        )
+    ]
+    for cases in (sizes, sizes[:2]):
+        write_json(tmp_path / "summary.json", build_summary(cases))
+        draw("scaling", [tmp_path / "summary.json"], tmp_path / "scaling.svg")
+        text = words(tmp_path / "scaling.svg")
+        assert "Atoms" in text
+        assert "TiO2,pbe" in text
+        assert ("±" in text) == (len(cases) == 3)
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_other_formats(ending: str, case_files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / f"figure.{ending}"
+    made = CliRunner().invoke(
+        app, ["figures", str(case_files["dephasing"]), "--what", "dephasing", "--out", str(out)]
+    )
+    assert made.exit_code == 0, made.output
+    assert out.read_bytes()[1:4] == {"png": b"PNG", "pdf": b"PDF"}[ending]
+
+
+def test_wrong_inputs_are_told(case_files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not written as '\.gif'; name it"):
+        draw("dephasing", [case_files["dephasing"]], tmp_path / "figure.gif")
+    with pytest.raises(InputError, match="2 input files"):
+        draw("dephasing", [case_files["dephasing"]] * 2, tmp_path / "figure.svg")
+    with pytest.raises(InputError, match="0 populations files"):
+        draw("populations", [case_files["lifetime"]], tmp_path / "figure.svg")
+    with pytest.raises(InputError, match=r"lifetime\.json, field 'time_fs': the report does not have it"):
+        draw("dephasing", [case_files["lifetime"]], tmp_path / "figure.svg")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_couplings, write_populations
+
+from n2amd.analysis.dephasing import dephasing_report
+from n2amd.analysis.lifetime import Resampling
+from n2amd.analysis.populations import read_run, state_names
+from n2amd.analysis.report import lifetime_report
+from n2amd.config import Scissor
+from n2amd.errors import InputError
+from n2amd.hopping.dephasing import autocorrelation, dephasing_function, of_gap
+from n2amd.units import HBAR_EV_FS
+
+QUICK = Resampling(50.0, 50, 0.95, 1)
+
+
+def test_autocorrelation_of_a_cosine() -> None:
+    time = np.arange(20000.0)
+    correlation = autocorrelation(0.1 * np.cos(0.05 * time), 100)
+    np.testing.assert_allclose(correlation, 0.005 * np.cos(0.05 * np.arange(100)), atol=1e-4)
+
+
+def test_dephasing_function_of_an_exponential_autocorrelation() -> None:
+    # Kubo: g = (sigma tau_c / hbar)^2 (exp(-t/tau_c) - 1 + t/tau_c)
+    sigma, memory, step = 0.05, 30.0, 0.05
+    time = step * np.arange(2000)
+    function = dephasing_function(sigma**2 * np.exp(-time / memory), step)
+    kubo = np.exp(-((sigma * memory / HBAR_EV_FS) ** 2) * (np.expm1(-time / memory) + time / memory))
+    np.testing.assert_allclose(function, kubo, atol=1e-5)
+
+
+def test_static_gaussian_disorder_dephases_with_hbar_over_sigma() -> None:
+    """A gap that hardly moves within the dephasing time: exp(-sigma^2 t^2 / 2 hbar^2)."""
+    time = np.arange(40000.0)
+    rng = np.random.default_rng(0)
+    gap = 2.0 + sum(
+        0.05 / np.sqrt(40) * np.sqrt(2) * np.cos(w * time + p)
+        for w, p in zip(rng.uniform(0.001, 0.003, 40), rng.uniform(0, 2 * np.pi, 40))
+    )
+    result = of_gap(gap, 1.0)
+    assert result.gaussian_fs == pytest.approx(HBAR_EV_FS / gap.std(), rel=0.02)
+    assert result.one_over_e_fs == pytest.approx(np.sqrt(2) * result.gaussian_fs, rel=0.02)
+
+
+def test_gap_that_does_not_move_is_refused(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=50, sigma=0.0)
+    with pytest.raises(InputError, match="the gap does not fluctuate"):
+        dephasing_report(file)
+
+
+def test_too_few_frames_are_refused_by_name(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=20)
+    with pytest.raises(InputError, match=r"c\.h5, field 'n_frames': 20 frames of 1 fs are too few"):
+        lifetime_report(file, 15.0, [], QUICK)
+
+
+def test_scissor_lengthens_the_lifetime_by_the_square_of_the_gap(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=2000, gap=1.8)
+    plain = lifetime_report(file, 15.0, [], QUICK)
+    shifted = lifetime_report(file, 15.0, [], QUICK, Scissor(gap_eV=3.2))
+    ratio = shifted["exact"]["exponential_waiting_ns"] / plain["exact"]["exponential_waiting_ns"]
+    assert shifted["gap"]["mean_eV"] == pytest.approx(3.2, abs=0.02)
+    assert ratio == pytest.approx((3.2 / plain["gap"]["mean_eV"]) ** 2, rel=0.2)
+    assert shifted["nac"] == plain["nac"]
+
+
+def test_runs_with_another_scissor_are_refused(tmp_path: Path) -> None:
+    couplings = write_couplings(tmp_path / "c.h5", frames=200)
+    run = read_run(write_populations(tmp_path / "p.h5", lifetime_fs=1e4, duration=50, scissor=1.4))
+    with pytest.raises(InputError, match=r"shifted by 1\.4 eV, not by 0 eV"):
+        lifetime_report(couplings, 15.0, [run], QUICK)
+
+
+def test_runs_that_differ_or_repeat_are_refused(tmp_path: Path) -> None:
+    couplings = write_couplings(tmp_path / "c.h5", frames=200)
+    cold = read_run(write_populations(tmp_path / "a.h5", lifetime_fs=1e4, duration=50, temperature=100.0))
+    warm = read_run(write_populations(tmp_path / "b.h5", lifetime_fs=1e4, duration=50))
+    with pytest.raises(InputError, match="field 'temperature_K': the runs differ"):
+        lifetime_report(couplings, 15.0, [cold, warm], QUICK)
+    with pytest.raises(InputError, match="dish, seed 1 is given twice"):
+        lifetime_report(couplings, 15.0, [warm, warm], QUICK)
+
+
+def test_without_hops_the_exact_lifetime_stays(tmp_path: Path) -> None:
+    couplings = write_couplings(tmp_path / "c.h5", frames=300)
+    run = read_run(write_populations(tmp_path / "p.h5", lifetime_fs=1e12, duration=100))
+    report = lifetime_report(couplings, 15.0, [run], QUICK)
+    fit = report["fits"]["dish, seed 1"]
+    assert fit["lifetime_ns"] == {"value": None, "low": None, "high": None}
+    assert fit["arrivals"]["hops"] == 0
+    assert fit["arrivals"]["lifetime_ns"]["low"] == pytest.approx(20 * 200 * 100e-6 / -np.log(0.025))
+    assert report["lifetime_ns"]["value"] > 0
+    assert "nothing decayed within 100 fs: use the exact method" in report["verdict"]
+
+
+def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path) -> None:
+    """Degenerate conduction states: the pair alone misses half of the picture."""
+    import h5py
+
+    file = write_couplings(tmp_path / "c.h5", frames=400, conduction=2)
+    with h5py.File(file, "r+") as source:
+        source["energies"][:, 3] = source["energies"][:, 2] + 1e-4
+        for name, zero in (("nac", 0.0), ("overlap", 0.0)):
+            values = source[name][()]
+            values[:, 1, 2] = values[:, 2, 1] = zero
+            values[:, 1, 2] += 1e-4
+            values[:, 2, 1] -= 1e-4
+            source[name][...] = values
+    run = read_run(write_populations(tmp_path / "p.h5", lifetime_fs=1e3, duration=1000))
+    report = lifetime_report(file, 15.0, [run], QUICK)
+    assert report["exact"]["two_state_ratio"] < 0.8
+    assert report["lifetime_ns"]["method"] == "first arrivals of dish"
+    assert report["lifetime_ns"]["value"] == pytest.approx(1e-3, rel=0.1)
+    alone = lifetime_report(file, 15.0, [], QUICK)
+    assert "the two-state picture does not hold" in report["verdict"]
+    assert alone["lifetime_ns"]["low"] < alone["lifetime_ns"]["high"]
+
+
+def test_state_names() -> None:
+    assert state_names("electron", 4, 0) == ("VBM", "CBM", "CBM+1", "CBM+2")
+    assert state_names("hole", 3, 0) == ("CBM", "VBM", "VBM-1")
+    assert state_names("hole", 3, 2) == ("VBM-1", "VBM", "CBM")

@@ -1,0 +1,115 @@
+"""`n2amd states` and `n2amd couplings` from end to end, with the analytic crystal as model."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from synthetic_crystal import SyntheticCrystal, cut, moving_frames
+from test_shards import write_trajectory
+from typer.testing import CliRunner
+
+from n2amd.commands import couplings as couplings_command
+from n2amd.commands import states as states_command
+from n2amd.couplings.store import read_couplings
+from n2amd.errors import InputError
+from n2amd.states.store import read_shard
+
+SETTINGS = '{"valence": 2, "conduction": 2, "margin": 2, "shards": 3}'
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model file that loads as the analytic crystal."""
+    crystal = SyntheticCrystal()
+    predict = types.ModuleType("n2amd.network.predict")
+    predict.load_predictor = lambda path, device="cpu": crystal
+    two_centre = types.ModuleType("n2amd.orbitals.two_centre")
+    two_centre.OverlapTable = types.SimpleNamespace(from_basis=lambda basis: crystal)
+    two_centre.overlap = lambda table, bra, ket=None: table.overlap(bra, ket)
+    monkeypatch.setitem(sys.modules, "n2amd.network.predict", predict)
+    monkeypatch.setitem(sys.modules, "n2amd.orbitals.two_centre", two_centre)
+    path = tmp_path / "hamiltonian.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def run(app, *arguments):
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_from_a_trajectory_to_couplings(tmp_path, model):
+    frames = moving_frames(9)
+    trajectory = tmp_path / "trajectory.h5"
+    write_trajectory(trajectory, frames)
+    shards = []
+    for k in range(3):
+        shards.append(tmp_path / f"states/shard_{k:04d}.h5")
+        output = run(
+            states_command.app,
+            *("solve", "--trajectory", trajectory, "--model", model, "--settings", SETTINGS),
+            *("--shard", k, "--out", shards[-1]),
+        )
+        assert "mean gap" in output
+    assert sorted(p.name for p in shards[0].parent.iterdir() if not p.name.startswith(".")) == [
+        p.name for p in shards
+    ]
+    assert read_shard(shards[1]).info.start == cut(frames, 2, 5).start
+    out = tmp_path / "couplings.h5"
+    output = run(couplings_command.app, "assemble", *shards, "--states-settings", SETTINGS, "--out", out)
+    assert "VBM-CBM" in output
+    couplings = read_couplings(out)
+    assert couplings.n_frames == 9
+    assert np.isfinite(couplings.nac).all()
+
+
+def test_a_missing_shard_stops_the_gathering(tmp_path, model):
+    trajectory = tmp_path / "trajectory.h5"
+    write_trajectory(trajectory, moving_frames(5))
+    out = tmp_path / "shard_0001.h5"
+    run(
+        states_command.app,
+        *("solve", "--trajectory", trajectory, "--model", model, "--settings", SETTINGS),
+        *("--shard", 1, "--out", out),
+    )
+    with pytest.raises(InputError, match="shard 0 of 3 is missing"):
+        run(
+            couplings_command.app,
+            *("assemble", out, "--states-settings", SETTINGS, "--out", tmp_path / "couplings.h5"),
+        )
+    assert not (tmp_path / "couplings.h5").exists()
+
+
+def test_parity_of_a_data_set(tmp_path, model, monkeypatch):
+    from test_parity import dft_frames
+
+    from n2amd.storage import create_hdf5
+
+    dataset = tmp_path / "md.h5"
+    with create_hdf5(dataset, "dataset") as file:
+        file.attrs.update({"consecutive": 1, "timestep_fs": 1.0, "n_frames": 4})
+    monkeypatch.setattr("n2amd.dataset.store.read_frames", lambda path, indices=None: iter(dft_frames(4)))
+    arguments = ("--dataset", dataset, "--model", model, "--states-settings", SETTINGS)
+    output = run(couplings_command.app, "parity", *arguments, "--out", tmp_path / "nac_parity.json")
+    assert "VBM-CBM" in output
+    document = json.loads((tmp_path / "nac_parity.json").read_text())
+    assert document["mae_meV"] < 1e-9
+    assert {"pairs", "mae_meV", "rms_dft_meV", "by_gap", "gap_edge", "n_frames", "provenance"} <= set(
+        document
+    )
+
+
+def test_parity_refuses_independent_frames(tmp_path, model):
+    from n2amd.storage import create_hdf5
+
+    dataset = tmp_path / "train.h5"
+    with create_hdf5(dataset, "dataset") as file:
+        file.attrs.update({"consecutive": 0, "timestep_fs": 0.0, "n_frames": 4})
+    with pytest.raises(InputError, match="not consecutive"):
+        run(
+            couplings_command.app,
+            *("parity", "--dataset", dataset, "--model", model, "--out", tmp_path / "nac_parity.json"),
+        )

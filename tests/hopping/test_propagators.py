@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from classical_paths import fluctuating
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from n2amd.errors import ComputationError, InputError
+from n2amd.hopping import propagators
+
+
+def random_unitary(n: int, seed: int, *, real: bool = False) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    matrix = generator.normal(size=(n, n)) + (0 if real else 1j * generator.normal(size=(n, n)))
+    return np.linalg.qr(matrix)[0]
+
+
+@given(n=st.integers(2, 6), seed=st.integers(0, 10**6), real=st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_generator_gives_the_rotation_back(n: int, seed: int, real: bool) -> None:
+    unitary = random_unitary(n, seed, real=real)
+    generator = propagators.rotation_generator(unitary)
+    np.testing.assert_allclose(propagators.exponential(generator, -1.0), unitary, atol=1e-10)
+    assert np.abs(np.linalg.eigvalsh(generator)).max() <= np.pi + 1e-9
+
+
+def test_generator_of_a_permutation_with_eigenvalue_minus_one() -> None:
+    swap = np.eye(4)[[1, 0, 3, 2]]
+    generator = propagators.rotation_generator(swap)
+    np.testing.assert_allclose(propagators.exponential(generator, -1.0), swap, atol=1e-12)
+
+
+@pytest.mark.parametrize("complex_couplings", [False, True])
+@pytest.mark.parametrize("integrator", ["trotter", "exponential"])
+def test_propagators_are_unitary_and_converge(complex_couplings: bool, integrator: str) -> None:
+    path = fluctuating(5, 41, complex_couplings=complex_couplings)
+    coarse = propagators.hst(path.energies, path.nac, 1.0, 20, integrator)
+    fine = propagators.hst(path.energies, path.nac, 1.0, 400, "exponential")
+    one = np.broadcast_to(np.eye(5), coarse.shape)
+    np.testing.assert_allclose(coarse @ coarse.conj().swapaxes(1, 2), one, atol=1e-13)
+    np.testing.assert_allclose(coarse, fine, atol=1e-5)
+
+
+@pytest.mark.parametrize("complex_couplings", [False, True])
+def test_schemes_agree_for_small_rotations(complex_couplings: bool) -> None:
+    """An overlap made of constant couplings within each step gives the same propagator as those couplings."""
+    path = fluctuating(5, 41, complex_couplings=complex_couplings)
+    overlap = propagators.exponential(1j * path.nac / 0.6582119569)  # exp(d dt)
+    overlap = overlap if complex_couplings else overlap.real
+    np.testing.assert_allclose(
+        overlap @ overlap.conj().swapaxes(1, 2), np.broadcast_to(np.eye(5), overlap.shape), atol=1e-12
+    )
+    diabatic = propagators.local_diabatic(path.energies, overlap, 1.0)
+    # constant couplings: give every interval its own path
+    for k in (0, 17, 39):
+        alone = propagators.hst(path.energies[k : k + 2], path.nac[k : k + 1], 1.0, 200, "exponential")
+        np.testing.assert_allclose(diabatic[k], alone[0], atol=1e-4)
+
+
+def test_gauge_does_not_matter() -> None:
+    """Phases of the states at every frame move into the amplitudes: populations stay."""
+    path = fluctuating(4, 61, complex_couplings=True)
+    overlap = propagators.exponential(1j * path.nac / 0.6582119569)
+    phase = np.exp(2j * np.pi * np.random.default_rng(1).random((61, 4)))
+    turned = phase[:-1].conj()[:, :, None] * overlap * phase[1:][:, None, :]
+    a = propagators.cumulative(propagators.local_diabatic(path.energies, overlap, 1.0))
+    # turned overlaps have rotations of any size: compare without the phase average, at zero gap
+    flat = np.zeros_like(path.energies)
+    b = propagators.cumulative(propagators.local_diabatic(flat, turned, 1.0))
+    c = propagators.cumulative(propagators.local_diabatic(flat, overlap, 1.0))
+    np.testing.assert_allclose(np.abs(b), np.abs(c), atol=1e-10)
+    assert not np.allclose(np.abs(a), np.abs(c), atol=1e-3)
+
+
+def test_singular_overlap_is_refused() -> None:
+    overlap = np.eye(3)[None].repeat(4, 0)
+    overlap[2, 1, 1] = 0.0
+    with pytest.raises(ComputationError, match="interval 2"):
+        propagators.loewdin(overlap)
+
+
+def test_missing_overlaps_are_told() -> None:
+    with pytest.raises(InputError, match="overlaps across time"):
+        propagators.build(fluctuating(3, 10), "local_diabatic")

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from n2amd.blocks.pairs import find_pairs
+from n2amd.network.graph import Graph, build_graph, off_site
+from n2amd.network.model import Architecture, HamiltonianNetwork
+from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.structure import Structure
+
+RANGES = {(8, 8): 4.2, (8, 22): 4.0, (22, 22): 4.6}
+
+
+@pytest.fixture(scope="session")
+def basis() -> Basis:
+    """Two elements with s, p and d shells: every kind of irreducible part up to L = 4 occurs."""
+    oxygen = AtomBasis(8, (Shell(0, "2s"), Shell(1, "2p"), Shell(2, "3d")), 6.0)
+    titanium = AtomBasis(22, (Shell(0, "4s"), Shell(0, "4s z2"), Shell(1, "4p"), Shell(2, "3d")), 4.0)
+    return Basis({8: oxygen, 22: titanium})
+
+
+@pytest.fixture
+def rutile() -> Structure:
+    """Ideal rutile: bonds along x + y, z and in the mirror planes, where bond frames like to fail."""
+    u, a, c = 0.305, 4.59, 2.956
+    fractional = np.array(
+        [
+            [0, 0, 0],
+            [0.5, 0.5, 0.5],
+            [u, u, 0],
+            [1 - u, 1 - u, 0],
+            [0.5 - u, 0.5 + u, 0.5],
+            [0.5 + u, 0.5 - u, 0.5],
+        ]
+    )
+    cell = np.diag([a, a, c])
+    return Structure(cell, fractional @ cell, np.array([22, 22, 8, 8, 8, 8]))
+
+
+@pytest.fixture
+def cubic() -> Structure:
+    """Rock-salt cell: all nearest bonds exactly along +-x, +-y, +-z, the poles and borders of the charts."""
+    cell = 4.2 * np.eye(3)
+    ti = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]) @ cell
+    o = np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], [0.5, 0.5, 0.5]]) @ cell
+    return Structure(cell, np.vstack([ti, o]), np.array([22] * 4 + [8] * 4))
+
+
+def random_network(
+    basis: Basis, seed: int = 0, channels: tuple[int, ...] = (6, 5, 4, 3, 2)
+) -> HamiltonianNetwork:
+    """Untrained network with a random reference, so that every path contributes."""
+    torch.manual_seed(seed)
+    model = HamiltonianNetwork(
+        basis, Architecture(channels, 2, 4.0, RANGES, 20.0, n_radial=6, radial_hidden=16)
+    )
+    for name, buffer in model.named_buffers():
+        if name.startswith("reference"):
+            buffer.normal_(std=0.3)
+    return model.eval()
+
+
+def graph_of(structure: Structure, dtype: torch.dtype = torch.float32) -> Graph:
+    pairs = off_site(find_pairs(structure, RANGES, half=True))
+    return build_graph(structure, (8, 22), 4.0, pairs, dtype)

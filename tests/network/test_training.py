@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest_network import RANGES, random_network
+
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap, fold, gauge_shift
+from n2amd.blocks.pairs import find_pairs
+from n2amd.dataset.frame import Frame
+from n2amd.errors import ComputationError, InputError
+from n2amd.network.checkpoint import load_model, load_state, save_model
+from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
+from n2amd.network.presets import PRESETS
+from n2amd.network.reference_fit import fit_reference, residual_targets
+from n2amd.network.state_loss import orbital_offsets, solve_states, state_error
+from n2amd.network.trainer import Trainer, learning_rate
+
+
+def synthetic_frame(basis, structure, seed, range_=None):
+    """Frame with smooth, made-up matrices (not covariant: only bookkeeping is tested with it)."""
+    rng = np.random.default_rng(7)  # the law is the same for every frame
+    shaken = structure.with_positions(
+        structure.positions + np.random.default_rng(seed).normal(scale=0.08, size=structure.positions.shape)
+    )
+    pairs = find_pairs(shaken, range_ or RANGES, half=True)
+    h, s = {}, {}
+    for (a, b), index in pairs.items():
+        shape = (basis[a].n_orbitals, basis[b].n_orbitals)
+        law, small = rng.normal(size=shape), rng.normal(size=shape)
+        on = rng.normal(size=(basis[a].n_orbitals,) * 2)
+        distance = np.linalg.norm(index.vectors(shaken), axis=1)
+        decay = (
+            np.exp(-distance)[:, None, None] * (1 - distance / (range_ or RANGES)[a, b])[:, None, None] ** 2
+        )
+        h[a, b], s[a, b] = decay * law, 0.05 * decay * small
+        for site in np.flatnonzero(index.on_site):
+            h[a, b][site], s[a, b][site] = on + on.T - 5 * np.eye(shape[0]), np.eye(shape[0])
+        h[a, b], s[a, b] = h[a, b][None], s[a, b][None]
+    return Frame(f"synthetic {seed}", shaken, BlockMatrix(pairs, h), BlockMatrix(pairs, s), 16.0)
+
+
+@pytest.fixture
+def frames(basis, rutile):
+    return [synthetic_frame(basis, rutile, seed) for seed in range(4)]
+
+
+def samples_of(model, frames):
+    return [make_sample(f, model.numbers, 4.0, RANGES) for f in frames]
+
+
+def trainer_for(basis, frames, workdir, **schedule):
+    preset = replace(PRESETS["test"], steps=6, band_steps=4, validate_every=5, **schedule)
+    model = random_network(basis, channels=(4, 3, 2, 1, 1))
+    samples = samples_of(model, frames)
+    fit_reference(model, samples[:3])
+    return Trainer(
+        model,
+        samples[:3],
+        samples[3:],
+        preset,
+        band_weight=1.0,
+        seed=3,
+        workdir=workdir,
+        fingerprint="same",
+    )
+
+
+def test_resumed_training_gives_the_same_bits(basis, frames, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = trainer_for(basis, frames, tmp_path / "a")
+    whole.run(lambda history: None)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(history):
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        trainer_for(basis, frames, tmp_path / "b").run(kill)
+    resumed = trainer_for(basis, frames, tmp_path / "b")
+    assert resumed.resume()
+    assert resumed.step == 5
+    resumed.run(lambda history: None)
+    assert resumed.history == whole.history
+    for (name, a), (_, b) in zip(whole.model.named_parameters(), resumed.model.named_parameters()):
+        assert torch.equal(a, b), name
+
+
+def test_checkpoint_of_other_settings_is_left_alone(basis, frames, tmp_path):
+    trainer = trainer_for(basis, frames, tmp_path)
+    trainer.save()
+    other = trainer_for(basis, frames, tmp_path)
+    other.fingerprint = "another"
+    assert not other.resume()
+
+
+def test_training_lowers_the_loss(basis, frames, tmp_path):
+    trainer = trainer_for(basis, frames, tmp_path)
+    with torch.no_grad():  # something learnable: what another network of the same kind would say
+        teacher = random_network(basis, seed=9, channels=(4, 3, 2, 1, 1))
+        trainer.residuals = [Targets(*teacher.correction(s.graph)) for s in trainer.train]
+    trainer.preset = replace(trainer.preset, steps=60, band_steps=0, validate_every=20)
+    trainer.run(lambda history: None)
+    assert trainer.history.loss_meV[-1] < 0.6 * trainer.history.loss_meV[0]
+
+
+def test_loss_that_is_not_a_number_stops_with_a_remedy(basis, frames, tmp_path):
+    trainer = trainer_for(basis, frames, tmp_path, learning_rate=1e30)
+    with pytest.raises(ComputationError, match="learning_rate"):
+        trainer.run(lambda history: None)
+
+
+def test_reference_reproduces_a_two_centre_hamiltonian(basis, rutile):
+    """Blocks made by the reference itself with random weights are found again by the fit."""
+    source = random_network(basis)
+    frames = [synthetic_frame(basis, rutile, seed) for seed in range(6)]
+    samples = samples_of(source, frames)
+    remade = []
+    for sample in samples:
+        with torch.no_grad():
+            site, pair = source(sample.graph, correct=False)
+        targets = replace(
+            sample.targets,
+            site={z: b.double() for z, b in site.items()},
+            pair={k: b.double() for k, b in pair.items()},
+        )
+        remade.append(replace(sample, targets=targets))
+    fitted = random_network(basis, seed=1)
+    fit_reference(fitted, remade[:5])
+    held_out = residual_targets(fitted, remade[5])
+    for key, blocks in held_out.pair.items():
+        # splines that no bond of the training frames reaches stay free: judge against the size of H
+        assert blocks.abs().mean() < 0.02 * remade[5].targets.pair[key].abs().mean(), key
+
+
+def test_gauge_alignment_removes_frame_shifts(frames):
+    moved = [
+        replace(f, hamiltonian=add_overlap(f.hamiltonian, f.overlap, shift))
+        for f, shift in zip(frames, [0, 3, -1, 5])
+    ]
+    aligned = align_gauge(moved)
+    shifts = [gauge_shift(f.hamiltonian, f.overlap) for f in aligned]
+    np.testing.assert_allclose(
+        shifts, np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in moved]), atol=1e-12
+    )
+
+
+def test_ranges_follow_the_data(basis, rutile):
+    short = {(8, 8): 3.0, (8, 22): 3.3, (22, 22): 3.6}
+    ranges = hamiltonian_ranges([synthetic_frame(basis, rutile, 0, short)])
+    assert all(ranges[key] < short[key] + 0.21 for key in short)
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_state_error_equals_the_dense_sandwich(basis, frames, k):
+    model = random_network(basis)
+    samples = samples_of(model, frames[:2])
+    kpoint = np.array([0.2, -0.1, 0.4]) * k
+    states = [solve_states(s, kpoint) for s in samples]
+    generator = torch.Generator().manual_seed(0)
+    site = [
+        {z: _symmetric(torch.randn(b.shape, generator=generator)) for z, b in s.targets.site.items()}
+        for s in samples
+    ]
+    pair = [
+        {key: torch.randn(b.shape, generator=generator) for key, b in s.targets.pair.items()} for s in samples
+    ]
+    joined = [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in (site, pair)]
+    found = state_error(samples, states, *joined)
+    expected = 0.0
+    for sample, state, on, off in zip(samples, states, site, pair):
+        index, values = dict(sample.frame.hamiltonian.pairs), {}
+        for key in index:
+            values[key] = np.zeros_like(sample.frame.hamiltonian.values[key])
+            values[key][0, sample.pair_rows[key]] = off[key].numpy()
+            if key[0] == key[1]:
+                values[key][0, sample.site_rows[key[0]]] = on[key[0]].numpy()
+        dense = fold(BlockMatrix(index, values), orbital_offsets(sample), kpoint)
+        w = np.abs(state.bra.numpy().conj().T @ dense @ state.bra.numpy())
+        expected += w.sum() / state.norm / 2
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def _symmetric(blocks):
+    return 0.5 * (blocks + blocks.mT)
+
+
+def test_learning_rate_warms_up_and_ends_at_the_last_value():
+    rates = [learning_rate(step, 1000, 1e-3, 1e-5) for step in range(1001)]
+    assert rates[0] < 1e-4
+    assert max(rates) <= 1e-3
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_model_file_round_trip_and_damage(basis, frames, tmp_path):
+    model = random_network(basis)
+    path = tmp_path / "hamiltonian.pt"
+    save_model(path, model, training={"seed": 1}, config={}, inputs=[])
+    again, state = load_model(path)
+    assert state["training"] == {"seed": 1}
+    graph = samples_of(model, frames[:1])[0].graph
+    for a, b in zip(model(graph)[0].values(), again(graph)[0].values()):
+        assert torch.equal(a, b)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match="train again"):
+        load_model(path)
+    with pytest.raises(InputError, match="does not exist"):
+        load_state(tmp_path / "none.pt")
+    other = tmp_path / "other.pt"
+    torch.save({"weights": {}}, other)
+    with pytest.raises(InputError, match="not an n2amd Hamiltonian network"):
+        load_model(other)
+
+
+def test_spin_polarised_frames_are_refused(basis, frames):
+    frame = frames[0]
+    doubled = {key: np.concatenate([v, v]) for key, v in frame.hamiltonian.values.items()}
+    with pytest.raises(InputError, match="2 spin components"):
+        make_sample(replace(frame, hamiltonian=frame.hamiltonian.map(doubled)), (8, 22), 4.0, RANGES)
+
+
+def test_on_pairs_of_lays_blocks_out_on_other_pairs(basis, frames):
+    from n2amd.network.evaluation import on_pairs_of
+
+    frame = frames[0]
+    shuffled_pairs, shuffled_values = {}, {}
+    for key, index in frame.hamiltonian.pairs.items():
+        order = np.random.default_rng(0).permutation(len(index))[: len(index) - 3]
+        shuffled_pairs[key] = PairIndex(index.i[order], index.j[order], index.shift[order])
+        shuffled_values[key] = frame.hamiltonian.values[key][:, order]
+    laid_out = on_pairs_of(BlockMatrix(shuffled_pairs, shuffled_values), frame)
+    for key, blocks in laid_out.values.items():
+        original = frame.hamiltonian.values[key]
+        same = (blocks == original).all(axis=(0, 2, 3))
+        missing = ~blocks.any(axis=(0, 2, 3))
+        assert same.sum() == original.shape[1] - 3
+        assert missing.sum() == 3

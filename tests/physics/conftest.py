@@ -1,0 +1,6 @@
+"""Analytic cases use the same synthetic paths as the tests of `hopping`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "hopping"))

@@ -1,0 +1,100 @@
+"""Lifetimes and equilibria: closed forms, exact renewal, trajectories."""
+
+import numpy as np
+import pytest
+from classical_paths import constant_two_state, fluctuating
+
+from n2amd.hopping import dish, fssh, propagators, renewal
+from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
+
+
+@pytest.mark.parametrize("tau", [4.5, 9.2, 15.7])
+def test_deterministic_rate_of_a_constant_coupling(tau: float) -> None:
+    gap, coupling = 1.0, 2e-4
+    path = constant_two_state(gap, coupling, 30)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 1, "exponential")
+    m = np.ceil(tau)
+    w, d = gap / HBAR_EV_FS, coupling / HBAR_EV_FS
+    rate = 4 * d**2 * np.sin(w * m / 2) ** 2 / (w**2 * m)
+    assert renewal.lifetime(path, steps, tau, 300.0) == pytest.approx(1 / rate, rel=1e-5)
+
+
+@pytest.mark.parametrize("tau", [5.0, 15.0])
+def test_exponential_rate_of_a_constant_coupling(tau: float) -> None:
+    gap, coupling, timestep = 1.0, 2e-4, 0.05
+    path = constant_two_state(gap, coupling, 30, timestep)
+    steps = propagators.hst(path.energies, path.nac, timestep, 1, "exponential")
+    w, d = gap / HBAR_EV_FS, coupling / HBAR_EV_FS
+    rate = 2 * d**2 * tau / (1 + (w * tau) ** 2)
+    found = renewal.lifetime(path, steps, tau, 300.0, waiting="exponential")
+    assert found == pytest.approx(1 / rate, rel=0.01)
+
+
+def test_local_diabatic_lifetime_is_that_of_the_couplings() -> None:
+    """At a wide gap too, where a bare local diabatisation would be wrong by a factor of twelve."""
+    path = fluctuating(2, 1001, gap=3.2, sigma=0.04, across=0.002)
+    overlap = propagators.exponential(1j * path.nac / HBAR_EV_FS).real
+    by_overlap = propagators.local_diabatic(path.energies, overlap, 1.0)
+    by_coupling = propagators.hst(path.energies, path.nac, 1.0, 60)
+    for tau in (8.5, 14.5):
+        assert renewal.lifetime(path, by_overlap, tau, 300.0) == pytest.approx(
+            renewal.lifetime(path, by_coupling, tau, 300.0), rel=0.02
+        )
+
+
+@pytest.mark.parametrize("waiting", ["deterministic", "exponential"])
+def test_renewal_against_trajectories(waiting: str) -> None:
+    """More than 4,000 arrivals: the sampling error is 1.5 %.
+
+    The lap (397 steps, a prime) is short, so that every beginning is met many times within a lifetime.
+    """
+    path = fluctuating(2, 398, gap=1.0, sigma=0.04, across=0.015, seed=4)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+    tau = 12.3
+    exact = renewal.lifetime(path, steps, tau, 300.0, waiting=waiting)
+    tables = dish.prepare(path, steps, tau * (1 - np.eye(2)), 300.0, waiting=waiting)
+    length = int(1.5 * exact)
+    time = arrivals = 0
+    for sample, start in enumerate(range(0, 397, 20)):
+        block = dish.run_block(
+            tables,
+            seed=1,
+            sample=sample,
+            start_frame=start,
+            start_state=1,
+            steps=length,
+            stride=length,
+            trajectories=range(300),
+        )
+        arrived = block.arrival_step >= 0
+        arrivals += arrived.sum()
+        time += np.where(arrived, block.arrival_step, length).sum()
+    assert arrivals > 4000
+    assert time / arrivals == pytest.approx(exact, rel=0.05)
+
+
+def test_band_over_tau_shows_the_ripple() -> None:
+    path = fluctuating(2, 1001, gap=1.94, sigma=0.045, across=6e-4)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+    band = renewal.band(path, steps, 14.8, 300.0)
+    assert band.low < band.value < band.high or band.low == band.value or band.high == band.value
+    assert band.high / band.low > 1.2
+    assert band.tau_fs[0] == pytest.approx(13.8)
+    assert band.tau_fs[-1] == pytest.approx(15.8)
+
+
+@pytest.mark.parametrize(("gap", "seed"), [(0.05, 2), (0.1, 3)])
+def test_detailed_balance(gap: float, seed: int) -> None:
+    """DISH reaches the Boltzmann ratio; FSSH under the classical path does not, and is known not to."""
+    path = fluctuating(2, 2001, gap=gap, sigma=0.005, across=0.01, seed=seed)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+    expected = np.exp(-gap / (BOLTZMANN_EV_K * 300.0))
+    tables = dish.prepare(path, steps, 10.3 * (1 - np.eye(2)), 300.0, absorbing=False)
+    common = {"seed": 1, "sample": 0, "start_frame": 0, "start_state": 1, "stride": 1}
+    block = dish.run_block(tables, steps=200_000, trajectories=range(400), **common)
+    upper, lower = block.population[20_000:, 1].sum(), block.population[20_000:, 0].sum()
+    assert upper / lower == pytest.approx(expected, rel=0.1)
+
+    fewest = fssh.prepare(path, 300.0, scheme="hst")
+    chain = fssh.run_sample(fewest, steps=100_000, trajectories=range(0), **common).population[20_000:]
+    assert chain[:, 1].sum() / chain[:, 0].sum() > 1.5 * expected

@@ -1,0 +1,52 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from n2amd.config import StatesSettings
+from n2amd.errors import InputError
+from n2amd.states.trajectory import shard_range
+from n2amd.states.window import occupied_bands, state_window
+
+
+def test_window_counts_from_the_gap():
+    window = state_window(48, 90, StatesSettings(valence=2, conduction=3, margin=6))
+    assert (window.low, window.high, window.n_occupied, len(window)) == (16, 33, 24, 17)
+    np.testing.assert_array_equal(window.band_index, np.arange(16, 33))
+
+
+@pytest.mark.parametrize("electrons", [47, 47.5, 0, -2, 48.001])
+def test_open_shells_are_refused(electrons):
+    with pytest.raises(InputError, match="do not fill whole bands"):
+        occupied_bands(electrons)
+
+
+def test_rounding_of_the_electron_count_is_forgiven():
+    assert occupied_bands(48.0000000001) == 24
+
+
+@pytest.mark.parametrize(
+    ("electrons", "orbitals", "field"),
+    [(8, 90, "states.valence"), (176, 90, "states.conduction"), (200, 90, "states.conduction")],
+)
+def test_a_window_beyond_the_spectrum_is_refused(electrons, orbitals, field):
+    with pytest.raises(InputError, match=field):
+        state_window(electrons, orbitals, StatesSettings(valence=2, conduction=2, margin=6))
+
+
+@pytest.mark.parametrize(("frames", "shards"), [(2, 1), (13, 4), (400, 7), (5, 4)])
+def test_shards_share_one_frame_and_leave_none_out(frames, shards):
+    ranges = [shard_range(frames, shards, k) for k in range(shards)]
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == frames - 1
+    assert all(a[1] == b[0] for a, b in pairwise(ranges))
+    lengths = [stop - start for start, stop in ranges]
+    assert min(lengths) >= 1
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_impossible_shards_are_refused():
+    with pytest.raises(InputError, match="5 shards cannot share the 4 intervals"):
+        shard_range(5, 5, 0)
+    with pytest.raises(InputError, match="no shard 3 among 3"):
+        shard_range(10, 3, 3)

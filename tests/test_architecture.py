@@ -1,0 +1,127 @@
+"""The lines that the code keeps: who imports whom, how long a file may be, what a rule may not hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "n2amd"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+FLOOR = {"errors", "units", "structure", "storage", "provenance", "config", "__init__"}
+# what a part may import besides the floor and itself
+ALLOWED = {
+    "orbitals": {"blocks"},
+    "blocks": {"orbitals"},
+    "dft": {"orbitals", "blocks", "dataset"},
+    "dataset": {"orbitals", "blocks", "dft"},
+    "forcefield": {"dataset"},
+    "network": {"orbitals", "blocks", "dataset", "states"},
+    "states": {"orbitals", "blocks", "dataset", "network", "forcefield"},
+    "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
+    "hopping": {"couplings"},
+    "analysis": {"couplings", "hopping"},
+    "interop": {"dataset", "hopping", "couplings", "states", "forcefield"},
+}
+TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}
+
+
+def part_of(file: Path) -> str:
+    relative = file.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(file: Path) -> set[str]:
+    """Absolute names of the modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import; write it in full"
+            found.add(node.module or "")
+            if node.module == "n2amd":
+                found |= {f"n2amd.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_point_one_way(file: Path) -> None:
+    part = part_of(file)
+    if part in ("commands", "cli"):
+        return
+    parts = {name.split(".")[1] for name in imports(file) if name.startswith("n2amd.")}
+    own = {part} if part not in FLOOR else set()
+    allowed = FLOOR | own | ALLOWED.get(part, set())
+    if part == "config_reference":
+        allowed = FLOOR
+    # names imported from the package itself, such as __version__
+    parts = {name for name in parts if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()}
+    assert parts <= allowed, f"{part} must not import {sorted(parts - allowed)}"
+
+
+@pytest.mark.parametrize("part", ["hopping", "analysis"])
+def test_dynamics_and_analysis_need_no_torch(part: str) -> None:
+    for file in (PACKAGE / part).rglob("*.py"):
+        heavy = {name.split(".")[0] for name in imports(file)} & TORCH
+        assert not heavy, f"{file} imports {sorted(heavy)}"
+
+
+def test_importing_dynamics_and_analysis_loads_no_torch() -> None:
+    program = (
+        "import sys, pkgutil, importlib, n2amd.hopping, n2amd.analysis\n"
+        "for package in (n2amd.hopping, n2amd.analysis):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print([name for name in ('torch', 'e3nn', 'nequip') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_files_are_short(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 400
+
+
+def test_no_drawers_for_odds_and_ends() -> None:
+    assert not [file for file in SOURCES if file.stem in ("utils", "helpers", "misc", "common")]
+
+
+def test_nothing_is_left_for_later() -> None:
+    unfinished = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+    assert not [str(file) for file in SOURCES if unfinished.search(file.read_text())]
+
+
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
+def test_rules_keep_their_form(file: Path) -> None:
+    text = file.read_text()
+    assert not re.search(r"^\s*retries:", text, re.MULTILINE), "retries belong in the profile"
+    assert not re.search(r"^\s*(run|script):", text, re.MULTILINE), "a rule calls a command"
+    rules = re.split(r"^\s*rule(?: \w+)?:\n", text, flags=re.MULTILINE)[1:]
+    for rule in rules:
+        for directive in ("input", "output", "log", "benchmark", "conda", "threads", "resources", "shell"):
+            assert re.search(rf"^\s*{directive}:", rule, re.MULTILINE), (
+                f"{file.name}: a rule lacks {directive}:"
+            )
+
+
+def test_source_files_named_by_rules_exist() -> None:
+    for file in RULES:
+        for call in re.findall(r"\bcode\(([^)]*)\)", file.read_text()):
+            for name in re.findall(r'"([^"]+)"', call):
+                assert (PACKAGE / name).is_file(), f"{file.name} names {name}"
+
+
+def test_no_default_profile() -> None:
+    """profiles/default would override every other profile, key by key."""
+    assert not (ROOT / "profiles" / "default").exists()

@@ -1,0 +1,148 @@
+"""The models of the configuration, and what is generated from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from n2amd.config import SECTIONS, Config, load, load_section, parse_supercell, validate
+from n2amd.config_reference import PAGES, render
+from n2amd.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+JOBS = [
+    ["config/config.yaml"],
+    ["config/test.yaml"],
+    *[
+        ["config/config.yaml", str(study.relative_to(ROOT))]
+        for study in sorted((ROOT / "config/studies").glob("*.yaml"))
+    ],
+]
+
+
+def document(**sections: object) -> dict:
+    source = {"code": "honpas", "paths": ["frames"]}
+    material = {"structure": "cell.vasp", "functionals": {"pbe": source}}
+    return {"materials": {"Si": material}, "supercells": ["1x1x1"], **sections}
+
+
+@pytest.mark.parametrize("files", JOBS, ids=lambda files: files[-1])
+def test_bundled_configurations_are_valid_and_their_files_exist(files: list[str]) -> None:
+    job = load(*[ROOT / file for file in files])
+    for material in job.materials.values():
+        for path in (
+            material.structure,
+            *[p for s in material.functionals.values() for p in (*s.paths, *s.trajectory_paths)],
+        ):
+            assert (ROOT / path).exists(), path
+
+
+def test_schema_is_in_step_with_the_models() -> None:
+    file = ROOT / "workflow/schemas/config.schema.json"
+    assert json.loads(file.read_text()) == Config.model_json_schema(), "run `make schema`"
+
+
+def test_documentation_is_in_step_with_the_models() -> None:
+    assert (ROOT / "docs/configuration.md").read_text() == render(), "run `make schema`"
+
+
+def test_every_option_is_described_with_its_unit() -> None:
+    units = {"fs": "fs", "eV": "eV", "meV": "", "K": "K", "A": "Angstrom"}
+    for _, place, model in PAGES:
+        for name, field in model.model_fields.items():
+            assert field.description or place == "", f"{place}.{name} has no description"
+            suffix = name.rsplit("_", 1)[-1]
+            if units.get(suffix):
+                assert re.search(rf"{units[suffix]}", field.description or ""), (
+                    f"{place}.{name} lacks its unit"
+                )
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what"),
+    [
+        ({"dynamics": {"trajektories": 3}}, "dynamics.trajektories", "no such option"),
+        ({"dynamics": {"methods": ["surface"]}}, "dynamics.methods.0", "surface"),
+        ({"trajectory": {"temperature_K": -3}}, "trajectory.temperature_K", "-3"),
+        ({"trajectory": {"frames": 1}}, "trajectory.frames", "1"),
+        ({"supercells": ["2x2"]}, "supercells.0", "2x2"),
+        ({"supercells": ["0x1x1"]}, "supercells.0", "0x1x1"),
+        ({"hamiltonian": {"channels": []}}, "hamiltonian.channels", "at least one"),
+        ({"materials": {}}, "materials", "at least 1"),
+    ],
+)
+def test_bad_values_are_named(change: dict, where: str, what: str) -> None:
+    with pytest.raises(InputError) as caught:
+        validate(document(**change), "job.yaml")
+    assert caught.value.field == where
+    assert what in str(caught.value)
+    assert str(caught.value).startswith("job.yaml")
+
+
+def test_more_shards_than_steps_is_refused() -> None:
+    with pytest.raises(InputError, match="shards"):
+        validate(document(trajectory={"frames": 4}, states={"shards": 4}))
+
+
+def test_overrides_reach_only_their_material() -> None:
+    job = document()
+    job["materials"]["Ge"] = {**job["materials"]["Si"], "overrides": {"trajectory": {"temperature_K": 77.0}}}
+    checked = validate(job)
+    assert checked.section("trajectory", "Ge").temperature_K == 77.0
+    assert checked.section("trajectory", "Ge").frames == checked.section("trajectory", "Si").frames
+    assert checked.section("trajectory", "Si").temperature_K == 300.0
+
+
+def test_overrides_are_checked() -> None:
+    job = document()
+    job["materials"]["Si"]["overrides"] = {"trajectory": {"temprature": 77.0}}
+    with pytest.raises(InputError):
+        validate(job)
+
+
+def test_files_are_laid_over_each_other(tmp_path: Path) -> None:
+    base, change = tmp_path / "base.yaml", tmp_path / "change.yaml"
+    base.write_text(yaml.safe_dump(document(dynamics={"methods": ["dish", "fssh"], "samples": 7})))
+    change.write_text(yaml.safe_dump({"dynamics": {"methods": ["fssh"]}, "supercells": ["2x1x1"]}))
+    job = load(base, change)
+    assert job.dynamics.methods == ["fssh"]
+    assert job.dynamics.samples == 7
+    assert job.supercells == ["2x1x1"]
+
+
+def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("materials:\n  Si: [\n")
+    with pytest.raises(InputError, match="not valid YAML near line"):
+        load(file)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        load(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("name", sorted(set(SECTIONS) - {"source", "scissor"}))
+def test_sections_survive_the_command_line(name: str) -> None:
+    """What a rule passes as JSON is what the command gets."""
+    settings = SECTIONS[name]()
+    assert load_section(name, settings.model_dump_json()) == settings
+    assert load_section(name, None) == settings
+
+
+@given(st.tuples(*[st.integers(1, 99)] * 3))
+def test_supercells_are_read_as_written(repeats: tuple[int, int, int]) -> None:
+    assert parse_supercell("x".join(map(str, repeats))) == repeats
+
+
+@given(st.text(max_size=12))
+def test_anything_else_is_no_supercell(text: str) -> None:
+    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*", text):
+        with pytest.raises(InputError):
+            parse_supercell(text)

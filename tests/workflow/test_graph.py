@@ -1,0 +1,178 @@
+"""Which jobs a configuration asks for, and which of them a change runs again."""
+
+from __future__ import annotations
+
+import pytest
+from workflow_project import Project
+
+MODELS = {
+    "ingest_dataset": 1,
+    "ingest_dft_trajectory": 1,
+    "train_forcefield": 1,
+    "train_hamiltonian": 1,
+    "evaluate_hamiltonian": 1,
+    "band_structure": 1,
+    "coupling_parity": 1,
+    "draw_forcefield_energy": 1,
+    "draw_forcefield_force": 1,
+    "draw_hamiltonian": 1,
+    "draw_bands": 1,
+    "draw_nac_parity": 1,
+}
+END = {"summary": 1, "all": 1}
+
+
+def supercell_jobs(shards: int, *, variants: int = 2, methods: int = 2, seeds: int = 1) -> dict[str, int]:
+    """Jobs of one supercell of one functional with its scissor variants."""
+    return {
+        "run_trajectory": 1,
+        "solve_states": shards,
+        "assemble_couplings": 1,
+        "dephasing": 1,
+        "run_dynamics": variants * methods * seeds,
+        "lifetime": variants,
+        "case": variants,
+        "draw_gap_and_coupling": 1,
+        "draw_dephasing": 1,
+        "draw_populations": variants,
+        "draw_lifetime_tau": variants,
+    }
+
+
+def total(*parts: dict[str, int]) -> dict[str, int]:
+    return {
+        name: sum(part.get(name, 0) for part in parts) for name in {name for part in parts for name in part}
+    }
+
+
+def add_second_material(document: dict) -> None:
+    first = document["materials"]["TiO2"]
+    document["materials"]["rutile-b"] = {
+        "structure": first["structure"],
+        "functionals": {
+            "pbe": {"code": "honpas", "paths": first["functionals"]["pbe"]["paths"]},
+            "hse06": {"code": "honpas", "paths": first["functionals"]["pbe"]["paths"]},
+        },
+        "forcefield_functional": "pbe",
+        "overrides": {"states": {"shards": 3}, "dynamics": {"methods": ["dish"]}},
+    }
+
+
+def test_default_configuration(pristine: Project) -> None:
+    assert pristine.planned("config/config.yaml") == total(MODELS, supercell_jobs(shards=4), END)
+
+
+def test_test_configuration(pristine: Project) -> None:
+    assert pristine.planned("config/test.yaml") == total(MODELS, supercell_jobs(shards=2), END)
+
+
+def test_configuration_laid_over_another(pristine: Project) -> None:
+    jobs = pristine.planned("config/config.yaml", "config/studies/supercells.yaml")
+    assert jobs == total(MODELS, *[supercell_jobs(shards=4)] * 3, END, {"draw_scaling": 1})
+
+
+def test_two_materials_and_two_functionals(pristine: Project) -> None:
+    config = pristine.config("two", add_second_material)
+    both_functionals = {
+        "ingest_dataset": 2,
+        "train_hamiltonian": 2,
+        "evaluate_hamiltonian": 2,
+        "band_structure": 2,
+        "draw_hamiltonian": 2,
+        "draw_bands": 2,
+        # one force field, one trajectory: both functionals share them
+        "train_forcefield": 1,
+        "draw_forcefield_energy": 1,
+        "draw_forcefield_force": 1,
+    }
+    supercell = supercell_jobs(shards=3, variants=1, methods=1)
+    second = {name: n if name == "run_trajectory" else 2 * n for name, n in supercell.items()}
+    expected = total(MODELS, supercell_jobs(shards=2), both_functionals, second, END)
+    assert pristine.planned(config) == expected
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_profiles_are_read(pristine: Project, profile: str) -> None:
+    """An unknown key or a misspelt rule in a profile is an error of the dry run."""
+    if profile == "slurm" and not _has_slurm_plugin():
+        pytest.skip("the SLURM plugin of Snakemake is not installed")
+    jobs = pristine.planned("config/test.yaml", arguments=("--profile", f"profiles/{profile}"))
+    assert jobs == total(MODELS, supercell_jobs(shards=2), END)
+
+
+def _has_slurm_plugin() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("snakemake_executor_plugin_slurm") is not None
+
+
+def test_bad_configuration_is_one_sentence(pristine: Project) -> None:
+    config = pristine.config("bad", lambda document: document["dynamics"].update(trajektories=10))
+    done = pristine.snakemake("-n", "--configfile", config, check=False)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "field 'dynamics.trajektories': there is no such option" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+class TestFinishedProject:
+    """The stand-ins have run; only what a change touches runs again."""
+
+    def test_nothing_is_left_to_do(self, finished: Project) -> None:
+        assert finished.planned("config/test.yaml") == {}
+
+    def test_every_job_is_pinned_to_its_threads(self, project: Project) -> None:
+        project.snakemake("--configfile", "config/test.yaml", "--quiet", "all")
+        assert len(project.calls) == sum(total(MODELS, supercell_jobs(shards=2), END).values()) - 1
+        assert {call.split()[0] for call in project.calls} == {"1"}
+        assert {call.split()[1] for call in project.calls} == {"1"}
+
+    def test_new_supercell(self, finished: Project) -> None:
+        config = finished.config("more", lambda document: document["supercells"].append("1x1x2"))
+        expected = total(supercell_jobs(shards=2), END, {"draw_scaling": 1})
+        assert finished.planned(config) == expected
+
+    def test_new_material(self, finished: Project) -> None:
+        config = finished.config("more", add_second_material)
+        jobs = finished.planned(config)
+        assert jobs["run_trajectory"] == 1
+        assert jobs["solve_states"] == 2 * 3
+        assert "coupling_parity" not in jobs
+
+    def test_new_method_and_seed(self, finished: Project) -> None:
+        config = finished.config("more", lambda document: document["dynamics"].update(seeds=[1, 2]))
+        after = {"lifetime": 2, "case": 2, "draw_populations": 2, "draw_lifetime_tau": 2}
+        assert finished.planned(config) == total({"run_dynamics": 4}, after, END)
+
+    def test_changed_material_reruns_only_itself(self, finished: Project) -> None:
+        config = finished.config("two", add_second_material)
+        finished.snakemake("--configfile", config, "--quiet", "all")
+
+        def hotter(document: dict) -> None:
+            add_second_material(document)
+            document["materials"]["rutile-b"]["overrides"]["trajectory"] = {"temperature_K": 400.0}
+
+        jobs = finished.planned(finished.config("two", hotter))
+        supercell = supercell_jobs(shards=3, variants=1, methods=1)
+        second = {name: n if name == "run_trajectory" else 2 * n for name, n in supercell.items()}
+        assert jobs == total(second, END)
+
+    def test_touched_source_reruns_nothing(self, finished: Project) -> None:
+        for file in (finished.folder / "src/n2amd").rglob("*.py"):
+            file.touch()
+        assert finished.planned("config/test.yaml") == {}
+
+    def test_edited_source_reruns_its_rules(self, finished: Project) -> None:
+        file = finished.folder / "src/n2amd/couplings/tracking.py"
+        file.write_text(file.read_text() + "\n# changed\n")
+        jobs = finished.planned("config/test.yaml")
+        assert jobs["assemble_couplings"] == 1
+        assert jobs["run_dynamics"] == 4
+        assert not jobs.keys() & {"train_hamiltonian", "run_trajectory", "solve_states"}
+
+    def test_analysis_settings_rerun_analysis_alone(self, finished: Project) -> None:
+        config = finished.config("more", lambda document: document["analysis"].update(bootstrap=30))
+        jobs = finished.planned(config)
+        assert jobs["lifetime"] == 2
+        assert not jobs.keys() & {"run_dynamics", "solve_states", "train_hamiltonian"}

@@ -1,0 +1,192 @@
+"""`make run`: the real graph from end to end; runs that are killed; runs that meet another run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from workflow_project import Project
+
+RUN = ("workflow/run.sh", "config/test.yaml", "--cores", "2", "--quiet", "all")
+RESULTS = Path("results-test")
+# what may differ between two runs of the same job
+VOLATILE = {"provenance", "cpu_seconds", "created_at", "created_by"}
+
+
+def start(project: Project, *command: str) -> subprocess.Popen[str]:
+    """Start a run as the leader of its own process group, so that all of it can be killed."""
+    return subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """`kill -9` for the run and every process in it."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until the run has come to a certain point."""
+    while not condition():
+        if process.poll() is not None:
+            pytest.fail(f"the run ended before it was killed:\n{process.communicate()[0]}")
+        time.sleep(0.02)
+
+
+def identity(file: Path) -> tuple[int, int]:
+    """What changes when a file is written again."""
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def stable(document: object) -> object:
+    """A document without what may differ between two runs."""
+    if isinstance(document, dict):
+        return {key: stable(value) for key, value in document.items() if key not in VOLATILE}
+    return [stable(entry) for entry in document] if isinstance(document, list) else document
+
+
+def read_summary(project: Project) -> dict:
+    return json.loads((project.folder / RESULTS / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def completed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The real graph of config/test.yaml, run to its end."""
+    from workflow_project import copy_project
+
+    project = copy_project(tmp_path_factory.mktemp("completed"), stand_in=False)
+    project.run(*RUN)
+    return project
+
+
+@pytest.mark.slow
+class TestRealRun:
+    """Everything that config/test.yaml asks for, with the real commands."""
+
+    def test_summary_holds_every_case(self, completed: Project) -> None:
+        summary = read_summary(completed)
+        cases = {(case["material"], case["supercell"], case["functional"]) for case in summary["cases"]}
+        assert cases == {("TiO2", "1x1x1", "pbe"), ("TiO2", "1x1x1", "pbe+experiment")}
+        for case in summary["cases"]:
+            assert case["n_frames"] == 12
+            assert case["gap_mean_eV"] > 0
+            assert case["lifetime_ns"]["low"] <= case["lifetime_ns"]["value"] <= case["lifetime_ns"]["high"]
+        assert summary["material"] == "TiO2"
+
+    def test_every_figure_and_the_report_are_there(self, completed: Project) -> None:
+        figures = sorted((completed.folder / RESULTS).rglob("*.svg"))
+        assert len(figures) == 5 + 4 + 2
+        assert all(figure.stat().st_size > 1000 for figure in figures)
+        report = (completed.folder / RESULTS / "report.html").read_text()
+        assert "populations" in report
+
+    def test_second_run_does_nothing(self, completed: Project) -> None:
+        files = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
+        completed.run(*RUN)
+        after = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
+        assert after == files
+
+    def test_killed_at_every_stage_it_still_completes(
+        self, completed: Project, real_project: Project
+    ) -> None:
+        """The numbers are those of a run that nobody disturbed, and finished shards stay."""
+        results = real_project.folder / RESULTS
+        shard = results / "TiO2/1x1x1/pbe/states/shard_0000.h5"
+        points: list[Callable[[], bool]] = [
+            lambda: (results / "TiO2/pbe/dataset.h5").exists(),
+            lambda: (results / "TiO2/pbe/hamiltonian.pt.work").exists(),
+            lambda: (results / "TiO2/1x1x1/trajectory.h5.work").exists(),
+            lambda: shard.exists(),
+            lambda: any(results.glob("TiO2/1x1x1/*/dynamics/*.h5")),
+        ]
+        kept: dict[Path, tuple[int, int]] = {}
+        for reached in points:
+            process = start(real_project, *RUN)
+            wait_for(reached, process)
+            kill(process)
+            for file, before in kept.items():
+                assert identity(file) == before, f"{file.name} was made again"
+            kept |= {file: identity(file) for file in results.rglob("shard_*.h5")}
+        real_project.run(*RUN)
+        assert kept
+        assert identity(shard) == kept[shard]
+        assert not list(results.rglob("*.part"))
+        assert stable(read_summary(real_project)) == stable(read_summary(completed))
+
+
+@pytest.mark.slow
+class TestLocks:
+    """The stand-ins are instant but for one that waits for a file."""
+
+    @staticmethod
+    def hold_training(project: Project) -> Path:
+        """Let the training of the Hamiltonian wait until the returned file exists."""
+        release = project.folder / "release"
+        program = project.folder / "bin/n2amd"
+        wait = f'[ "$1 $2" != "hamiltonian train" ] || until [ -e {release} ]; do sleep 0.05; done\n'
+        lines = program.read_text().splitlines(keepends=True)
+        program.write_text("".join([*lines[:4], wait, *lines[4:]]))
+        return release
+
+    @staticmethod
+    def waiting(project: Project) -> Callable[[], bool]:
+        return lambda: any("hamiltonian train" in call for call in project.calls)
+
+    def test_second_run_is_told_of_the_first(self, project: Project) -> None:
+        release = self.hold_training(project)
+        run = (*RUN, "--until", "train_hamiltonian")
+        first = start(project, *run)
+        wait_for(self.waiting(project), first)
+        second = project.run(*run, check=False)
+        assert second.returncode == 1
+        assert "another run is active in this folder" in second.stderr
+        # the first was not disturbed
+        release.touch()
+        assert "Error" not in first.communicate()[0]
+        assert (project.folder / RESULTS / "TiO2/pbe/hamiltonian.pt").exists()
+
+    def test_run_started_without_make_is_respected(self, project: Project) -> None:
+        release = self.hold_training(project)
+        config = ("--configfile", "config/test.yaml")
+        first = start(project, "snakemake", "--cores", "2", "--until", "train_hamiltonian", *config)
+        wait_for(self.waiting(project), first)
+        second = project.run(*RUN, "--until", "train_hamiltonian", check=False)
+        assert second.returncode == 1
+        assert "another run is active in this folder" in second.stderr
+        assert any((project.folder / ".snakemake/locks").iterdir())
+        release.touch()
+        first.communicate()
+        assert first.returncode == 0
+
+    def test_lock_of_a_killed_run_is_removed(self, project: Project) -> None:
+        release = self.hold_training(project)
+        run = (*RUN, "--until", "train_hamiltonian")
+        first = start(project, *run)
+        wait_for(self.waiting(project), first)
+        kill(first)
+        assert any((project.folder / ".snakemake/locks").iterdir())
+        release.touch()
+        project.run(*run)
+        assert (project.folder / RESULTS / "TiO2/pbe/hamiltonian.pt").exists()
+
+    def test_bad_configuration_is_exit_code_2(self, project: Project) -> None:
+        config = project.config(
+            "bad", lambda document: document["materials"]["TiO2"].update(structure="nowhere.vasp")
+        )
+        done = project.run("workflow/run.sh", config, check=False)
+        assert done.returncode == 2
+        assert "nowhere.vasp does not exist" in done.stderr

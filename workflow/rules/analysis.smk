@@ -1,0 +1,113 @@
+"""Couplings and populations -> dephasing, lifetimes, the summary of all cases."""
+
+
+rule dephasing:
+    """Pure-dephasing time of the gap, by four definitions."""
+    input:
+        couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
+        code=code("analysis/dephasing.py", "hopping/dephasing.py"),
+    output:
+        dephasing="<results>/{material}/{supercell}/{functional}/dephasing.json",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/dephasing.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/dephasing.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        settings=settings("analysis"),
+    shell:
+        "n2amd analysis dephasing --couplings {input.couplings:q} --settings {params.settings:q}"
+        " --out {output.dephasing:q} > {log:q} 2>&1"
+
+
+rule lifetime:
+    """Carrier lifetime with its error bar and the verdict whether the run was long enough."""
+    input:
+        couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
+        dephasing=of_parent("<results>/{material}/{supercell}/{functional}/dephasing.json"),
+        dynamics=dynamics_of_variant,
+        code=code(
+            "analysis/report.py",
+            "analysis/lifetime.py",
+            "analysis/decay.py",
+            "hopping/renewal.py",
+        ),
+    output:
+        lifetime="<results>/{material}/{supercell}/{variant}/analysis/lifetime.json",
+    log:
+        "<logs>/{material}/{supercell}/{variant}/lifetime.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{variant}/lifetime.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        settings=settings("analysis"),
+        scissor=scissor_option,
+    shell:
+        "n2amd analysis lifetime --couplings {input.couplings:q} --dephasing {input.dephasing:q}"
+        " --dynamics {input.dynamics:q} --settings {params.settings:q} {params.scissor:q}"
+        " --out {output.lifetime:q} > {log:q} 2>&1"
+
+
+rule case:
+    """Everything that one material, supercell and variant gave, in one document."""
+    input:
+        unpack(files_of_case),
+        code=code("analysis/case.py"),
+    output:
+        case="<results>/{material}/{supercell}/{variant}/analysis/case.json",
+    log:
+        "<logs>/{material}/{supercell}/{variant}/case.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{variant}/case.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        parity=lambda wildcards, input: (["--nac-parity", input.parity] if "parity" in input.keys() else []),
+    shell:
+        "n2amd analysis case --couplings {input.couplings:q} --trajectory {input.trajectory:q}"
+        " --dephasing {input.dephasing:q} --lifetime {input.lifetime:q} --forcefield {input.forcefield:q}"
+        " --hamiltonian {input.hamiltonian:q} {params.parity:q} --material {wildcards.material}"
+        " --supercell {wildcards.supercell} --functional {wildcards.variant} --out {output.case:q}"
+        " {input.datasets:q} {input.states:q} {input.dynamics:q} > {log:q} 2>&1"
+
+
+rule summary:
+    """All cases as one document and one table; the first case is the headline."""
+    input:
+        cases=every_case("<results>/{material}/{supercell}/{variant}/analysis/case.json"),
+        code=code("analysis/summary.py", "analysis/scaling.py"),
+    output:
+        summary="<results>/summary.json",
+        table=report(
+            "<results>/summary.csv",
+            caption="../report/summary.rst",
+            category="Summary",
+            labels={"table": "all cases"},
+        ),
+        parquet="<results>/summary.parquet",
+    log:
+        "<logs>/summary.log",
+    benchmark:
+        "<benchmarks>/summary.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    shell:
+        "n2amd analysis summary --out {output.summary:q} --table {output.table:q} --case {input.cases:q} > {log:q} 2>&1"

@@ -1,0 +1,216 @@
+"""The checked configuration, and the few functions that every stage's rules use."""
+
+import fcntl
+import os
+import re
+import shutil
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+import n2amd.config
+from n2amd.errors import InputError
+
+try:
+    JOB = n2amd.config.validate(
+        {key: value for key, value in config.items() if key != "pathvars"},
+        workflow.configfiles[-1] if workflow.configfiles else None,
+    )
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    results=str(JOB.results),
+    logs=str(JOB.results / "logs"),
+    benchmarks=str(JOB.results / "benchmarks"),
+
+
+# Snakemake sets OMP_NUM_THREADS and its like to the threads of the job, but does not know numba.
+shell.prefix("export NUMBA_NUM_THREADS=$OMP_NUM_THREADS; ")
+
+# Snakemake does not see a change inside an imported package: rules name their source files as input.
+PACKAGE = os.path.relpath(Path(n2amd.__file__).parent)
+
+
+def alternatives(labels):
+    """Return the regular expression that matches just these labels."""
+    return "|".join(map(re.escape, sorted(set(labels))))
+
+
+def scissors(material, functional):
+    """Return the scissor variants of a functional, by name of the variant."""
+    source = JOB.materials[material].functionals[functional]
+    return {f"{functional}+{scissor.label}": scissor for scissor in source.scissors}
+
+
+def variants(material):
+    """Return the names of everything that dynamics runs on: each functional and its scissor variants."""
+    return [
+        name
+        for functional in JOB.materials[material].functionals
+        for name in (functional, *scissors(material, functional))
+    ]
+
+
+def parent(variant):
+    """Return the functional whose couplings a variant shares."""
+    return variant.split("+")[0]
+
+
+wildcard_constraints:
+    material=alternatives(JOB.materials),
+    functional=alternatives(label for m in JOB.materials.values() for label in m.functionals),
+    variant=alternatives(name for material in JOB.materials for name in variants(material)),
+    supercell=alternatives(JOB.supercells),
+    method="[a-z_]+",
+    shard=r"\d+",
+    seed=r"\d+",
+
+
+def section(name, wildcards):
+    """Return a stage's settings for the material of a job."""
+    return JOB.section(name, wildcards.material)
+
+
+def settings(name, omit=()):
+    """Return the params function that gives a stage's own settings as JSON.
+
+    A job sees nothing but its own section with its material's overrides, so a change elsewhere does not rerun it.
+    `omit` leaves out what the job gets as an option of its own.
+    """
+    return lambda wildcards: section(name, wildcards).model_dump_json(exclude=set(omit))
+
+
+def source(wildcards):
+    """Return the DFT data source of a job."""
+    return JOB.materials[wildcards.material].functionals[wildcards.functional]
+
+
+def code(*files):
+    """Return source files of the package."""
+    return [f"{PACKAGE}/{file}" for file in files if os.path.exists(f"{PACKAGE}/{file}")]  # DEV
+
+
+def gpus(name):
+    """Return the resources function for rules that use a GPU if the settings and the machine allow it.
+
+    On a cluster the profile decides; here the count only keeps two jobs from sharing one device.
+    """
+    return lambda wildcards: int(
+        section(name, wildcards).device != "cpu" and shutil.which("nvidia-smi") is not None
+    )
+
+
+def scissor_option(wildcards):
+    """Return the option that shifts the gap, or nothing where the variant is the functional itself."""
+    scissor = scissors(wildcards.material, parent(wildcards.variant)).get(wildcards.variant)
+    return ["--scissor", scissor.model_dump_json()] if scissor else []
+
+
+def shards(wildcards, functional=None):
+    """Return the shards of states: static, so that a dry run shows every job."""
+    return expand(
+        "<results>/{material}/{supercell}/{functional}/states/shard_{shard:04d}.h5",
+        material=wildcards.material,
+        supercell=wildcards.supercell,
+        functional=functional or wildcards.functional,
+        shard=range(section("states", wildcards).shards),
+    )
+
+
+def dynamics_of_variant(wildcards):
+    """Return the dynamics of every method and seed."""
+    wanted = section("dynamics", wildcards)
+    return expand(
+        "<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
+        method=wanted.methods,
+        seed=wanted.seeds,
+        **wildcards,
+    )
+
+
+def of_parent(pattern):
+    """Return the input function that fills `{functional}` with the functional whose couplings a variant shares."""
+    return lambda wildcards: expand(pattern, functional=parent(wildcards.variant), **wildcards)
+
+
+def populations_and_lifetime(wildcards):
+    """Return what the figure of the populations is drawn from."""
+    lifetime = expand("<results>/{material}/{supercell}/{variant}/analysis/lifetime.json", **wildcards)
+    return dynamics_of_variant(wildcards) + lifetime
+
+
+def files_of_case(wildcards):
+    """Return the files of one case by name; couplings of DFT's own matrices only where there are such frames."""
+    material = JOB.materials[wildcards.material]
+    functional = parent(wildcards.variant)
+    trained_on = material.trajectory_functional
+    model = f"<results>/{wildcards.material}"
+    states = f"<results>/{wildcards.material}/{wildcards.supercell}/{functional}"
+    files = {
+        "datasets": [f"{model}/{label}/dataset.h5" for label in dict.fromkeys((functional, trained_on))],
+        "forcefield": f"{model}/{trained_on}/forcefield.json",
+        "hamiltonian": f"{model}/{functional}/hamiltonian.json",
+        "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
+        "states": shards(wildcards, functional),
+        "couplings": f"{states}/couplings.h5",
+        "dephasing": f"{states}/dephasing.json",
+        "dynamics": dynamics_of_variant(wildcards),
+        "lifetime": f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/lifetime.json",
+    }
+    if material.functionals[functional].trajectory_paths:
+        files["parity"] = f"{model}/{functional}/nac_parity.json"
+    return files
+
+
+def every_case(pattern):
+    """Return a path for each material, supercell and variant."""
+    return [
+        path
+        for material in JOB.materials
+        for path in expand(
+            pattern,
+            material=material,
+            supercell=JOB.supercells,
+            variant=variants(material),
+        )
+    ]
+
+
+def labels_of(folder):
+    """Return the labels that tell the figures of a kind apart in the report."""
+    return {name: f"{{{name}}}" for name in re.findall(r"{(\w+)}", folder)}
+
+
+def every_figure():
+    """Return all figures of the job."""
+    figures = []
+    for name, material in JOB.materials.items():
+        for label, source in material.functionals.items():
+            wanted = ["hamiltonian", "bands"]
+            if label == material.trajectory_functional:
+                wanted += ["forcefield-energy", "forcefield-force"]
+            if source.trajectory_paths:
+                wanted.append("nac-parity")
+            figures += [f"<results>/{name}/{label}/figures/{what}.svg" for what in wanted]
+        for supercell in JOB.supercells:
+            for variant in variants(name):
+                wanted = ["populations", "lifetime-tau"]
+                # a scissor variant shares these with its functional
+                if variant == parent(variant):
+                    wanted += ["gap-and-coupling", "dephasing"]
+                figures += [f"<results>/{name}/{supercell}/{variant}/figures/{what}.svg" for what in wanted]
+    if len(JOB.supercells) > 1:
+        figures.append("<results>/figures/scaling.svg")
+    return figures
+
+
+def hold_run_lock():
+    """Mark this folder as in use for as long as this process lives; `make run` unlocks only what no process holds."""
+    global run_lock
+    run_lock = open(".snakemake/run.lock", "w")
+    try:
+        fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError("another run is active in this folder; wait for it or stop it") from None

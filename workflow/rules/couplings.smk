@@ -1,0 +1,52 @@
+"""Shards of states -> one tracked file of energies, overlaps and couplings."""
+
+
+rule assemble_couplings:
+    """Join the shards, track the states, cut the margin."""
+    input:
+        shards=shards,
+        code=code("couplings/assemble.py", "couplings/tracking.py", "couplings/nac.py"),
+    output:
+        couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/assemble_couplings.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/assemble_couplings.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        settings=settings("couplings"),
+        states=settings("states"),
+    shell:
+        "n2amd couplings assemble {input.shards:q} --settings {params.settings:q}"
+        " --states-settings {params.states:q} --out {output.couplings:q} > {log:q} 2>&1"
+
+
+rule coupling_parity:
+    """Couplings of the network against those of DFT's own matrices, on the same consecutive frames."""
+    input:
+        dataset="<results>/{material}/{functional}/dft_trajectory.h5",
+        model="<results>/{material}/{functional}/hamiltonian.pt",
+        code=code("couplings/parity.py"),
+    output:
+        parity="<results>/{material}/{functional}/nac_parity.json",
+    log:
+        "<logs>/{material}/{functional}/coupling_parity.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/coupling_parity.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        settings=settings("couplings"),
+        states=settings("states", omit=["shards"]),
+    shell:
+        "n2amd couplings parity --dataset {input.dataset:q} --model {input.model:q} --settings {params.settings:q}"
+        " --states-settings {params.states:q} --out {output.parity:q} > {log:q} 2>&1"

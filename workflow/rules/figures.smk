@@ -1,0 +1,49 @@
+"""One figure for everything that a person would rather look at; the report shows them with their captions."""
+
+MODEL = "<results>/{material}/{functional}"
+CASE = "<results>/{material}/{supercell}/{variant}"
+PARENT = "<results>/{material}/{supercell}/{functional}"
+
+# what: the files it is drawn from, the folder it goes into, its place in the report
+FIGURES = {
+    "forcefield-energy": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
+    "forcefield-force": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
+    "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL, "Hamiltonian"),
+    "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),
+    "nac-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
+    "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE, "Couplings"),
+    "dephasing": (of_parent(f"{PARENT}/dephasing.json"), CASE, "Dynamics"),
+    "populations": (populations_and_lifetime, CASE, "Dynamics"),
+    "lifetime-tau": (f"{CASE}/analysis/lifetime.json", CASE, "Dynamics"),
+    "scaling": ("<results>/summary.json", "<results>", "Summary"),
+}
+
+for what, (sources, folder, category) in FIGURES.items():
+
+    rule:
+        name:
+            f"draw_{what.replace('-', '_')}"
+        input:
+            sources=sources,
+            code=code("analysis/figures/draw.py"),
+        output:
+            figure=report(
+                f"{folder}/figures/{what}.svg",
+                caption=f"../report/{what}.rst",
+                category=category,
+                labels={"figure": what.replace("-", " "), **labels_of(folder)},
+            ),
+        log:
+            f"{folder}/figures/{what}.log".replace("<results>", "<logs>"),
+        benchmark:
+            f"{folder}/figures/{what}.tsv".replace("<results>", "<benchmarks>")
+        conda:
+            "../../envs/dynamics.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=30,
+        params:
+            what=what,
+        shell:
+            "n2amd analysis figures {input.sources:q} --what {params.what} --out {output.figure:q} > {log:q} 2>&1"

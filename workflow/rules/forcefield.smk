@@ -1,0 +1,27 @@
+"""Data set -> Allegro force field."""
+
+
+rule train_forcefield:
+    """Train through nequip's own command line; the working folder keeps the checkpoints of an interrupted run."""
+    input:
+        dataset="<results>/{material}/{functional}/dataset.h5",
+        code=code("forcefield/train.py"),
+    output:
+        model="<results>/{material}/{functional}/forcefield.model",
+        report="<results>/{material}/{functional}/forcefield.json",
+    log:
+        "<logs>/{material}/{functional}/train_forcefield.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/train_forcefield.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=1440,
+        gpu=gpus("forcefield"),
+    params:
+        settings=settings("forcefield"),
+    shell:
+        "n2amd forcefield train --dataset {input.dataset:q} --settings {params.settings:q} --out {output.model:q}"
+        " --report {output.report:q} --workdir {output.model:q}.work > {log:q} 2>&1"

@@ -1,0 +1,79 @@
+"""Data set -> equivariant Hamiltonian network, its errors and its band structure."""
+
+
+rule train_hamiltonian:
+    """Train the network; the working folder keeps the checkpoints of an interrupted run."""
+    input:
+        dataset="<results>/{material}/{functional}/dataset.h5",
+        code=code(
+            "network/training.py",
+            "network/fitting.py",
+            "network/model.py",
+            "network/presets.py",
+        ),
+    output:
+        model="<results>/{material}/{functional}/hamiltonian.pt",
+    log:
+        "<logs>/{material}/{functional}/train_hamiltonian.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/train_hamiltonian.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=1440,
+        gpu=gpus("hamiltonian"),
+    params:
+        settings=settings("hamiltonian"),
+    shell:
+        "n2amd hamiltonian train --dataset {input.dataset:q} --settings {params.settings:q} --out {output.model:q}"
+        " --workdir {output.model:q}.work --threads {threads} > {log:q} 2>&1"
+
+
+rule evaluate_hamiltonian:
+    """Errors on the held-out frames, by shell pair and by distance."""
+    input:
+        dataset="<results>/{material}/{functional}/dataset.h5",
+        model="<results>/{material}/{functional}/hamiltonian.pt",
+        code=code("network/evaluation.py"),
+    output:
+        report="<results>/{material}/{functional}/hamiltonian.json",
+    log:
+        "<logs>/{material}/{functional}/evaluate_hamiltonian.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/evaluate_hamiltonian.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    shell:
+        "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q}"
+        " --out {output.report:q} > {log:q} 2>&1"
+
+
+rule band_structure:
+    """Bands of the network against those of DFT's own matrices, for one held-out frame."""
+    input:
+        dataset="<results>/{material}/{functional}/dataset.h5",
+        model="<results>/{material}/{functional}/hamiltonian.pt",
+        code=code("states/bands.py"),
+    output:
+        bands="<results>/{material}/{functional}/bands.json",
+    log:
+        "<logs>/{material}/{functional}/band_structure.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/band_structure.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        path=lambda w: ["--path", "-".join(source(w).band_path)] if source(w).band_path else [],
+    shell:
+        "n2amd hamiltonian bands --dataset {input.dataset:q} --model {input.model:q} --out {output.bands:q}"
+        " {params.path:q} > {log:q} 2>&1"

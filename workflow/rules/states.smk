@@ -1,0 +1,34 @@
+"""Trajectory and network -> states around the gap, in static shards."""
+
+
+rule solve_states:
+    """Predict H, solve for the window and overlap neighbouring frames, for one part of the trajectory."""
+    input:
+        trajectory="<results>/{material}/{supercell}/trajectory.h5",
+        model="<results>/{material}/{functional}/hamiltonian.pt",
+        code=code(
+            "states/shards.py",
+            "states/solver.py",
+            "network/predict.py",
+            "orbitals/two_centre.py",
+        ),
+    output:
+        states="<results>/{material}/{supercell}/{functional}/states/shard_{shard}.h5",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/solve_states_{shard}.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/solve_states_{shard}.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=240,
+    params:
+        settings=settings("states"),
+        couplings=settings("couplings"),
+        number=lambda w: int(w.shard),
+    shell:
+        "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"
+        " --settings {params.settings:q} --couplings-settings {params.couplings:q} --shard {params.number}"
+        " --out {output.states:q} > {log:q} 2>&1"

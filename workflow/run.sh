@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Run the workflow, then write its report: workflow/run.sh "CONFIG ..." [options of snakemake]
+# A run that was killed leaves Snakemake's lock behind; it is removed here, but only when no live run holds the folder.
+set -euo pipefail
+
+busy() {
+  echo "error: another run is active in this folder; wait for it or stop it" >&2
+  exit 1
+}
+
+mkdir -p .snakemake
+if [ "${1:-}" != --locked ]; then
+  # --close: the lock belongs to this script and not to jobs that outlive it
+  status=0
+  flock --nonblock --close --conflict-exit-code 75 .snakemake/make.lock "$0" --locked "$@" || status=$?
+  [ "$status" != 75 ] || busy
+  exit "$status"
+fi
+shift
+
+read -r -a config <<<"$1"
+shift
+n2amd config check "${config[@]}"
+results=$(n2amd config show "${config[@]}" --field results)
+
+# run.lock is held by every live Snakemake run of this folder, whoever started it (workflow/rules/common.smk)
+if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
+  flock --nonblock --close --conflict-exit-code 75 .snakemake/run.lock \
+    snakemake --unlock --cores 1 --quiet all --configfile "${config[@]}" || { [ $? != 75 ] || busy; exit 1; }
+fi
+
+snakemake --profile "${PROFILE:-profiles/local}" "$@" --configfile "${config[@]}"
+
+if [ "$results/summary.json" -nt "$results/report.html" ]; then
+  snakemake --quiet all --report "$results/.report.html" --configfile "${config[@]}"
+  mv "$results/.report.html" "$results/report.html"
+  echo "report: $results/report.html"
+fi
