@@ -18,7 +18,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run report test test-fast lint schema clean
+.PHONY: help setup run report test test-fast lint schema readme clean
 
 # another lock file, another stamp: an environment is complete for exactly the packages it was made from
 READY := $(VENV)/.ready-$(shell cat envs/requirements.txt envs/install.sh pyproject.toml | sha256sum | cut -c1-16)
@@ -56,6 +56,10 @@ lint: setup
 schema: setup
 	n2amd config schema --out workflow/schemas/config.schema.json
 	n2amd config docs --out docs/configuration.md
+
+# the table of numbers in README.md
+readme: setup
+	python workflow/readme.py results/summary.json
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -9,7 +9,10 @@ says which command makes which file.
 
 from snakemake.utils import min_version
 
-min_version("9.14")
+min_version("9.27")
+
+
+report: "workflow/report/workflow.rst"
 
 
 # A configuration given with --configfile replaces the default one; it is not merged into it.

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "n2amd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FLOOR = {"errors", "units", "structure", "storage", "provenance", "config", "__init__"}
+FLOOR = {"errors", "versions", "units", "structure", "storage", "provenance", "config", "__init__"}
 # what a part may import besides the floor and itself
 ALLOWED = {
     "orbitals": {"blocks"},
@@ -125,3 +126,32 @@ def test_source_files_named_by_rules_exist() -> None:
 def test_no_default_profile() -> None:
     """profiles/default would override every other profile, key by key."""
     assert not (ROOT / "profiles" / "default").exists()
+
+
+def test_lock_file_pins_every_dependency() -> None:
+    """Torch apart, which `envs/install.sh` installs first, in a build that suits the machine."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(r for extra in project["optional-dependencies"].values() for r in extra),
+    ]
+    lines = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pins["torch"] = re.search(r"torch==([\d.]+)", (ROOT / "envs/install.sh").read_text())[1]
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{name} is not pinned"
+        assert requirement.specifier.contains(pins[name]), (
+            f"{name} {pins[name]} is not {requirement.specifier}"
+        )
+
+
+def test_installation_is_stamped_for_its_packages() -> None:
+    """Another lock file must give another stamp, or an old environment would pass for complete."""
+    makefile = (ROOT / "Makefile").read_text()
+    for file in ("envs/requirements.txt", "envs/install.sh", "pyproject.toml"):
+        assert file in makefile.split("READY :=", 1)[1].splitlines()[0]

@@ -5,13 +5,20 @@ import sys
 from pathlib import Path
 
 BEGIN, END = "<!-- results:begin, written by `make readme` -->", "<!-- results:end -->"
-HEAD = """| material | functional | supercell | atoms | mean gap (eV) | dephasing (fs) | rms coupling (meV) | lifetime (ns), {level} interval |
-|---|---|---|---|---|---|---|---|
-"""
+COLUMNS = (
+    "material",
+    "functional",
+    "supercell",
+    "atoms",
+    "mean gap (eV)",
+    "dephasing (fs)",
+    "rms coupling (meV)",
+    "lifetime (ns), 95 % interval",
+)
 
 
 def table(summary: dict) -> str:
-    """Return the cases as a table, and the errors of the networks below."""
+    """Return the cases as a table."""
     rows = ""
     for case in summary["cases"]:
         life = case["lifetime_ns"]
@@ -20,7 +27,7 @@ def table(summary: dict) -> str:
             f"| {case['gap_mean_eV']:.2f} | {case['dephasing_time_fs']:.1f} | {case['nac_rms_meV']:.3g} "
             f"| {life['value']:.3g} ({life['low']:.3g} to {life['high']:.3g}) |\n"
         )
-    return HEAD.format(level="95 %") + rows
+    return f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n{rows}"
 
 
 def main() -> None:

@@ -20,17 +20,20 @@ from n2amd import __version__
 def created_by() -> str:
     """Package version and, in a checkout, the git commit (with `+dirty` where the package was edited)."""
     source = Path(__file__).resolve().parent
+    # an installed copy may lie inside a repository of something else, whose commit says nothing here
+    if not (source.parents[1] / ".git").exists():
+        return f"n2amd {__version__}"
     try:
-        run = subprocess.run(
-            ["git", "-C", str(source), "describe", "--always", "--dirty=+dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        commit = _git(source, "rev-parse", "--short", "HEAD")
+        edited = _git(source, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.SubprocessError):
         return f"n2amd {__version__}"
-    return f"n2amd {__version__} ({run.stdout.strip()})"
+    return f"n2amd {__version__} ({commit}{'+dirty' if edited else ''})"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def sha256_of_files(paths: Iterable[str | Path]) -> str:

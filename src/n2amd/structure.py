@@ -36,12 +36,12 @@ class Structure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell", np.ascontiguousarray(self.cell, dtype=np.float64).reshape(3, 3))
-        positions = np.ascontiguousarray(self.positions, dtype=np.float64).reshape(-1, 3)
+        positions = np.ascontiguousarray(self.positions, dtype=np.float64)
         object.__setattr__(self, "positions", positions)
         object.__setattr__(self, "numbers", np.ascontiguousarray(self.numbers, dtype=np.int64))
         object.__setattr__(self, "pbc", tuple(bool(p) for p in self.pbc))
-        if len(self.numbers) != len(positions):
-            raise ValueError(f"{len(self.numbers)} atomic numbers for {len(positions)} positions")
+        if positions.shape != (len(self.numbers), 3):
+            raise ValueError(f"{len(self.numbers)} atomic numbers for positions of shape {positions.shape}")
 
     @property
     def n_atoms(self) -> int:
@@ -74,4 +74,5 @@ class Structure:
     def from_ase(cls, atoms: Atoms) -> Structure:
         """Build a structure from `ase.Atoms`."""
         pbc = tuple(bool(p) for p in atoms.pbc)
-        return cls(np.asarray(atoms.cell), atoms.positions, atoms.numbers, pbc)  # type: ignore[arg-type]
+        # copies: a calculator or integrator moves the atoms in place
+        return cls(atoms.cell.array.copy(), atoms.get_positions(), atoms.get_atomic_numbers(), pbc)  # type: ignore[arg-type]

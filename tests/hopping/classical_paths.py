@@ -29,7 +29,7 @@ def fluctuating(
     carrier: str = "electron",
     complex_couplings: bool = False,
 ) -> ClassicalPath:
-    """State 0, a gap, and a ladder of states; energies and couplings are sums of eight phonon modes (eV, 1 fs)."""
+    """State 0, a gap, a ladder of states; energies and couplings are sums of eight modes (eV, 1 fs)."""
     generator = np.random.default_rng(seed)
     frequency = 2 * np.pi * 2.99792458e-5 * np.array([80, 110, 160, 240, 330, 410, 520, 600.0])
     time = np.arange(frames)

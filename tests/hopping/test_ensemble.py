@@ -73,7 +73,9 @@ def run(*arguments: object, launcher: tuple = (), code: int = 0) -> subprocess.C
 def contents(file: Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     with open_hdf5(file, "populations") as source:
-        source.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        source.visititems(
+            lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
     return arrays
 
 
@@ -215,7 +217,14 @@ def test_electrons_and_mirrored_holes_do_the_same() -> None:
         )
         results.append(
             ensemble.dish.run_block(
-                tables, seed=1, sample=0, start_frame=0, start_state=1, steps=300, stride=1, trajectories=range(50)
+                tables,
+                seed=1,
+                sample=0,
+                start_frame=0,
+                start_state=1,
+                steps=300,
+                stride=1,
+                trajectories=range(50),
             ).population
         )
     # complex conjugation of the amplitudes (real couplings) leaves all populations

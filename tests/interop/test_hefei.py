@@ -15,7 +15,9 @@ DATA = Path(__file__).parents[1] / "data" / "hefei-namd-parity"
 def a_path(carrier: str = "electron", *, complex_couplings: bool = False) -> ClassicalPath:
     generator = np.random.default_rng(1)
     energies = np.sort(generator.normal(size=(6, 3)), axis=1)
-    nac = 0.01 * generator.normal(size=(5, 3, 3)) + (0.01j * generator.normal(size=(5, 3, 3)) * complex_couplings)
+    nac = 0.01 * generator.normal(size=(5, 3, 3)) + (
+        0.01j * generator.normal(size=(5, 3, 3)) * complex_couplings
+    )
     nac = nac - nac.conj().swapaxes(1, 2)
     nac[:, range(3), range(3)] = 0
     bands = np.arange(9, 12)

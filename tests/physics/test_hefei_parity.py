@@ -1,4 +1,4 @@
-"""Populations of Hefei-NAMD-DEV on its own input: 10 states, 20 initial conditions, 1 ps, 200 trajectories each.
+"""Populations of Hefei-NAMD-DEV: 10 states, 20 initial conditions of 200 trajectories, 1 ps.
 
 Those references carry the sampling error of 4,000 trajectories, sqrt(p (1 - p) / 4000): 0.004 at p = 0.93.
 """
@@ -51,7 +51,7 @@ def test_fssh(source: hefei.HefeiInput) -> None:
     """The exact chain: all deviation is the reference's sampling error."""
     tables = fssh.prepare(source.path, TEMPERATURE, scheme="hst", substeps=10)
     found = mean_population(source, fssh.run_sample, tables, range(0))
-    _, energy, expected = hefei.read_shprop(DATA / "fssh_1ps_mean_SHPROP.txt")
+    _, _, expected = hefei.read_shprop(DATA / "fssh_1ps_mean_SHPROP.txt")
     error = np.sqrt(found * (1 - found) / 4000)
     populated = (found > 1e-3) & (error > 1e-3)
     assert (np.abs(found - expected)[populated] / error[populated]).max() < 4

@@ -82,7 +82,7 @@ class TestRealRun:
         cases = {(case["material"], case["supercell"], case["functional"]) for case in summary["cases"]}
         assert cases == {("TiO2", "1x1x1", "pbe"), ("TiO2", "1x1x1", "pbe+experiment")}
         for case in summary["cases"]:
-            assert case["n_frames"] == 12
+            assert case["n_frames"] == 100
             assert case["gap_mean_eV"] > 0
             assert case["lifetime_ns"]["low"] <= case["lifetime_ns"]["value"] <= case["lifetime_ns"]["high"]
         assert summary["material"] == "TiO2"

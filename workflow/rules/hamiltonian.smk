@@ -5,12 +5,7 @@ rule train_hamiltonian:
     """Train the network; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        code=code(
-            "network/training.py",
-            "network/fitting.py",
-            "network/model.py",
-            "network/presets.py",
-        ),
+        code=code("network/training.py", "network/trainer.py", "network/model.py", "network/presets.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:

@@ -47,8 +47,8 @@ class Run:
     seed: int
     carrier: Carrier
     scheme: Scheme
-    temperature_K: float  # noqa: N815
-    scissor_eV: float  # noqa: N815
+    temperature_K: float
+    scissor_eV: float
     dephasing_fs: float
     trajectories: int
     time: NDArray[np.float64]

@@ -167,7 +167,9 @@ def _headline(
         return {**_quoted(exact), "method": "exact two-state DISH renewal"}
     for fit in fits.values():
         counted = fit["arrivals"]
-        if counted and counted["hops"] >= FEWEST_HOPS and fit["decayed"] >= EXTRAPOLATED_BELOW:
+        # without decoherence (FSSH) the rate across the gap is no lifetime to quote
+        long_enough = counted["hops"] >= FEWEST_HOPS and fit["decayed"] >= EXTRAPOLATED_BELOW
+        if fit["method"] == "dish" and long_enough:
             return {**counted["lifetime_ns"], "method": f"first arrivals of {fit['method']}"}
     return {**_quoted(thermal), "method": "DISH renewal, thermal band edges"}
 

@@ -17,6 +17,10 @@ from n2amd.structure import Structure
 
 SpeciesPair = tuple[int, int]
 
+# by the length of the spin axis: where the adjoint finds its components, and which components S has
+_ADJOINT_SPIN = {1: [0], 2: [0, 1], 4: [0, 2, 1, 3]}
+_SPIN_DIAGONAL = {1: [1.0], 2: [1.0, 1.0], 4: [1.0, 0.0, 0.0, 1.0]}
+
 
 @dataclass(frozen=True)
 class PairIndex:
@@ -56,6 +60,13 @@ class PairIndex:
         """Return the partners (j, i, -R)."""
         return PairIndex(self.j, self.i, -self.shift)
 
+    def same_as(self, other: PairIndex) -> bool:
+        """Return whether both list the same pairs in the same order."""
+        return self is other or all(
+            np.array_equal(a, b)
+            for a, b in ((self.i, other.i), (self.j, other.j), (self.shift, other.shift))
+        )
+
 
 @dataclass(frozen=True)
 class BlockMatrix:
@@ -66,9 +77,11 @@ class BlockMatrix:
     pairs
         Pairs per species pair (z_i, z_j).
     values
-        Blocks per species pair, (n_spin, n_pairs, n_i, n_j); real, or complex for spinors.
+        Blocks per species pair, (n_spin, n_pairs, n_i, n_j). The spin axis is 1 (spinless), 2 (up, down) or,
+        for spinors and then complex, 4 (up-up, up-down, down-up, down-down).
     hermitian
-        True: z_i <= z_j and each pair is stored once, the partner M_ji(-R) = M_ij(R)^dagger is implied.
+        True: z_i <= z_j and each pair is stored once, the partner M_ji(-R) = M_ij(R)^dagger is implied (for
+        spinors the dagger acts on spin too).
         False: exactly the pairs listed are present (cross-time overlaps).
     """
 
@@ -87,7 +100,10 @@ class BlockMatrix:
 
 
 def canonical_half(pairs: PairIndex, same_species: bool) -> NDArray[np.bool_]:
-    """Mask of the pairs that a Hermitian matrix stores (n_pairs,); the others are their partners."""
+    """Mask of the pairs that a Hermitian matrix stores (n_pairs,); the others are their partners.
+
+    For two species it is all pairs of the group z_i < z_j, whose partners form the group (z_j, z_i).
+    """
     if not same_species:
         return np.ones(len(pairs), dtype=bool)
     a, b, c = pairs.shift.T
@@ -104,7 +120,8 @@ def with_partners(matrix: BlockMatrix) -> BlockMatrix:
     for (zi, zj), index in matrix.pairs.items():
         blocks = matrix.values[zi, zj]
         off = ~index.on_site
-        partner, partner_blocks = index.select(off).reversed(), blocks[:, off].conj().swapaxes(-1, -2)
+        adjoint = blocks[_ADJOINT_SPIN[len(blocks)]].conj().swapaxes(-1, -2)
+        partner, partner_blocks = index.select(off).reversed(), adjoint[:, off]
         if zi == zj:
             pairs[zi, zj] = PairIndex(
                 np.concatenate([index.i, partner.i]),
@@ -132,13 +149,25 @@ def fold(
     k
         Fractional k point (3,), or None for Gamma, where a real matrix stays real.
     spin
-        Index on the spin axis.
+        Index on the spin axis: 0 or 1 of a collinear matrix, one of the four quadrants of a spinor's.
 
     Returns
     -------
     dense
         (n, n); M(k) = sum_R exp(2 pi i k.R) M(R).
     """
+    listed = _fold_listed(matrix, offsets, k, spin)
+    if not matrix.hermitian:
+        return listed
+    mirrored = _ADJOINT_SPIN[matrix.n_spin][spin]
+    partners = listed if mirrored == spin else _fold_listed(matrix, offsets, k, mirrored)
+    return listed + partners.conj().T
+
+
+def _fold_listed(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], k: NDArray[np.float64] | None, spin: int
+) -> NDArray:
+    """Fold the listed pairs alone, on-site blocks of a Hermitian matrix with half weight."""
     n = int(offsets[-1])
     at_gamma = k is None or not np.any(k)
     source = next(iter(matrix.values.values()))
@@ -146,7 +175,7 @@ def fold(
     for (zi, zj), index in matrix.pairs.items():
         blocks = matrix.values[zi, zj][spin]
         if matrix.hermitian:
-            # on-site blocks enter with half weight: adding the adjoint below restores them
+            # adding the adjoint restores them
             blocks = blocks * np.where(index.on_site, 0.5, 1.0)[:, None, None]
         if not at_gamma:
             blocks = blocks * np.exp(2j * np.pi * (index.shift @ np.asarray(k)))[:, None, None]
@@ -159,12 +188,18 @@ def fold(
                 dense += 1j * np.bincount(target, blocks.imag.ravel(), n * n)
         else:
             dense += np.bincount(target, blocks.ravel(), n * n)
-    dense = dense.reshape(n, n)
-    return dense + dense.conj().T if matrix.hermitian else dense
+    return dense.reshape(n, n)
 
 
 def inner_product(a: BlockMatrix, b: BlockMatrix) -> float:
-    """Frobenius inner product <A, B> per cell, implied partners counted; spin axes broadcast."""
+    """Frobenius inner product Re <A, B> per cell and summed over spin, implied partners counted.
+
+    Raises
+    ------
+    ValueError
+        If the two matrices do not list the same pairs.
+    """
+    _require_same_pairs(a, b)
     total = 0.0
     for key, index in a.pairs.items():
         weight = np.where(index.on_site, 1.0, 2.0) if a.hermitian else np.ones(len(index))
@@ -175,10 +210,24 @@ def inner_product(a: BlockMatrix, b: BlockMatrix) -> float:
 
 def gauge_shift(hamiltonian: BlockMatrix, overlap: BlockMatrix) -> float:
     """Return mu = <H, S> / <S, S>, eV: the least-squares multiple of S in H, rotation invariant."""
-    return inner_product(hamiltonian, overlap) / (hamiltonian.n_spin * inner_product(overlap, overlap))
+    spread = _on_spin(overlap, hamiltonian.n_spin)
+    return inner_product(hamiltonian, spread) / inner_product(spread, spread)
 
 
 def add_overlap(hamiltonian: BlockMatrix, overlap: BlockMatrix, shift: float) -> BlockMatrix:
     """Return H + shift * S: the same physics with every eigenvalue moved by `shift` (eV)."""
-    moved = {key: blocks + shift * overlap.values[key] for key, blocks in hamiltonian.values.items()}
-    return hamiltonian.map(moved)
+    _require_same_pairs(hamiltonian, overlap)
+    spread = _on_spin(overlap, hamiltonian.n_spin)
+    return hamiltonian.map({key: blocks + shift * spread.values[key] for key, blocks in hamiltonian.values.items()})
+
+
+def _on_spin(overlap: BlockMatrix, n_spin: int) -> BlockMatrix:
+    """Return the overlap, which knows no spin, on the spin axis of a Hamiltonian."""
+    diagonal = np.array(_SPIN_DIAGONAL[n_spin])[:, None, None, None]
+    return overlap.map({key: diagonal * blocks for key, blocks in overlap.values.items()})
+
+
+def _require_same_pairs(a: BlockMatrix, b: BlockMatrix) -> None:
+    same_groups = a.hermitian == b.hermitian and a.pairs.keys() == b.pairs.keys()
+    if not same_groups or not all(index.same_as(b.pairs[key]) for key, index in a.pairs.items()):
+        raise ValueError("the two matrices do not list the same pairs")

@@ -33,10 +33,16 @@ def find_pairs(
     Raises
     ------
     InputError
-        If a species pair of the structure has no range.
+        If a species pair of the structure has no range, there is no atom, or a coordinate is not finite.
     """
     from vesin import NeighborList
 
+    if not structure.n_atoms:
+        raise InputError("the structure has no atoms", remedy="pass another structure")
+    if not (np.isfinite(structure.positions).all() and np.isfinite(structure.cell).all()):
+        raise InputError(
+            "a position or lattice vector is not a finite number", remedy="check where the structure comes from"
+        )
     present = sorted({int(z) for z in structure.numbers})
     wanted = {(a, b): ranges.get((a, b)) for a in present for b in present if a <= b}
     if missing := [key for key, value in wanted.items() if value is None]:

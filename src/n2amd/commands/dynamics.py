@@ -47,7 +47,7 @@ def run(
     carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
     shprop: Annotated[Path | None, typer.Option(help="Also write SHPROP files into this folder.")] = None,
 ) -> None:
-    """Run surface hopping; alone, or as `mpiexec -n N n2amd dynamics run ...` with the same result to the bit.
+    """Run surface hopping; alone, or under `mpiexec -n N` with the same result to the bit.
 
     A run that was stopped goes on from its last finished part when it is started again.
     """
@@ -105,8 +105,9 @@ def run(
             arrived = int((result.arrival_step >= 0).sum())
             typer.echo(
                 f"{out}: {method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
-                f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; start state {final[path.start]:.4f}, "
-                f"final state {final[path.final]:.4f}, {arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
+                f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; populations at the end: "
+                f"start state {final[path.start]:.4f}, final state {final[path.final]:.4f}; "
+                f"{arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
             )
         ranks.barrier()
 
@@ -124,7 +125,7 @@ def _steps(duration: float, timestep: float) -> int:
     return steps
 
 
-def _from_couplings(  # noqa: PLR0913
+def _from_couplings(
     file: Path,
     section: DynamicsSettings,
     given: dict,
@@ -159,7 +160,7 @@ def _from_couplings(  # noqa: PLR0913
     return path, plan, moved, [file]
 
 
-def _from_hefei(  # noqa: PLR0913
+def _from_hefei(
     folder: Path,
     section: DynamicsSettings,
     given: dict,
@@ -180,7 +181,7 @@ def _from_hefei(  # noqa: PLR0913
         lower, upper = sorted((path.start, path.final))
         if upper - lower != 1:
             raise InputError(
-                f"start and final bands {path.start + 1} and {path.final + 1} are not neighbours, so the gap is unknown",
+                f"start and final bands {path.start + 1} and {path.final + 1} have others between them",
                 file=folder,
                 field="--scissor",
                 remedy="start at the band edge",

@@ -41,15 +41,15 @@ class Dephasing:
     one_over_e_fs: float
     inverse_sigma_fs: float
     libra_fs: float
-    gap_mean_eV: float  # noqa: N815
-    gap_std_eV: float  # noqa: N815
+    gap_mean_eV: float
+    gap_std_eV: float
     time_fs: NDArray[np.float64]
     autocorrelation: NDArray[np.float64]
     function: NDArray[np.float64]
 
 
 def autocorrelation(series: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
-    """(1/F) sum_t d(t) d(t + lag) of the deviations d from the mean, (lags,), in squared units of the series."""
+    """Mean over t of d(t) d(t + lag), d the deviations from the mean, divided by all frames, (lags,)."""
     deviation = series - series.mean()
     transform = np.fft.rfft(deviation, 2 * len(series))
     return np.fft.irfft(np.abs(transform) ** 2)[:lags] / len(series)
@@ -78,7 +78,7 @@ def of_gap(gap: NDArray[np.float64], timestep: float) -> Dephasing:
             remedy="run a longer trajectory, or set dephasing_time_fs",
         )
     lags = min(len(gap), int(MAX_TIME_FS / timestep))
-    time = timestep * np.arange(lags)
+    time = timestep * np.arange(lags, dtype=np.float64)
     correlation = autocorrelation(gap, lags)
     sigma = float(np.sqrt(correlation[0]))
     if sigma <= 1e-12 * max(1.0, float(np.abs(gap).max())):

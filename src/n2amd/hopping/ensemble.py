@@ -1,4 +1,4 @@
-"""The ensemble: samples (initial conditions) x trajectories, over processes, restartable, the same to the bit.
+"""The ensemble: samples x trajectories, over processes, restartable, the same to the bit.
 
 The work is cut into units that do not depend on the number of processes. Each finished unit is kept in a
 work folder until the output is whole, so that a run that was killed goes on where it was. Trajectory counts
@@ -104,7 +104,7 @@ class Result:
 
 
 def start_frames(samples: int, intervals: int, seed: int) -> NDArray[np.int64]:
-    """Frames to start from: one drawn from each of `samples` equal stretches of the trajectory, (samples,)."""
+    """Frames to start from, one drawn from each of `samples` equal parts of the trajectory, (samples,)."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     position = (np.arange(samples) + generator.random(samples)) / samples
     return np.minimum((position * intervals).astype(np.int64), intervals - 1)
@@ -116,7 +116,8 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     Parameters
     ----------
     workdir
-        Folder of finished units, its name unique to the inputs; removed by `clean` after the output is written.
+        Folder of finished units, its name unique to the inputs; removed by `clean` after the output is
+        written.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     if processes.rank != 0:
         return None
     divisor = plan.trajectories if counted else 1
-    return Result(population / divisor, hops, arrivals[0], arrivals[1], float(seconds[0]))
+    return Result(population.astype(np.float64) / divisor, hops, arrivals[0], arrivals[1], float(seconds[0]))
 
 
 def clean(workdir: Path) -> None:

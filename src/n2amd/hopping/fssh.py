@@ -1,8 +1,8 @@
-"""Fewest-switches surface hopping under the classical path: an exact Markov chain, and trajectories where wanted.
+"""Fewest-switches surface hopping under the classical path: an exact Markov chain.
 
-Amplitudes do not depend on the active state, so the hop probabilities of a sample are numbers known in advance:
-populations follow from multiplying them up, p(t + dt) = p(t) P(t), which is the limit of infinitely many
-trajectories. Trajectories are drawn only for hop records, one random number a hop instead of one a step.
+Amplitudes do not depend on the active state, so the hop probabilities of a sample are numbers known in
+advance: populations follow from multiplying them up, p(t + dt) = p(t) P(t), which is the limit of infinitely
+many trajectories. Trajectories are drawn only for hop records, one random number a hop instead of one a step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from n2amd.hopping import propagators
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.philox import draw, uniform
-from n2amd.hopping.propagators import Scheme, substep_angles
+from n2amd.hopping.propagators import Scheme, rotations, substep_angles
 from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
 
 #: Steps worked on at a time, which bounds the memory of long runs.
@@ -60,7 +60,8 @@ def prepare(path: ClassicalPath, temperature: float, *, scheme: Scheme, substeps
     Parameters
     ----------
     path
-        Energies, and couplings (`hst`) or overlaps (`local_diabatic`, whose rotations are spread over the step).
+        Energies, and couplings (`hst`) or overlaps (`local_diabatic`, whose rotations are spread over the
+        step).
     temperature
         K; infinity switches the Boltzmann factor off.
     scheme, substeps
@@ -83,8 +84,8 @@ def hop_probabilities(
 ) -> Iterator[NDArray[np.float64]]:
     """Probabilities P_ij of going from i to j (rows sum to one) of every step, in chunks of (m, n, n).
 
-    The sum over sub-steps of (g(begin) + g(end)) dt/2, g_ij = 2 Re(c_i* c_j d_ij) / |c_i|^2 (Tully, J. Chem. Phys. 93,
-    1061 (1990)), then the Boltzmann factor, then negative ones are zero: the order of Hefei-NAMD.
+    The sum over sub-steps of (g(begin) + g(end)) dt/2, g_ij = 2 Re(c_i* c_j d_ij) / |c_i|^2 (Tully, J. Chem.
+    Phys. 93, 1061 (1990)), then the Boltzmann factor, then negative ones are zero: the order of Hefei-NAMD.
     """
     path = tables.path
     amplitudes = np.zeros(path.states, dtype=np.complex128)
@@ -119,7 +120,7 @@ def run_sample(
     stride: int,
     trajectories: range,
 ) -> Outcome:
-    """Exact populations of one sample, and hop records of some trajectories (which do not stop at the final state)."""
+    """Exact populations of one sample, and hop records of trajectories, which go on past the final state."""
     n = tables.path.states
     stored = np.zeros((steps // stride + 1, n))
     stored[0, start_state] = 1.0
@@ -173,61 +174,51 @@ def monte_carlo(
     return counts / trajectories
 
 
-@njit(cache=True)
-def _add_fluxes(  # type: ignore[no-untyped-def]
-    energies, coupling, interpolate, timestep, substeps, c, frame, flux
-):
+@njit(cache=True, fastmath=True)
+def _add_fluxes(energies, coupling, interpolate, timestep, substeps, c, frame, flux):  # type: ignore[no-untyped-def]
     """Fill flux (steps, n, n) with unscaled hop probabilities, propagating c; return the frame reached."""
     n = energies.shape[1]
     duration = timestep / substeps
-    half = np.zeros((n, n), dtype=coupling.dtype)
-    ends = np.zeros((n, n), dtype=coupling.dtype)
+    angles = np.zeros((n, n), dtype=coupling.dtype)
+    sine = np.zeros((n, n), dtype=coupling.dtype)
+    cosine = np.ones((n, n))
+    inverse = np.zeros(n)
     for step in range(len(flux)):
         if frame == len(coupling):
             frame = 0
-        substep_angles(coupling, frame, 0.0, duration, ends, interpolate)
-        for part in range(substeps):
-            _add_flux(c, ends, flux[step])
+        for part in range(substeps + 1):
+            # inner borders end one sub-step and begin the next
+            weight = 1.0 if part in (0, substeps) else 2.0
+            substep_angles(coupling, frame, part / substeps, weight * duration, angles, interpolate)
+            for i in range(n):
+                population = c[i].real ** 2 + c[i].imag ** 2
+                # a state without population has no trajectories to hop from it
+                inverse[i] = 1.0 / population if population > 0.0 else 0.0
+            for i in range(n):
+                for j in range(i + 1, n):
+                    term = (np.conj(c[i]) * c[j] * angles[i, j]).real
+                    flux[step, i, j] += term * inverse[i]
+                    flux[step, j, i] -= term * inverse[j]
+            if part == substeps:
+                break
             x = (part + 0.5) / substeps
-            substep_angles(coupling, frame, x, 0.5 * duration, half, interpolate)
+            substep_angles(coupling, frame, x, 0.5 * duration, angles, interpolate)
+            rotations(angles, sine, cosine)
             for j in range(n):
                 for k in range(j + 1, n):
-                    _rotate(c, j, k, half[j, k])
+                    a, b = c[j], c[k]
+                    c[j] = cosine[j, k] * a - sine[j, k] * b
+                    c[k] = np.conj(sine[j, k]) * a + cosine[j, k] * b
             for j in range(n):
                 energy = (1.0 - x) * energies[frame, j] + x * energies[frame + 1, j]
                 c[j] *= np.exp(-1j * energy * duration / HBAR_EV_FS)
             for j in range(n - 1, -1, -1):
                 for k in range(n - 1, j, -1):
-                    _rotate(c, j, k, half[j, k])
-            substep_angles(coupling, frame, (part + 1.0) / substeps, duration, ends, interpolate)
-            _add_flux(c, ends, flux[step])
+                    a, b = c[j], c[k]
+                    c[j] = cosine[j, k] * a - sine[j, k] * b
+                    c[k] = np.conj(sine[j, k]) * a + cosine[j, k] * b
         frame += 1
     return frame
-
-
-@njit(cache=True, inline="always")
-def _rotate(c, j, k, angle):  # type: ignore[no-untyped-def]
-    size = abs(angle)
-    sine = angle * (np.sin(size) / size) if size > 0.0 else angle
-    cosine = np.cos(size)
-    a, b = c[j], c[k]
-    c[j] = cosine * a - sine * b
-    c[k] = np.conj(sine) * a + cosine * b
-
-
-@njit(cache=True, inline="always")
-def _add_flux(c, angles, flux):  # type: ignore[no-untyped-def]
-    """Add Re(c_i* c_j d_ij) duration / |c_i|^2: half of a sub-step's hop probability."""
-    n = len(c)
-    for i in range(n):
-        for j in range(i + 1, n):
-            term = (np.conj(c[i]) * c[j] * angles[i, j]).real
-            here, there = c[i].real ** 2 + c[i].imag ** 2, c[j].real ** 2 + c[j].imag ** 2
-            # a state without population has no trajectories to hop from it
-            if here > 0.0:
-                flux[i, j] += term / here
-            if there > 0.0:
-                flux[j, i] -= term / there
 
 
 @njit(cache=True)

@@ -1,7 +1,7 @@
 """The processes of a run: one without MPI, or those that mpiexec or srun started.
 
-mpi4py is imported only where a launcher says that there are several processes, so that everything works without
-any MPI library.
+mpi4py is imported only where a launcher says that there are several processes, so that everything works
+without any MPI library.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def processes() -> Processes:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise ComputationError(
-            f"started as several processes, but MPI cannot be loaded ({error}); install an MPI library or start one"
+            f"started as several processes, but MPI cannot be loaded ({error}); install it or start one"
         ) from None
     world = MPI.COMM_WORLD
     if world.Get_size() == 1 and tasks > 1:

@@ -1,7 +1,8 @@
-"""Hefei-NAMD's files, in and out: EIGTXT, NATXT, INICON, DEPHTIME, inp, SHPROP (the public code and its DEV branch).
+"""Files of Hefei-NAMD (public and DEV), in and out: EIGTXT, NATXT, INICON, DEPHTIME, inp, SHPROP.
 
-NATXT holds <i(t)|j(t+dt)> - <j(t)|i(t+dt)>, dimensionless, a frame a line, i slow and j fast: 2 dt d_ij. Frames and
-bands in INICON count from one. Text files may be compressed (.xz), and are found under either name.
+NATXT holds <i(t)|j(t+dt)> - <j(t)|i(t+dt)>, dimensionless, a frame a line, i slow and j fast: 2 dt d_ij.
+Frames and bands in INICON count from one. Text files may be compressed (.xz), and are found under either
+name.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from n2amd.units import HBAR_EV_FS
 class Namelist:
     """What `inp` says, in the words of its &NAMDPARA group; None where it does not.
 
-    Keys of both codes are understood; those that concern neither bands, path nor dynamics are read and left alone.
+    Keys of both codes are understood; those that concern neither bands, path nor dynamics are read and left
+    alone.
     """
 
     bmin: int | None = None
@@ -78,7 +80,8 @@ def find(folder: Path, name: str) -> Path | None:
 def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
     """Read a run folder: EIGTXT, NATXT and INICON, and DEPHTIME and inp where they are.
 
-    Without `inp` the time step is 1 fs and the carrier an electron, as in Hefei-NAMD. NATXT may be real or complex.
+    Without `inp` the time step is 1 fs and the carrier an electron, as in Hefei-NAMD. NATXT may be real or
+    complex.
 
     Raises
     ------
@@ -192,7 +195,7 @@ def read_initial(file: Path, first_band: int, n: int) -> tuple[NDArray[np.int64]
     states = bands - (1 if bands[0] < first_band else first_band)
     if frames.min() < 0 or states.min() < 0 or states.max() >= n:
         raise InputError(
-            f"frames from {frames.min() + 1}, bands {bands.min()}..{bands.max()} of {first_band}..{first_band + n - 1}",
+            f"frame {frames.min() + 1}, bands {bands.min()}..{bands.max()}, {n} bands from {first_band}",
             file=file,
             remedy="frames and bands count from one",
         )

@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class RadialFunction:
@@ -110,7 +112,13 @@ class Basis:
     atoms: Mapping[int, AtomBasis] = field(default_factory=dict)
 
     def __getitem__(self, number: int) -> AtomBasis:
-        return self.atoms[int(number)]
+        try:
+            return self.atoms[int(number)]
+        except KeyError:
+            raise InputError(
+                f"the basis has no element with atomic number {number}",
+                remedy=f"use a data set or model that holds it (this one: {', '.join(map(str, self.numbers))})",
+            ) from None
 
     def __contains__(self, number: object) -> bool:
         return number in self.atoms

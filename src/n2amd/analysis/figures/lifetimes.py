@@ -66,7 +66,7 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
     left.set(ylabel="Recombined (%)")
     left.margins(x=0)
     left.set_ylim(bottom=0)
-    left.legend(loc="upper left", ncols=1 if len(runs) < 3 else 2)
+    left.legend(loc="best", ncols=1 if len(runs) < 3 else 2)
     first = runs[0]
     factor = _time_axis(right, float(first.time[-1]))
     for index, colour in zip(range(len(first.names)), style.CYCLE * len(first.names)):
