@@ -1,8 +1,9 @@
-"""CPU seconds of propagators, DISH and FSSH on the parity input, one thread, next to peers' on the same input.
+"""CPU seconds of propagators, DISH and FSSH on the parity input, one thread, next to those of peers.
 
 python benchmarks/dynamics.py [--repeat 5] [--out benchmarks/results/dynamics.csv]
 """
 
+# ruff: noqa: E402 - threads are set before numerical libraries are loaded
 from __future__ import annotations
 
 import os
@@ -117,6 +118,7 @@ def main() -> None:
                 "processor": processor(),
                 "case": case,
                 "n2amd_cpu_s": f"{seconds:.4f}",
+                "peers_processor": "Xeon, gfortran 12 -O3" if peers else "",
                 **{f"{peer}_cpu_s": peers.get(peer, "") for peer in ("Hefei-NAMD", "Hefei-NAMD-DEV")},
             }
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from n2amd import __version__
+from n2amd.errors import InputError
 
 
 @lru_cache(maxsize=1)
@@ -37,12 +38,25 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def sha256_of_files(paths: Iterable[str | Path]) -> str:
-    """Hash the contents of the files, in the order given."""
+    """Hash the contents of the files, in the order given.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+        try:
+            with open(path, "rb") as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise InputError(
+                f"cannot be read ({error.strerror})",
+                file=path,
+                remedy="pass a file that exists and may be read",
+            ) from error
     return digest.hexdigest()
 
 

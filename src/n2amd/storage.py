@@ -6,20 +6,25 @@ major version, one without `complete`, or one in other units.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import h5py
 
 from n2amd import provenance
-from n2amd.errors import InputError
+from n2amd.errors import ComputationError, InputError
 from n2amd.units import UNITS
+
+_DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -27,33 +32,133 @@ def single_writer(path: str | Path) -> Iterator[None]:
     """Hold .NAME.lock while writing NAME; wait for another process that holds it.
 
     The lock dies with its process, so `kill -9` leaves nothing behind that blocks the next run.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the lock file stays: removing it would let a waiting process and a newcomer hold two different files
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another process is writing {path}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = path.with_name(f".{path.name}.lock")
+    with ExitStack() as held:
+        with _told_plainly(path, lock):
+            held.enter_context(_locked(path, lock))
         yield
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield NAME.part to write to; on success flush it to disk and rename it to NAME, else remove it."""
+    """Yield NAME.part to write to; on success flush it to disk and rename it to NAME, else remove it.
+
+    Two processes that write the same NAME do it one after the other.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written, or NAME is a folder.
+    ComputationError
+        If the disk is full or broken.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.isdir(path):  # unlike Path.is_dir silent where the folder may not be entered
+        raise InputError("is a folder", file=path, remedy="name a file")
     part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
-        yield part
-        with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    finally:
+    lock = path.with_name(f".{part.name}.lock")
+    with _told_plainly(path, part, lock), _locked(path, lock):
         part.unlink(missing_ok=True)
+        try:
+            yield part
+            with open(part, "rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, lock: Path) -> Iterator[None]:
+    """Hold the lock file of `path`, making its folder if need be, and remove it at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = False
+    while not held:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _wait_for_lock(descriptor, path)
+            # a holder that was done has removed the file: then this lock guards nothing, and we try again
+            held = _is_named(descriptor, lock)
+            if held:
+                yield
+        finally:
+            if held:
+                lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _is_named(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for_lock(descriptor: int, path: Path) -> None:
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another process is writing {path}", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        print(f"warning: no file locks here, let no other process write {path}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _told_plainly(path: Path, *beside: Path) -> Iterator[None]:
+    """Turn the operating system's errors about the files `beside` path and its folders into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        # mkdir says "File exists" where a folder of the path is a file
+        code = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno
+        reason = os.strerror(code) if code else str(error)
+        if error.errno in _DISK_FAILURES:
+            raise ComputationError(
+                f"{path}: could not be written to its end ({reason}); make room on the disk and run the same "
+                "command again, nothing half-written was left"
+            ) from error
+        if isinstance(error.filename, str) and Path(error.filename) in {*beside, *path.parents}:
+            raise InputError(
+                f"cannot be written ({reason})", file=path, remedy="choose a place that you may write to"
+            ) from error
+        raise
+
+
+class _PartStream(io.FileIO):
+    """The file under HDF5, which crashes the interpreter where a write fails: keep the error for later."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, nothing more after the first error."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, unless a write failed."""
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.error = error
+        return size or 0
 
 
 @contextmanager
@@ -80,20 +185,24 @@ def create_hdf5(
     inputs
         The files it was made from (hashed).
     """
-    with atomic_path(path) as part:
-        with h5py.File(part, "w") as file:
-            file.attrs["format"] = format if format.startswith("n2amd/") else f"n2amd/{format}"
-            file.attrs["format_version"] = version
-            file.attrs["created_by"] = provenance.created_by()
-            file.attrs["created_at"] = provenance.timestamp()
-            file.attrs["config_sha256"] = provenance.sha256_of_config(config)
-            file.attrs["inputs_sha256"] = provenance.sha256_of_files(inputs)
-            file.attrs["units"] = UNITS
-            yield file
-            # a stage is one process; a writer that gathers several (MPI) may have set the total itself
-            if "cpu_seconds" not in file.attrs:
-                file.attrs["cpu_seconds"] = provenance.cpu_seconds()
-            file.attrs["complete"] = 1
+    with atomic_path(path) as part, _PartStream(part, "w+") as stream:
+        try:
+            with h5py.File(stream, "w") as file:
+                file.attrs["format"] = format if format.startswith("n2amd/") else f"n2amd/{format}"
+                file.attrs["format_version"] = version
+                file.attrs["created_by"] = provenance.created_by()
+                file.attrs["created_at"] = provenance.timestamp()
+                file.attrs["config_sha256"] = provenance.sha256_of_config(config)
+                file.attrs["inputs_sha256"] = provenance.sha256_of_files(inputs)
+                file.attrs["units"] = UNITS
+                yield file
+                # a stage is one process; a writer that gathers several (MPI) may have set the total itself
+                if "cpu_seconds" not in file.attrs:
+                    file.attrs["cpu_seconds"] = provenance.cpu_seconds()
+                file.attrs["complete"] = 1
+        finally:
+            if stream.error is not None:
+                raise stream.error
 
 
 @contextmanager
@@ -107,18 +216,28 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
     """
     path = Path(path)
     format = format if format.startswith("n2amd/") else f"n2amd/{format}"
-    if not path.exists():
-        raise InputError("the file does not exist", file=path, remedy=f"make it first ({format})")
     try:
         file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError("the file does not exist", file=path, remedy=f"make it first ({format})") from None
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
+            raise InputError(
+                f"cannot be read ({os.strerror(error.errno)})",
+                file=path,
+                remedy="pass a file that you may read",
+            ) from error
         raise InputError(
-            f"not a readable HDF5 file ({error})", file=path, remedy="delete it and run the stage again"
+            f"not a readable HDF5 file ({error})",
+            file=path,
+            remedy="pass the right file, or run the stage that makes it again",
         ) from error
     with file:
-        found = file.attrs.get("format", "no format attribute")
+        found = str(file.attrs.get("format", "no format attribute"))
         if found != format:
-            raise InputError(f"format is {found!r}, expected {format!r}", file=path, remedy="pass the right file")
+            raise InputError(
+                f"format is {found!r}, expected {format!r}", file=path, remedy="pass the right file"
+            )
         found_version = str(file.attrs.get("format_version", "0"))
         if found_version.split(".")[0] != str(major):
             raise InputError(
@@ -175,10 +294,23 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON document, with a plain error where it is missing or broken."""
     path = Path(path)
     try:
-        return json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy="run the stage that makes it") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
         raise InputError(
-            f"not valid JSON ({error})", file=path, remedy="delete it and run the stage again"
+            f"cannot be read ({error.strerror})", file=path, remedy="pass a file that you may read"
         ) from error
+    except ValueError as error:  # broken JSON, or bytes that are no text
+        raise InputError(
+            f"not valid JSON ({error})",
+            file=path,
+            remedy="pass the right file, or run the stage that makes it again",
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError(
+            f"holds a JSON {type(document).__name__}, expected an object",
+            file=path,
+            remedy="pass the right file",
+        )
+    return document

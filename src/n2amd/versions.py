@@ -5,7 +5,19 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("n2amd", "numpy", "scipy", "torch", "e3nn", "nequip", "nequip-allegro", "ase", "h5py", "vesin", "snakemake")
+PACKAGES = (
+    "n2amd",
+    "numpy",
+    "scipy",
+    "torch",
+    "e3nn",
+    "nequip",
+    "nequip-allegro",
+    "ase",
+    "h5py",
+    "vesin",
+    "snakemake",
+)
 
 
 def versions() -> dict[str, str]:

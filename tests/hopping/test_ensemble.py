@@ -109,6 +109,7 @@ def test_output_file(couplings: Path, tmp_path: Path, method: str) -> None:
     assert not list(tmp_path.glob("*.work"))
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
 @pytest.mark.parametrize("method", ["dish", "fssh"])
@@ -122,6 +123,7 @@ def test_any_number_of_processes(couplings: Path, tmp_path: Path, method: str) -
             assert source.attrs["n_ranks"] == size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dish", "fssh"])
 def test_kill_and_resume(couplings: Path, tmp_path: Path, method: str) -> None:
     long = settings(samples=12, duration_fs=40_000, output_stride=100)

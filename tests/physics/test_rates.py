@@ -31,7 +31,7 @@ def test_exponential_rate_of_a_constant_coupling(tau: float) -> None:
 
 
 def test_local_diabatic_lifetime_is_that_of_the_couplings() -> None:
-    """At a wide gap too, where a bare local diabatisation would be wrong by a factor of twelve."""
+    """At a wide gap too, where a bare local diabatisation would be wrong by a factor of fourteen."""
     path = fluctuating(2, 1001, gap=3.2, sigma=0.04, across=0.002)
     overlap = propagators.exponential(1j * path.nac / HBAR_EV_FS).real
     by_overlap = propagators.local_diabatic(path.energies, overlap, 1.0)

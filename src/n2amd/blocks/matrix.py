@@ -63,8 +63,7 @@ class PairIndex:
     def same_as(self, other: PairIndex) -> bool:
         """Return whether both list the same pairs in the same order."""
         return self is other or all(
-            np.array_equal(a, b)
-            for a, b in ((self.i, other.i), (self.j, other.j), (self.shift, other.shift))
+            np.array_equal(a, b) for a, b in ((self.i, other.i), (self.j, other.j), (self.shift, other.shift))
         )
 
 
@@ -218,7 +217,9 @@ def add_overlap(hamiltonian: BlockMatrix, overlap: BlockMatrix, shift: float) ->
     """Return H + shift * S: the same physics with every eigenvalue moved by `shift` (eV)."""
     _require_same_pairs(hamiltonian, overlap)
     spread = _on_spin(overlap, hamiltonian.n_spin)
-    return hamiltonian.map({key: blocks + shift * spread.values[key] for key, blocks in hamiltonian.values.items()})
+    return hamiltonian.map(
+        {key: blocks + shift * spread.values[key] for key, blocks in hamiltonian.values.items()}
+    )
 
 
 def _on_spin(overlap: BlockMatrix, n_spin: int) -> BlockMatrix:

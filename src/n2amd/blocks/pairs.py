@@ -41,7 +41,8 @@ def find_pairs(
         raise InputError("the structure has no atoms", remedy="pass another structure")
     if not (np.isfinite(structure.positions).all() and np.isfinite(structure.cell).all()):
         raise InputError(
-            "a position or lattice vector is not a finite number", remedy="check where the structure comes from"
+            "a position or lattice vector is not a finite number",
+            remedy="check where the structure comes from",
         )
     present = sorted({int(z) for z in structure.numbers})
     wanted = {(a, b): ranges.get((a, b)) for a in present for b in present if a <= b}

@@ -79,6 +79,7 @@ def evaluate(
     document["settings"] = predictor.training["settings"]
     document["seed"] = predictor.training["seed"]
     document["n_parameters"] = predictor.training["n_parameters"]
+    document["training_cpu_seconds"] = predictor.training["cpu_seconds"]
     document["versions"] = versions()
     write_json(out, document, config=predictor.training["settings"], inputs=[dataset, model])
     table = Table(title=f"{document['test']['n_frames']} frames against DFT", show_header=False)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.errors import InputError
 from n2amd.structure import Structure
 from n2amd.units import BOLTZMANN_EV_K
 
@@ -93,3 +97,51 @@ def energy_drift(conserved: NDArray[np.float64], timestep_fs: float, n_atoms: in
 def drift_can_be_judged(n_frames: int, timestep_fs: float) -> bool:
     """Whether a trajectory is long enough for `energy_drift` to mean anything."""
     return (n_frames - 1) * timestep_fs >= SHORTEST_DRIFT_SPAN_FS
+
+
+@dataclass(frozen=True)
+class TrajectorySummary:
+    """What a whole NVE trajectory says of itself."""
+
+    mean_temperature_K: float
+    temperature_std_K: float
+    drift_meV_per_atom_per_ps: float
+
+
+def judge_trajectory(
+    temperature: NDArray[np.float64],
+    conserved: NDArray[np.float64],
+    *,
+    timestep_fs: float,
+    n_atoms: int,
+    max_drift_meV_per_atom_per_ps: float,
+    file: str | Path,
+) -> TrajectorySummary:
+    """Summarise an NVE trajectory and refuse one that does not conserve its energy.
+
+    Parameters
+    ----------
+    temperature, conserved
+        (frames,), K and eV.
+    timestep_fs, n_atoms
+        Time between frames, atoms in the cell.
+    max_drift_meV_per_atom_per_ps
+        Largest drift either way; not judged below `SHORTEST_DRIFT_SPAN_FS`.
+    file
+        Named in the error.
+
+    Raises
+    ------
+    InputError
+        If the energy drifts.
+    """
+    drift = energy_drift(conserved, timestep_fs, n_atoms)
+    if drift_can_be_judged(len(conserved), timestep_fs) and abs(drift) > max_drift_meV_per_atom_per_ps:
+        raise InputError(
+            f"the conserved energy drifts by {drift:+.2f} meV/atom/ps, more than {max_drift_meV_per_atom_per_ps:g}",
+            file=file,
+            field="conserved",
+            remedy="use a smaller trajectory.timestep_fs, train the force field for more epochs, or raise "
+            "trajectory.max_drift_meV_per_atom_per_ps",
+        )
+    return TrajectorySummary(float(temperature.mean()), float(temperature.std()), drift)

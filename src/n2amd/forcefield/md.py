@@ -75,11 +75,21 @@ class MolecularDynamics:
         workdir: Path,
         identity: str = "",
     ) -> None:
-        self.structure, self.calculator, self.settings, self.workdir = structure, calculator, settings, workdir
+        self.structure, self.calculator, self.settings, self.workdir = (
+            structure,
+            calculator,
+            settings,
+            workdir,
+        )
         motion = settings.model_dump(
             include={"temperature_K", "timestep_fs", "equilibration_steps", "friction_per_fs", "seed"}
         )
-        geometry = [structure.cell.tolist(), structure.positions.tolist(), structure.numbers.tolist(), structure.pbc]
+        geometry = [
+            structure.cell.tolist(),
+            structure.positions.tolist(),
+            structure.numbers.tolist(),
+            structure.pbc,
+        ]
         self._identity = sha256_of_config([motion, geometry, identity])
 
     def run(self) -> None:
@@ -187,7 +197,10 @@ class MolecularDynamics:
             if (frame + 1) % settings.checkpoint_every == 0 or frame + 1 == settings.frames:
                 first = frame + 1 - len(block)
                 arrays = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
-                with atomic_path(self.workdir / f"frames_{first:07d}.npz") as part, open(part, "wb") as stream:
+                with (
+                    atomic_path(self.workdir / f"frames_{first:07d}.npz") as part,
+                    open(part, "wb") as stream,
+                ):
                     np.savez(stream, **arrays)
                 block = []
                 checkpoint = replace(

@@ -90,9 +90,9 @@ PRESETS: dict[str, ForceFieldPreset] = {
         tensor_features=8,
         mlp_width=32,
         n_bessel=8,
-        max_epochs=100,
+        max_epochs=300,
         batch_size=4,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         schedule="cosine",
         final_learning_rate=1e-4,
         energy_weight=1.0,
@@ -215,7 +215,11 @@ def render(
         "training_module": {
             "_target_": "nequip.train.EMALightningModule",
             "ema_decay": preset.ema_decay,
-            "loss": {"_target_": "nequip.train.EnergyForceLoss", "per_atom_energy": True, "coeffs": coefficients},
+            "loss": {
+                "_target_": "nequip.train.EnergyForceLoss",
+                "per_atom_energy": True,
+                "coeffs": coefficients,
+            },
             "val_metrics": {
                 "_target_": "nequip.train.EnergyForceMetrics",
                 "coeffs": {"per_atom_energy_mae": preset.energy_weight, "forces_mae": preset.force_weight},
@@ -261,7 +265,12 @@ def _scheduler(preset: ForceFieldPreset) -> dict[str, Any]:
             "patience": 10,
             "min_lr": 0.0,
         }
-        return {"scheduler": schedule, "monitor": "val0_epoch/weighted_sum", "interval": "epoch", "frequency": 1}
+        return {
+            "scheduler": schedule,
+            "monitor": "val0_epoch/weighted_sum",
+            "interval": "epoch",
+            "frequency": 1,
+        }
     schedule = {
         "_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
         "T_max": preset.max_epochs,

@@ -98,7 +98,9 @@ def write_trajectory(
         shapes = {"positions": (n, 3), "velocities": (n, 3)}
         for name in (*FIELDS, "conserved"):
             shape = shapes.get(name, ())
-            file.create_dataset(name, (0, *shape), "f8", maxshape=(None, *shape), chunks=(1 if shape else 256, *shape))
+            file.create_dataset(
+                name, (0, *shape), "f8", maxshape=(None, *shape), chunks=(1 if shape else 256, *shape)
+            )
         count = 0
         for block in blocks:
             stop = count + len(block.positions)
@@ -121,7 +123,9 @@ def read_trajectory(path: str | Path) -> Trajectory:
         frames = FrameBlock(*(file[name][...] for name in FIELDS))
         pbc = tuple(bool(p) for p in file["pbc"][...])
         structure = Structure(file["cell"][...], frames.positions[0], file["numbers"][...], pbc)  # type: ignore[arg-type]
-        attributes = {key: value.item() if hasattr(value, "item") else value for key, value in file.attrs.items()}
+        attributes = {
+            key: value.item() if hasattr(value, "item") else value for key, value in file.attrs.items()
+        }
     return Trajectory(structure, attributes["timestep_fs"], attributes["temperature_K"], frames, attributes)
 
 

@@ -97,7 +97,7 @@ def local_diabatic(energies: NDArray, overlap: NDArray, timestep: float) -> NDAr
     With T = Loewdin(O), O_ij = <i(t)|j(t+dt)>, the bare scheme (Granucci, Persico, Toniolo, J. Chem. Phys.
     114, 10608 (2001)) is U = exp(-i E(t+dt) dt/2 hbar) T^dagger exp(-i E(t) dt/2 hbar): all transfer happens
     at mid-step. Across a gap that overestimates the transfer by (x / sin x)^2, x = gap dt / 2 hbar: 2 at 1.8
-    eV and 13 at 3.2 eV with dt = 1 fs. So the rotation T^dagger = exp(-iK) is spread evenly over the step
+    eV and 14 at 3.2 eV with dt = 1 fs. So the rotation T^dagger = exp(-iK) is spread evenly over the step
     while the phases run, U = exp(-i (E dt / hbar + K)) with E the mean of both ends: the same T^dagger where
     states cross, and the exact solution of a constant coupling at any gap.
 

@@ -143,6 +143,7 @@ def train(
         "settings": settings.model_dump(mode="json"),
         "seed": settings.seed,
         "n_parameters": sum(p.numel() for p in model.parameters()),
+        "cpu_seconds": provenance.cpu_seconds(),
     }
     save_model(out, model, training=training, config=settings, inputs=[dataset])
     return model

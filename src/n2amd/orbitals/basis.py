@@ -115,9 +115,10 @@ class Basis:
         try:
             return self.atoms[int(number)]
         except KeyError:
+            known = ", ".join(map(str, self.numbers))
             raise InputError(
-                f"the basis has no element with atomic number {number}",
-                remedy=f"use a data set or model that holds it (this one: {', '.join(map(str, self.numbers))})",
+                f"the basis has no element with atomic number {number} (it has {known})",
+                remedy="use a data set or model of these elements",
             ) from None
 
     def __contains__(self, number: object) -> bool:

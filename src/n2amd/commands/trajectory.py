@@ -1,0 +1,90 @@
+"""`n2amd trajectory`: molecular dynamics with the force field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Run molecular dynamics; look at and export trajectories.", no_args_is_help=True)
+
+
+@app.command()
+def run(
+    structure: Annotated[Path, typer.Option(help="Unit cell, any format ASE reads.")],
+    supercell: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")],
+    forcefield: Annotated[Path, typer.Option(help="Force field (forcefield.model).")],
+    out: Annotated[Path, typer.Option(help="Trajectory to write (trajectory.h5).")],
+    workdir: Annotated[Path, typer.Option(help="Folder of restart points; a killed run resumes from it.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Section `trajectory`: inline JSON or a YAML file.")
+    ] = None,
+    material: Annotated[str | None, typer.Option(help="Name kept in the file; default: the formula.")] = None,
+) -> None:
+    """Equilibrate (Langevin), then keep every NVE frame."""
+    import numpy as np
+
+    from n2amd.config import load_section, parse_supercell
+    from n2amd.forcefield.calculator import load_forcefield, require_species
+    from n2amd.forcefield.health import judge_trajectory
+    from n2amd.forcefield.md import MolecularDynamics
+    from n2amd.forcefield.trajectory import write_trajectory
+    from n2amd.interop.structures import read_structure
+    from n2amd.provenance import sha256_of_files
+    from n2amd.storage import single_writer
+
+    chosen = load_section("trajectory", settings)
+    unit = read_structure(structure)
+    cell = unit.supercell(parse_supercell(supercell))
+    loaded = load_forcefield(forcefield)
+    require_species(loaded, cell.to_ase().get_chemical_symbols(), structure)
+    with single_writer(out):
+        workdir.mkdir(parents=True, exist_ok=True)
+        dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, sha256_of_files([forcefield]))
+        dynamics.run()
+        blocks = list(dynamics.blocks())
+        summary = judge_trajectory(
+            np.concatenate([block.temperature for block in blocks]),
+            np.concatenate([block.conserved for block in blocks]),
+            timestep_fs=chosen.timestep_fs,
+            n_atoms=cell.n_atoms,
+            max_drift_meV_per_atom_per_ps=chosen.max_drift_meV_per_atom_per_ps,
+            file=out,
+        )
+        attributes = {
+            "timestep_fs": chosen.timestep_fs,
+            "temperature_K": chosen.temperature_K,
+            "material": material or unit.to_ase().get_chemical_formula(empirical=True),
+            "supercell": supercell,
+            "seed": chosen.seed,
+            "drift_meV_per_atom_per_ps": summary.drift_meV_per_atom_per_ps,
+            "mean_temperature_K": summary.mean_temperature_K,
+        }
+        inputs = [structure, forcefield]
+        write_trajectory(out, cell, blocks, attributes=attributes, config=chosen, inputs=inputs)
+    typer.echo(
+        f"{out}: {chosen.frames} frames of {cell.n_atoms} atoms, {summary.mean_temperature_K:.0f} K "
+        f"(sd {summary.temperature_std_K:.0f}), drift {summary.drift_meV_per_atom_per_ps:+.3f} meV/atom/ps"
+    )
+
+
+@app.command()
+def export(
+    trajectory: Annotated[Path, typer.Argument(help="Trajectory (trajectory.h5).")],
+    out: Annotated[Path, typer.Option(help="Extended XYZ to write.")],
+) -> None:
+    """Write a trajectory as extended XYZ, readable by ASE and OVITO."""
+    from n2amd.forcefield.trajectory import export_extxyz
+
+    typer.echo(f"{out}: {export_extxyz(trajectory, out)} frames")
+
+
+@app.command()
+def info(trajectory: Annotated[Path, typer.Argument(help="Trajectory (trajectory.h5).")]) -> None:
+    """Print what a trajectory holds."""
+    from n2amd.forcefield.trajectory import read_trajectory
+
+    read = read_trajectory(trajectory)
+    for key, value in sorted(read.attributes.items()):
+        typer.echo(f"{key:28s} {value}")

@@ -1,0 +1,249 @@
+"""Train Allegro on a data set through nequip's command line, and put it into one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from n2amd.config import ForceFieldSettings
+from n2amd.dataset.frame import Frame
+from n2amd.dataset.split import Split, split_indices
+from n2amd.dataset.store import n_frames, read_frames
+from n2amd.errors import ComputationError, InputError
+from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
+from n2amd.forcefield.subprocesses import run_tool
+from n2amd.interop.extxyz import write_extxyz
+from n2amd.provenance import sha256_of_config, sha256_of_files
+from n2amd.storage import atomic_path
+
+#: Epochs between progress lines.
+REPORT_EVERY = 25
+
+
+def read_labelled(dataset: Path, indices: Sequence[int]) -> list[Frame]:
+    """Read frames and make sure that each has an energy and forces.
+
+    Raises
+    ------
+    InputError
+        Naming the frame that lacks them.
+    """
+    frames = list(read_frames(dataset, list(indices)))
+    for frame in frames:
+        for field in ("energy", "forces"):
+            if getattr(frame, field) is None:
+                raise InputError(
+                    f"the frame has no {field}",
+                    file=dataset,
+                    frame=frame.name,
+                    field=field,
+                    remedy="ingest the DFT output with its forces (SIESTA: WriteForces true)",
+                )
+    return frames
+
+
+def reference_energies(frames: Sequence[Frame]) -> dict[str, float]:
+    """Least-squares energy per species (minimum norm where the compositions do not tell them apart), eV."""
+    from ase.data import chemical_symbols
+
+    numbers = sorted({int(z) for f in frames for z in f.structure.numbers})
+    counts = np.array(
+        [[Counter(f.structure.numbers.tolist())[z] for z in numbers] for f in frames], dtype=float
+    )
+    energies = np.array([f.energy for f in frames])
+    shifts, *_ = np.linalg.lstsq(counts, energies, rcond=None)
+    return {chemical_symbols[z]: float(shift) for z, shift in zip(numbers, shifts)}
+
+
+def choose_device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """Resolve "auto"; refuse "cuda" where there is none."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is visible", field="device", remedy="set device to cpu or auto")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path) -> dict[str, Any]:
+    """Train, choose the best epoch, compile or package; return what the report needs of it.
+
+    Parameters
+    ----------
+    dataset
+        `dataset.h5`.
+    settings
+        The section of the configuration.
+    out
+        Force-field file to write.
+    workdir
+        Checkpoints and logs; a killed training goes on from there.
+
+    Returns
+    -------
+    facts
+        `compiled`, `device`, `cutoff_A`, `species`, `history`, `split`, `preset`.
+    """
+    preset, device = resolve(settings), choose_device(settings.device)
+    split = split_indices(
+        n_frames(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
+    )
+    identity = sha256_of_config(
+        [
+            settings.model_dump(mode="json", exclude={"compile"}),
+            vars(preset),
+            device,
+            sha256_of_files([dataset]),
+        ]
+    )
+    _claim(workdir, identity)
+    training = read_labelled(dataset, list(split.train))
+    shifts = reference_energies(training)
+    run_dir = workdir / "run"
+    best = run_dir / "best.ckpt"
+    if not (workdir / "trained").exists():
+        _train(dataset, split, training, preset, shifts, run_dir, device, settings.seed)
+        with atomic_path(workdir / "trained") as part:
+            part.write_text("done\n")
+    compiled = _wants_compilation(settings, preset)
+    _export(best, out, workdir, compiled, device)
+    return {
+        "compiled": compiled,
+        "device": device,
+        "cutoff_A": preset.cutoff_A,
+        "species": list(shifts),
+        "history": _history(run_dir / "history.jsonl"),
+        "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
+        "preset": vars(preset),
+    }
+
+
+def _claim(workdir: Path, identity: str) -> None:
+    """Empty a working folder that belongs to other settings or data."""
+    mark = workdir / "identity"
+    if mark.exists() and mark.read_text() == identity:
+        return
+    if workdir.exists():
+        shutil.rmtree(workdir)
+    workdir.mkdir(parents=True)
+    with atomic_path(mark) as part:
+        part.write_text(identity)
+
+
+def _train(
+    dataset: Path,
+    split: Split,
+    training: Sequence[Frame],
+    preset: ForceFieldPreset,
+    shifts: Mapping[str, float],
+    run_dir: Path,
+    device: Literal["cpu", "cuda"],
+    seed: int,
+) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
+    write_extxyz(files["train"], training)
+    write_extxyz(files["validation"], read_labelled(dataset, list(split.validation)))
+    document = render(
+        preset, energy_shifts=shifts, files=files, run_dir=run_dir.resolve(), device=device, seed=seed
+    )
+    with atomic_path(run_dir / "config.yaml") as part:
+        part.write_text(yaml.safe_dump(document, sort_keys=False))
+    arguments = [
+        "-cp",
+        str(run_dir.resolve()),
+        "-cn",
+        "config",
+        f"hydra.run.dir={run_dir.resolve() / 'hydra'}",
+    ]
+    last = run_dir / "last.ckpt"
+    if _readable(last):
+        arguments.append(f"++ckpt_path={last.resolve()}")
+    else:
+        (run_dir / "history.jsonl").unlink(missing_ok=True)
+    shown = [-1]
+
+    def watch() -> None:
+        epochs = _history(run_dir / "history.jsonl")["epoch"]
+        if epochs and (
+            epochs[-1] >= shown[0] + REPORT_EVERY or epochs[-1] == preset.max_epochs - 1 > shown[0]
+        ):
+            shown[0] = epochs[-1]
+            mae = _history(run_dir / "history.jsonl")["validation_force_mae_meV_per_A"][-1]
+            print(
+                f"force field: epoch {epochs[-1] + 1}/{preset.max_epochs}, validation force MAE {mae:.1f} meV/A",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    run_tool("nequip-train", arguments, run_dir / "train.log", _threads(), watch)
+    if not (run_dir / "best.ckpt").exists():
+        raise ComputationError(f"nequip-train wrote no best.ckpt; see {run_dir / 'train.log'}")
+
+
+def _readable(checkpoint: Path) -> bool:
+    """Whether a checkpoint is whole: a kill may have hit its writing."""
+    import zipfile
+
+    return checkpoint.exists() and zipfile.is_zipfile(checkpoint)
+
+
+def _history(file: Path) -> dict[str, list]:
+    """Validation errors by epoch; a resumed epoch replaces the line of the one that was lost."""
+    lines: dict[int, dict[str, float]] = {}
+    if file.exists():
+        for text in file.read_text().splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue  # the line that a kill cut short
+            lines[int(line["epoch"])] = line
+    ordered = [lines[epoch] for epoch in sorted(lines)]
+    return {
+        "epoch": [int(line["epoch"]) for line in ordered],
+        "validation_force_mae_meV_per_A": [1e3 * line["force_mae_eV_A"] for line in ordered],
+        "validation_energy_mae_meV_per_atom": [1e3 * line["energy_mae_eV_per_atom"] for line in ordered],
+    }
+
+
+def _wants_compilation(settings: ForceFieldSettings, preset: ForceFieldPreset) -> bool:
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if settings.compile == "always" and compiler is None:
+        raise InputError(
+            "ahead-of-time compilation needs a C++ compiler and none was found",
+            field="forcefield.compile",
+            remedy="install g++ or set compile to never",
+        )
+    return settings.compile == "always" or (
+        settings.compile == "auto" and preset.compile_by_default and compiler is not None
+    )
+
+
+def _export(best: Path, out: Path, workdir: Path, compiled: bool, device: str) -> None:
+    """Write the one model file; nequip insists on its own suffixes, so it writes beside and we move."""
+    made = workdir / ("model.nequip.pt2" if compiled else "model.nequip.zip")
+    made.unlink(missing_ok=True)
+    paths = [str(best.resolve()), str(made.resolve())]
+    environment = {**_threads(), "TORCHINDUCTOR_CACHE_DIR": str((workdir / "inductor").resolve())}
+    if compiled:
+        mode = ["--mode", "aotinductor", "--device", device, "--target", "ase"]
+        run_tool("nequip-compile", [*paths, *mode], workdir / "compile.log", environment)
+    else:
+        run_tool("nequip-package", ["build", *paths], workdir / "package.log", environment)
+    with atomic_path(out) as part:
+        shutil.move(made, part)
+
+
+def _threads() -> dict[str, str]:
+    count = os.environ.get("OMP_NUM_THREADS", "1")
+    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
