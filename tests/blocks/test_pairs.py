@@ -109,9 +109,7 @@ def test_order_does_not_depend_on_where_the_atoms_are_written() -> None:
     away = home.with_positions(home.positions + moves @ cell)
     ours, theirs = (find_pairs(s, RANGES, half=False) for s in (home, away))
     for key, index in ours.items():
-        expected = sorted(
-            (i, j, *(np.array(R) + moves[i] - moves[j])) for i, j, *R in rows({key: index})
-        )
+        expected = sorted((i, j, *(np.array(R) + moves[i] - moves[j])) for i, j, *R in rows({key: index}))
         assert rows({key: theirs[key]}) == expected
 
 
@@ -120,11 +118,8 @@ def test_a_molecule_needs_no_cell() -> None:
         np.zeros((3, 3)), np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]), [8, 1, 1], (False,) * 3
     )
     pairs = find_pairs(water, {(1, 1): 2.0, (1, 8): 1.5, (8, 8): 3.0}, half=True)
-    assert rows(pairs) == [(1, 1, 0, 0, 0), (1, 2, 0, 0, 0), (2, 2, 0, 0, 0)] + [
-        (1, 0, 0, 0, 0),
-        (2, 0, 0, 0, 0),
-        (0, 0, 0, 0, 0),
-    ]
+    atoms = [(i, j) for i, j, *_ in rows(pairs)]
+    assert atoms == [(1, 1), (1, 2), (2, 2), (1, 0), (2, 0), (0, 0)]
 
 
 def test_an_unknown_species_pair_is_named() -> None:

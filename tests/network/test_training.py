@@ -15,7 +15,7 @@ from n2amd.network.checkpoint import load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
 from n2amd.network.presets import PRESETS
 from n2amd.network.reference_fit import fit_reference, residual_targets
-from n2amd.network.state_loss import orbital_offsets, solve_states, state_error
+from n2amd.network.state_loss import solve_states, state_error
 from n2amd.network.trainer import Trainer, learning_rate
 
 
@@ -180,8 +180,8 @@ def test_state_error_equals_the_dense_sandwich(basis, frames, k):
             values[key][0, sample.pair_rows[key]] = off[key].numpy()
             if key[0] == key[1]:
                 values[key][0, sample.site_rows[key[0]]] = on[key[0]].numpy()
-        dense = fold(BlockMatrix(index, values), orbital_offsets(sample), kpoint)
-        w = np.abs(state.bra.numpy().conj().T @ dense @ state.bra.numpy())
+        dense = fold(BlockMatrix(index, values), sample.offsets, kpoint)
+        w = np.abs(state.weighted.numpy().conj().T @ dense @ state.weighted.numpy())
         expected += w.sum() / state.norm / 2
     assert float(found) == pytest.approx(expected, rel=1e-4)
 

@@ -6,7 +6,7 @@ rule run_trajectory:
     input:
         structure=lambda w: JOB.materials[w.material].structure,
         forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
-        code=code("forcefield/md.py"),
+        code=code("forcefield/md.py", "forcefield/health.py"),
     output:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
     log:
@@ -25,4 +25,4 @@ rule run_trajectory:
     shell:
         "n2amd trajectory run --structure {input.structure:q} --supercell {wildcards.supercell}"
         " --forcefield {input.forcefield:q} --settings {params.settings:q} --out {output.trajectory:q}"
-        " --workdir {output.trajectory:q}.work > {log:q} 2>&1"
+        " --material {wildcards.material} --workdir {output.trajectory:q}.work > {log:q} 2>&1"

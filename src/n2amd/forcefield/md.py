@@ -119,11 +119,12 @@ class MolecularDynamics:
         """Yield the frames asked for from the restart folder, block by block."""
         left = self.settings.frames
         for file in sorted(self.workdir.glob("frames_*.npz")):
-            with np.load(file) as data:
-                yield FrameBlock(*(data[name][:left] for name in FIELDS))
-            left -= len(data["temperature"])
             if left <= 0:
                 return
+            with np.load(file) as data:
+                block = FrameBlock(*(data[name][:left] for name in FIELDS))
+            left -= len(block.temperature)
+            yield block
 
     def _start(self, atoms: Atoms, rng: np.random.Generator) -> _Checkpoint:
         from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary

@@ -1,12 +1,13 @@
 """Named sizes of the force field and the nequip configuration they render to.
 
-`paper` is the set-up of the N2AMD paper (2 layers, l_max 2, 6 A); its feature counts, which the paper does not give,
-are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop (docs/forcefield.md has the trials).
+`paper` is the set-up of the N2AMD paper (2 layers, l_max 2, 6 A); its feature counts, which the paper does
+not give, are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop (docs/forcefield.md has
+the trials).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +63,9 @@ class ForceFieldPreset:
     ema_decay: float
     compile_by_default: bool
 
+
+#: What the best epoch and the plateau schedule go by.
+MONITORED = "val0_epoch/weighted_sum"
 
 PRESETS: dict[str, ForceFieldPreset] = {
     "test": ForceFieldPreset(
@@ -139,7 +143,6 @@ def render(
     run_dir: Path,
     device: Literal["cpu", "cuda"],
     seed: int,
-    trained_species: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Build nequip's configuration (a Hydra document) for one training.
 
@@ -157,12 +160,14 @@ def render(
         Where to train.
     seed
         Of weights and of the order of batches.
-    trained_species
-        Unused species are refused by the calculator; default: all keys of `energy_shifts`.
     """
-    species = list(trained_species or energy_shifts)
+    species = list(energy_shifts)
     coefficients = {"total_energy": preset.energy_weight, "forces": preset.force_weight}
-    loader = {"_target_": "torch.utils.data.DataLoader", "num_workers": 0}
+    checkpoint = {
+        "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "dirpath": str(run_dir),
+        "enable_version_counter": False,
+    }
     return {
         "run": ["train"],
         "data": {
@@ -178,8 +183,12 @@ def render(
                 },
                 {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": preset.cutoff_A},
             ],
-            "train_dataloader": {**loader, "batch_size": preset.batch_size, "shuffle": True},
-            "val_dataloader": {**loader, "batch_size": 16},
+            "train_dataloader": {
+                "_target_": "n2amd.forcefield.monitor.shuffled_loader",
+                "batch_size": preset.batch_size,
+                "seed": seed,
+            },
+            "val_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": 16},
             "stats_manager": {
                 "_target_": "nequip.data.CommonDataStatisticsManager",
                 "dataloader_kwargs": {"batch_size": 16},
@@ -197,19 +206,14 @@ def render(
             "enable_model_summary": False,
             "logger": False,
             "callbacks": [
+                *_schedule_callback(preset),
                 {
-                    "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
-                    "dirpath": str(run_dir),
-                    "filename": "best",
-                    "monitor": "val0_epoch/weighted_sum",
-                    "save_last": True,
-                    "enable_version_counter": False,
+                    "_target_": "n2amd.forcefield.monitor.EpochHistory",
+                    "file": str(run_dir / "history.jsonl"),
                 },
-                {
-                    "_target_": "n2amd.forcefield.monitor.EpochMonitor",
-                    "history": str(run_dir / "history.jsonl"),
-                    "stop_below": preset.final_learning_rate if preset.schedule == "plateau" else 0.0,
-                },
+                {**checkpoint, "filename": "best", "monitor": MONITORED},
+                # `save_last` of the one above follows the best epoch, not the last
+                {**checkpoint, "filename": "last", "monitor": None},
             ],
         },
         "training_module": {
@@ -257,23 +261,26 @@ def render(
     }
 
 
-def _scheduler(preset: ForceFieldPreset) -> dict[str, Any]:
+def _scheduler(preset: ForceFieldPreset) -> dict[str, Any] | None:
     if preset.schedule == "plateau":
-        schedule = {
-            "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
-            "factor": 0.5,
-            "patience": 10,
-            "min_lr": 0.0,
-        }
-        return {
-            "scheduler": schedule,
-            "monitor": "val0_epoch/weighted_sum",
-            "interval": "epoch",
-            "frequency": 1,
-        }
+        return None  # see PlateauSchedule
     schedule = {
         "_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
         "T_max": preset.max_epochs,
         "eta_min": preset.final_learning_rate,
     }
     return {"scheduler": schedule, "interval": "epoch", "frequency": 1}
+
+
+def _schedule_callback(preset: ForceFieldPreset) -> list[dict[str, Any]]:
+    if preset.schedule == "cosine":
+        return []
+    return [
+        {
+            "_target_": "n2amd.forcefield.monitor.PlateauSchedule",
+            "monitor": MONITORED,
+            "patience": 10,
+            "factor": 0.5,
+            "stop_at": preset.final_learning_rate,
+        }
+    ]

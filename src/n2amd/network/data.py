@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -48,6 +49,17 @@ class Sample:
     targets: Targets
     pair_rows: Mapping[SpeciesPair, NDArray[np.int64]]
     site_rows: Mapping[int, NDArray[np.int64]]
+
+    @cached_property
+    def pairs(self) -> dict[SpeciesPair, PairIndex]:
+        """The off-site pairs within range, in the order of `targets.pair`."""
+        return {key: self.frame.hamiltonian.pairs[key].select(rows) for key, rows in self.pair_rows.items()}
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """First orbital of each atom and the total, (n_atoms + 1,)."""
+        size = {z: blocks.shape[1] for z, blocks in self.targets.site.items()}
+        return np.concatenate([[0], np.cumsum([size[int(z)] for z in self.frame.structure.numbers])])
 
 
 def align_gauge(frames: Sequence[Frame]) -> list[Frame]:

@@ -53,7 +53,7 @@ class Architecture:
     neighbours: float
     n_radial: int = 10
     radial_hidden: int = 48
-    n_splines: int = 24
+    n_splines: int = 32
 
     def to_dict(self) -> dict:
         """Plain types, for the checkpoint."""

@@ -92,10 +92,35 @@ class TwoCentreReference(nn.Module):
         return [basis @ getattr(self, f"pair_{a}_{b}_{l}") for l in range(self.pair_channels[key].l_max + 1)]
 
 
-def ridge(design: Tensor, targets: Tensor, strength: float = 1e-8) -> Tensor:
-    """Least squares with a small ridge relative to the mean diagonal; (n_columns, n_targets), float64."""
+def smooth_least_squares(design: Tensor, targets: Tensor, n_splines: int, roughness: float) -> Tensor:
+    """Penalised least squares of spline coefficients (P-splines, Eilers and Marx 1996), float64.
+
+    The third differences of neighbouring coefficients are damped, so that where no bond of the training set
+    fixes a spline the function goes on as a parabola instead of dropping to zero.
+
+    Parameters
+    ----------
+    design
+        (n_rows, n_groups * n_splines); coefficients of a group are neighbours in r.
+    targets
+        (n_rows, n_targets).
+    n_splines
+        Splines of a group.
+    roughness
+        Weight of the penalty relative to the mean diagonal of the normal matrix.
+
+    Returns
+    -------
+    coefficients
+        (n_groups * n_splines, n_targets).
+    """
     design, targets = design.double(), targets.double()
     normal = design.T @ design
-    damping = strength * normal.diagonal().mean().clamp(min=1e-30)
-    normal.diagonal().add_(damping)
-    return torch.linalg.solve(normal, design.T @ targets)
+    difference = torch.eye(n_splines, dtype=torch.float64)
+    for _ in range(3):
+        difference = difference[1:] - difference[:-1]
+    groups = design.shape[1] // n_splines
+    penalty = torch.block_diag(*[difference.T @ difference] * groups).to(design.device)
+    scale = normal.diagonal().mean().clamp(min=1e-30)
+    eye = torch.eye(len(normal), dtype=torch.float64, device=design.device)
+    return torch.linalg.solve(normal + scale * (roughness * penalty + 1e-10 * eye), design.T @ targets)

@@ -8,7 +8,10 @@ import torch
 
 from n2amd.network.data import Sample, Targets, collate_samples
 from n2amd.network.model import HamiltonianNetwork
-from n2amd.network.reference import ridge
+from n2amd.network.reference import smooth_least_squares
+
+#: Weights of the smoothness of the radial functions; chosen on unseen frames of rutile.
+PAIR_ROUGHNESS, SITE_ROUGHNESS = 1e-4, 1e-2
 
 
 @torch.no_grad()
@@ -25,7 +28,9 @@ def fit_reference(model: HamiltonianNetwork, samples: Sequence[Sample]) -> None:
             if count := assembly.channels.natural[l]:
                 # project on Y_l of the bond: the m = 0 component in its frame
                 along = torch.einsum("ncm,nm->nc", part[:, :count], geometry.wigner[l][:, l].double())
-                getattr(reference, f"pair_{a}_{b}_{l}").copy_(ridge(design, along, 1e-6))
+                getattr(reference, f"pair_{a}_{b}_{l}").copy_(
+                    smooth_least_squares(design, along, reference.n_splines, PAIR_ROUGHNESS)
+                )
     messages = model.geometry(graph.messages, graph, model.architecture.message_cutoff)
     sums = reference.site_basis(
         len(graph.positions), graph.species, graph.messages.i, graph.messages.j, messages
@@ -44,7 +49,9 @@ def fit_reference(model: HamiltonianNetwork, samples: Sequence[Sample]) -> None:
                 wanted = wanted - constant[:, None]
             rows = design.permute(0, 2, 1).reshape(-1, design.shape[1])
             columns = wanted.permute(0, 2, 1).reshape(-1, count)
-            getattr(reference, f"site_{z}_{l}").copy_(ridge(rows, columns, 1e-5))
+            getattr(reference, f"site_{z}_{l}").copy_(
+                smooth_least_squares(rows, columns, reference.n_splines, SITE_ROUGHNESS)
+            )
 
 
 @torch.no_grad()

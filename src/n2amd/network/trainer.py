@@ -15,11 +15,15 @@ from torch import Tensor
 from n2amd.errors import ComputationError
 from n2amd.network.checkpoint import load_state, save_state
 from n2amd.network.data import Sample, Targets, collate_samples, join_targets
+from n2amd.network.empty_space import Floor, displaced, floor_violation, measure_floors
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.presets import Preset
 from n2amd.network.reference_fit import residual_targets
 from n2amd.network.state_loss import States, solve_states, state_error
+from n2amd.orbitals.two_centre import OverlapTable
 
+#: Loss of a nearly empty state that lies at zero instead of on its floor, eV.
+FLOOR_WEIGHT_EV = 0.1
 #: Random k points a frame in stage 2, beside Gamma.
 RANDOM_KPOINTS = 3
 
@@ -96,6 +100,8 @@ class Trainer:
         Where checkpoints go.
     fingerprint
         Hash of settings and data; a checkpoint with another one is ignored.
+    table
+        Overlap tables, for the floor under nearly empty states on made-up geometries; None: do without.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class Trainer:
         seed: int,
         workdir: Path,
         fingerprint: str,
+        table: OverlapTable | None = None,
     ) -> None:
         self.model, self.train, self.validation = model, list(train), list(validation)
         self.preset, self.band_weight, self.seed = preset, band_weight, seed
@@ -121,6 +128,11 @@ class Trainer:
         self.history = History()
         self.step = 0
         self._running: list[float] = []
+        self.table = table
+        self.floors: list[Floor] = []
+        if table is not None and preset.band_steps and band_weight > 0:
+            kpoints = [np.zeros(3), np.array([0.13, 0.3, -0.2])]
+            self.floors = [f for f in measure_floors(self.train, kpoints) if f.energy > 0]
         self._solved: dict[tuple[int, int], States] = {}
 
     @property
@@ -218,6 +230,11 @@ class Trainer:
         if self.step >= self.preset.steps and self.band_weight > 0:
             states = [self._states(int(k), int(rng.integers(RANDOM_KPOINTS + 1))) for k in chosen]
             loss = loss + self.band_weight * state_error(samples, states, site_error, pair_error)
+            if self.table is not None and self.floors:
+                made_up = displaced(samples[0].frame.structure, rng)
+                kpoint = rng.uniform(-0.5, 0.5, 3) * int(rng.integers(2))
+                violation = floor_violation(self.model, self.table, made_up, kpoint, self.floors)
+                loss = loss + self.band_weight * FLOOR_WEIGHT_EV * violation.float()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,8 @@ from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.network.presets import Preset, resolve
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.trainer import History, Trainer, require_full_precision
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.two_centre import OverlapTable
 
 
 def choose_device(name: str) -> str:
@@ -59,7 +60,13 @@ def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:
     return float(np.mean(counts))
 
 
-def build_model(frames: Sequence[Frame], basis: Any, preset: Preset, seed: int) -> HamiltonianNetwork:
+def overlap_table(basis: Basis) -> OverlapTable | None:
+    """Two-centre tables where every radial function is known."""
+    known = all(shell.radial is not None for atom in basis.atoms.values() for shell in atom.shells)
+    return OverlapTable.from_basis(basis) if known else None
+
+
+def build_model(frames: Sequence[Frame], basis: Basis, preset: Preset, seed: int) -> HamiltonianNetwork:
     """Make an untrained network whose ranges and normalisation come from the (aligned) training frames."""
     architecture = Architecture(
         channels=preset.channels,
@@ -132,6 +139,7 @@ def train(
         seed=settings.seed,
         workdir=workdir,
         fingerprint=fingerprint,
+        table=overlap_table(basis),
     )
     trainer.resume()
     trainer.run(lambda history: report(history, trainer.total_steps))
