@@ -43,10 +43,9 @@ def run(
         workdir.mkdir(parents=True, exist_ok=True)
         dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, sha256_of_files([forcefield]))
         dynamics.run()
-        blocks = list(dynamics.blocks())
+        scalars = [(block.temperature, block.conserved) for block in dynamics.blocks()]
         summary = judge_trajectory(
-            np.concatenate([block.temperature for block in blocks]),
-            np.concatenate([block.conserved for block in blocks]),
+            *(np.concatenate(column) for column in zip(*scalars)),
             timestep_fs=chosen.timestep_fs,
             n_atoms=cell.n_atoms,
             max_drift_meV_per_atom_per_ps=chosen.max_drift_meV_per_atom_per_ps,
@@ -62,7 +61,7 @@ def run(
             "mean_temperature_K": summary.mean_temperature_K,
         }
         inputs = [structure, forcefield]
-        write_trajectory(out, cell, blocks, attributes=attributes, config=chosen, inputs=inputs)
+        write_trajectory(out, cell, dynamics.blocks(), attributes=attributes, config=chosen, inputs=inputs)
     typer.echo(
         f"{out}: {chosen.frames} frames of {cell.n_atoms} atoms, {summary.mean_temperature_K:.0f} K "
         f"(sd {summary.temperature_std_K:.0f}), drift {summary.drift_meV_per_atom_per_ps:+.3f} meV/atom/ps"

@@ -59,6 +59,10 @@ def file_kind(path: str | Path) -> Kind:
         raise InputError(
             "the force field does not exist", file=path, remedy="make it with `n2amd forcefield train`"
         ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", file=path, remedy="pass a file that you may read"
+        ) from error
     except zipfile.BadZipFile:
         names = []
     if any("/aotinductor/" in name for name in names):
@@ -75,7 +79,8 @@ def file_kind(path: str | Path) -> Kind:
 def load_forcefield(path: str | Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> ForceField:
     """Load a force field.
 
-    Torch runs on OMP_NUM_THREADS threads, by default one, so that a trajectory can be repeated to the same bits.
+    Torch runs on OMP_NUM_THREADS threads, by default one, so that a trajectory can be repeated to the same
+    bits.
 
     Parameters
     ----------

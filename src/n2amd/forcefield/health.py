@@ -50,8 +50,8 @@ def fault(
         return f"the potential energy is {potential_energy}"
     if temperature > max_temperature_ratio * target_temperature:
         return (
-            f"the temperature is {temperature:.0f} K, more than {max_temperature_ratio:g} times the target of "
-            f"{target_temperature:g} K"
+            f"the temperature is {temperature:.0f} K, more than {max_temperature_ratio:g} times the target "
+            f"of {target_temperature:g} K"
         )
     atom = int(np.argmax(kinetic_energies))
     if kinetic_energies[atom] > LARGEST_KINETIC_KT * BOLTZMANN_EV_K * target_temperature:
@@ -138,7 +138,8 @@ def judge_trajectory(
     drift = energy_drift(conserved, timestep_fs, n_atoms)
     if drift_can_be_judged(len(conserved), timestep_fs) and abs(drift) > max_drift_meV_per_atom_per_ps:
         raise InputError(
-            f"the conserved energy drifts by {drift:+.2f} meV/atom/ps, more than {max_drift_meV_per_atom_per_ps:g}",
+            f"the conserved energy drifts by {drift:+.2f} meV/atom/ps, more than "
+            f"{max_drift_meV_per_atom_per_ps:g}",
             file=file,
             field="conserved",
             remedy="use a smaller trajectory.timestep_fs, train the force field for more epochs, or raise "

@@ -1,7 +1,8 @@
 """Molecular dynamics through ASE: Langevin equilibration, then NVE, restartable to the same bits.
 
-The restart folder holds `identity` (hash of what the motion depends on), `checkpoint.npz` (positions, momenta, random
-state, counters) and `frames_#######.npz` (the NVE frames so far). A run that asks for more frames continues.
+The restart folder holds `identity` (hash of what the motion depends on), `checkpoint.npz` (positions,
+momenta, random state, counters) and `frames_#######.npz` (the NVE frames so far). A run that asks for more
+frames continues. A trajectory that blows up leaves its last steps there as `failed.extxyz`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 AVERAGED_SHARE = 0.5
 #: Bounds of the factor on the kinetic energy at the start of NVE.
 RESCALING = (0.5, 2.0)
-#: Frames written beside a trajectory that blew up.
-FAILED_FRAMES = 20
+#: Last steps that a trajectory which blew up leaves behind.
+FAILED_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class MolecularDynamics:
             structure.pbc,
         ]
         self._identity = sha256_of_config([motion, geometry, identity])
+        self._recent: deque[Structure] = deque(maxlen=FAILED_STEPS)
 
     def run(self) -> None:
         """Continue from the last checkpoint, or start, until all frames are in the restart folder.
@@ -98,8 +101,14 @@ class MolecularDynamics:
         Raises
         ------
         InputError
-            If the trajectory blows up, with the frame, the value and the remedy.
+            If the trajectory blows up, with the frame, the value and the remedy; or the cell has one atom.
         """
+        if self.structure.n_atoms < 2:
+            raise InputError(
+                "one atom does not move against its centre of mass",
+                field="supercell",
+                remedy="repeat the cell",
+            )
         from numpy.random import PCG64, Generator
 
         checkpoint = self._restore()
@@ -111,6 +120,7 @@ class MolecularDynamics:
         rng.bit_generator.state = json.loads(checkpoint.random_state)
         atoms.positions[:] = checkpoint.positions
         atoms.set_momenta(checkpoint.momenta)
+        self._recent.append(Structure.from_ase(atoms))
         if checkpoint.frames == 0:
             checkpoint = self._equilibrate(atoms, rng, checkpoint)
         self._sample(atoms, checkpoint)
@@ -187,17 +197,13 @@ class MolecularDynamics:
         for frame in range(checkpoint.frames, settings.frames):
             if frame > 0:
                 dynamics.step()
-            try:
-                potential = self._inspect(atoms, f"frame {frame}")
-            except InputError:
-                self._write_failed(atoms, block)
-                raise
+            potential = self._inspect(atoms, f"frame {frame}")
             kinetic = atoms.get_kinetic_energy()
             velocities = atoms.get_velocities() * units.fs
             block.append((atoms.get_positions(), velocities, potential, kinetic, _temperature(atoms)))
             if (frame + 1) % settings.checkpoint_every == 0 or frame + 1 == settings.frames:
                 first = frame + 1 - len(block)
-                arrays = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
+                arrays: dict[str, Any] = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
                 with (
                     atomic_path(self.workdir / f"frames_{first:07d}.npz") as part,
                     open(part, "wb") as stream,
@@ -215,10 +221,11 @@ class MolecularDynamics:
 
     def _inspect(self, atoms: Atoms, where: str) -> float:
         """Return the potential energy of a sound frame; refuse any other."""
+        self._recent.append(Structure.from_ase(atoms))
         potential = float(atoms.get_potential_energy())
         momenta, masses = atoms.get_momenta(), atoms.get_masses()
         found = fault(
-            Structure.from_ase(atoms),
+            self._recent[-1],
             0.5 * (momenta**2).sum(axis=1) / masses,
             potential,
             _temperature(atoms),
@@ -227,21 +234,20 @@ class MolecularDynamics:
         )
         if found is None:
             return potential
+        failed = self.workdir / "failed.extxyz"
+        self._write_recent(failed)
         raise InputError(
             f"the trajectory blew up at {where}: {found}",
-            remedy="train the force field on more frames or for more epochs, or use a smaller trajectory.timestep_fs "
-            f"(restart points and, from NVE on, the last frames as failed.extxyz are in {self.workdir})",
+            remedy="train the force field on more frames or for more epochs, or use a smaller "
+            f"trajectory.timestep_fs (the last steps are in {failed})",
         )
 
-    def _write_failed(self, atoms: Atoms, block: list[tuple[Any, ...]]) -> None:
+    def _write_recent(self, file: Path) -> None:
         from ase.io import write
 
-        last = [self.structure.with_positions(record[0]).to_ase() for record in block[-FAILED_FRAMES:]]
-        if np.isfinite(atoms.positions).all():
-            last.append(self.structure.with_positions(atoms.positions).to_ase())
-        if last:
-            with atomic_path(self.workdir / "failed.extxyz") as part:
-                write(part, last, format="extxyz")
+        finite = [s.to_ase() for s in self._recent if np.isfinite(s.positions).all()]
+        with atomic_path(file) as part:
+            write(part, finite, format="extxyz")
 
     def _restore(self) -> _Checkpoint | None:
         """Read the checkpoint; one of another motion is removed."""
@@ -257,9 +263,9 @@ class MolecularDynamics:
         if identity.exists():
             print("trajectory: settings, structure or force field changed: starting afresh", file=sys.stderr)
             identity.unlink()
-            (self.workdir / "checkpoint.npz").unlink(missing_ok=True)
-            for file in self.workdir.glob("frames_*.npz"):
-                file.unlink()
+            for pattern in ("checkpoint.npz", "frames_*.npz", "failed.extxyz"):
+                for file in self.workdir.glob(pattern):
+                    file.unlink()
         with atomic_path(identity) as part:
             part.write_text(self._identity)
         return None
@@ -288,8 +294,8 @@ def _temperature(atoms: Atoms) -> float:
 def _set_energy(atoms: Atoms, mean_potential: float, temperature_K: float) -> None:
     """Scale the velocities so that the total energy is the canonical mean.
 
-    An NVE run keeps whatever energy the thermostat left at its last step, which in a small cell fluctuates by several
-    per cent; started from <V> + 3/2 (N - 1) kT its mean temperature is the target.
+    An NVE run keeps whatever energy the thermostat left at its last step, which in a small cell fluctuates by
+    several per cent; started from <V> + 3/2 (N - 1) kT its mean temperature is the target.
     """
     from ase import units
 

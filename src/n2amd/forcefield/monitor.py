@@ -1,7 +1,7 @@
-"""What nequip's training process gets from us: history, schedule and order of batches, all of which resume exactly.
+"""What nequip's training process gets from us: history, schedule, order of batches; all resume exactly.
 
-nequip instantiates these from the rendered configuration. Lightning calls checkpoint callbacks last, so that a
-checkpoint holds what these did in its epoch.
+nequip instantiates these from the rendered configuration. Lightning calls checkpoint callbacks last, so that
+a checkpoint holds what these did in its epoch.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class EpochHistory(Callback):
 class PlateauSchedule(Callback):
     """Reduce the learning rate when a metric stops falling, and stop training at a small one.
 
-    Lightning steps a plateau scheduler after the epoch's checkpoint and skips the step of a resumed epoch, so that
-    a resumed training would differ; here the step comes before the checkpoint and its state goes into it.
+    Lightning steps a plateau scheduler after the epoch's checkpoint and never for the epoch it resumes from,
+    so that a resumed training would differ; here the step comes before the checkpoint, which holds its state.
 
     Parameters
     ----------
@@ -113,5 +113,5 @@ def shuffled_loader(
         nequip's; not used for the order.
     """
     # one replica: this sampler shuffles by (seed, epoch), and Lightning tells it the epoch
-    sampler = DistributedSampler(dataset, num_replicas=1, rank=0, seed=seed)
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset, num_replicas=1, rank=0, seed=seed)
     return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=collate_fn, generator=generator)

@@ -66,10 +66,13 @@ def run_tool(
             env={**os.environ, **environment},
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
-        while child.poll() is None:
-            if watch is not None:
-                watch()
-            time.sleep(_POLL_SECONDS)
+        try:
+            while child.poll() is None:
+                if watch is not None:
+                    watch()
+                time.sleep(_POLL_SECONDS)
+        finally:
+            child.kill()  # where an interrupt ends the loop; nothing happens to one that has ended
     if watch is not None:
         watch()
     if child.returncode != 0:

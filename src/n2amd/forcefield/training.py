@@ -129,13 +129,27 @@ def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path)
 
 
 def _claim(workdir: Path, identity: str) -> None:
-    """Empty a working folder that belongs to other settings or data."""
-    mark = workdir / "identity"
-    if mark.exists() and mark.read_text() == identity:
-        return
-    if workdir.exists():
-        shutil.rmtree(workdir)
-    workdir.mkdir(parents=True)
+    """Take over a working folder; a training with other settings or data in it is removed, nothing else.
+
+    Raises
+    ------
+    InputError
+        If the folder has a `run` that is not ours.
+    """
+    mark, run_dir = workdir / "identity", workdir / "run"
+    if mark.exists():
+        if mark.read_text() == identity:
+            return
+        print("force field: settings or data set changed: starting afresh", file=sys.stderr)
+        (workdir / "trained").unlink(missing_ok=True)
+        shutil.rmtree(run_dir, ignore_errors=True)
+    elif run_dir.exists():
+        raise InputError(
+            "the folder exists and is not of a force-field training",
+            file=run_dir,
+            field="workdir",
+            remedy="choose an empty working folder",
+        )
     with atomic_path(mark) as part:
         part.write_text(identity)
 
@@ -181,7 +195,8 @@ def _train(
             shown[0] = epochs[-1]
             mae = _history(run_dir / "history.jsonl")["validation_force_mae_meV_per_A"][-1]
             print(
-                f"force field: epoch {epochs[-1] + 1}/{preset.max_epochs}, validation force MAE {mae:.1f} meV/A",
+                f"force field: epoch {epochs[-1] + 1}/{preset.max_epochs}, "
+                f"validation force MAE {mae:.1f} meV/A",
                 file=sys.stderr,
                 flush=True,
             )

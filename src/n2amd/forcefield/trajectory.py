@@ -122,7 +122,8 @@ def read_trajectory(path: str | Path) -> Trajectory:
     with open_hdf5(path, "trajectory") as file:
         frames = FrameBlock(*(file[name][...] for name in FIELDS))
         pbc = tuple(bool(p) for p in file["pbc"][...])
-        structure = Structure(file["cell"][...], frames.positions[0], file["numbers"][...], pbc)  # type: ignore[arg-type]
+        cell, numbers = file["cell"][...], file["numbers"][...]
+        structure = Structure(cell, frames.positions[0], numbers, pbc)  # type: ignore[arg-type]
         attributes = {
             key: value.item() if hasattr(value, "item") else value for key, value in file.attrs.items()
         }
@@ -132,7 +133,7 @@ def read_trajectory(path: str | Path) -> Trajectory:
 def export_extxyz(source: str | Path, out: str | Path) -> int:
     """Write a trajectory as extended XYZ, readable by ASE and OVITO; return the number of frames.
 
-    Velocities are in ASE's unit, so that `Atoms.get_kinetic_energy` is right; `time_fs` is in the comment line.
+    Velocities are in ASE's unit, so that `Atoms.get_kinetic_energy` is right; the comment line has `time_fs`.
     """
     from ase import units
     from ase.calculators.singlepoint import SinglePointCalculator

@@ -78,7 +78,7 @@ def align_to(frame: Frame, target: float, shift: float | None = None) -> Frame:
 def hamiltonian_ranges(
     frames: Sequence[Frame], threshold: float = RANGE_THRESHOLD_EV
 ) -> dict[SpeciesPair, float]:
-    """Range of H per species pair, Angstrom: just beyond its longest bond with an element above the threshold."""
+    """Range of H per species pair, Angstrom: just beyond its longest bond above the threshold."""
     ranges: dict[SpeciesPair, float] = {}
     for frame in frames:
         for key, index in frame.hamiltonian.pairs.items():

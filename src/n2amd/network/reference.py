@@ -86,7 +86,7 @@ class TwoCentreReference(nn.Module):
         return parts
 
     def pair(self, key: SpeciesPair, distance: Tensor) -> list[Tensor]:
-        """Return f(r) of the natural parts per l: their m = 0 entry in the bond frame; (n_pairs, channels)."""
+        """Return f(r) of the natural parts per l: their m = 0 entry in the bond frame; (n, channels)."""
         basis = self.pair_basis(key, distance)
         a, b = key
         return [basis @ getattr(self, f"pair_{a}_{b}_{l}") for l in range(self.pair_channels[key].l_max + 1)]
