@@ -22,13 +22,13 @@ ALLOWED = {
     "blocks": {"orbitals"},
     "dft": {"orbitals", "blocks", "dataset"},
     "dataset": {"orbitals", "blocks", "dft"},
-    "forcefield": {"dataset"},
+    "forcefield": {"dataset", "interop"},
     "network": {"orbitals", "blocks", "dataset", "states"},
     "states": {"orbitals", "blocks", "dataset", "network", "forcefield"},
     "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
     "hopping": {"couplings"},
     "analysis": {"couplings", "hopping"},
-    "interop": {"dataset", "hopping", "couplings", "states", "forcefield"},
+    "interop": {"dataset", "hopping", "couplings", "states"},
 }
 TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}
 

@@ -31,7 +31,9 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Stages run in the order listed; `n2amd STAGE --help` lists a stage's verbs."""
 

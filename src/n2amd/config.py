@@ -86,7 +86,9 @@ class HamiltonianSettings(Section):
         None, gt=1, le=12, description="Cutoff of message passing, Angstrom."
     )
     steps: int | None = Field(None, ge=1, description="Optimiser steps of stage 1 (MAE of H).")
-    band_steps: int | None = Field(None, ge=0, description="Optimiser steps of stage 2 (+ the error seen by the states).")
+    band_steps: int | None = Field(
+        None, ge=0, description="Optimiser steps of stage 2 (+ the error seen by the states)."
+    )
     band_weight: float = Field(1.0, ge=0, description="Weight of the error seen by the states in stage 2.")
     batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="AdamW's; default: the preset's.")

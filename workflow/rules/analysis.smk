@@ -5,7 +5,7 @@ rule dephasing:
     """Pure-dephasing time of the gap, by four definitions."""
     input:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
-        code=code("analysis/dephasing.py", "hopping/dephasing.py"),
+        code=code("analysis/dephasing.py", "analysis/edges.py", "hopping/dephasing.py"),
     output:
         dephasing="<results>/{material}/{supercell}/{functional}/dephasing.json",
     log:
@@ -35,7 +35,12 @@ rule lifetime:
             "analysis/report.py",
             "analysis/lifetime.py",
             "analysis/decay.py",
+            "analysis/bootstrap.py",
+            "analysis/edges.py",
+            "analysis/populations.py",
             "hopping/renewal.py",
+            "hopping/propagators.py",
+            "hopping/path.py",
         ),
     output:
         lifetime="<results>/{material}/{supercell}/{variant}/analysis/lifetime.json",

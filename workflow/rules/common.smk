@@ -87,9 +87,10 @@ def source(wildcards):
     return JOB.materials[wildcards.material].functionals[wildcards.functional]
 
 
-def code(*files):
-    """Return source files of the package."""
-    return [f"{PACKAGE}/{file}" for file in files]
+def code(*parts):
+    """Return source files of the package: single ones, or all of a folder."""
+    files = [Path(PACKAGE, part) for part in parts]
+    return [str(f) for part in files for f in (sorted(part.glob("*.py")) if part.is_dir() else [part])]
 
 
 def gpus(name):

@@ -5,7 +5,7 @@ rule assemble_couplings:
     """Join the shards, track the states, cut the margin."""
     input:
         shards=shards,
-        code=code("couplings/assemble.py", "couplings/tracking.py", "couplings/nac.py"),
+        code=code("couplings/assemble.py", "couplings/tracking.py", "couplings/order.py", "couplings/nac.py"),
     output:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
     log:
@@ -31,7 +31,7 @@ rule coupling_parity:
     input:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code("couplings/parity.py"),
+        code=code("couplings", "states/solver.py", "states/cross_time.py"),
     output:
         parity="<results>/{material}/{functional}/nac_parity.json",
     log:

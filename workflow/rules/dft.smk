@@ -6,10 +6,12 @@ rule ingest_dataset:
     input:
         frames=lambda w: source(w).paths,
         code=code(
+            "dft",
+            "dft/siesta",
             "dataset/ingest.py",
             "dataset/gate.py",
+            "dataset/series.py",
             "dataset/store.py",
-            "dft/readers.py",
         ),
     output:
         dataset="<results>/{material}/{functional}/dataset.h5",
@@ -36,10 +38,12 @@ rule ingest_dft_trajectory:
     input:
         frames=lambda w: source(w).trajectory_paths,
         code=code(
+            "dft",
+            "dft/siesta",
             "dataset/ingest.py",
             "dataset/gate.py",
+            "dataset/series.py",
             "dataset/store.py",
-            "dft/readers.py",
         ),
     output:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",

@@ -8,12 +8,7 @@ rule run_dynamics:
     """
     input:
         couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
-        code=code(
-            "hopping/ensemble.py",
-            "hopping/propagators.py",
-            "hopping/dish.py",
-            "hopping/fssh.py",
-        ),
+        code=code("hopping"),
     output:
         populations="<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
     log:

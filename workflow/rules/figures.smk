@@ -25,7 +25,7 @@ for what, (sources, folder, category) in FIGURES.items():
             f"draw_{what.replace('-', '_')}"
         input:
             sources=sources,
-            code=code("analysis/figures/draw.py"),
+            code=code("analysis/figures"),
         output:
             figure=report(
                 f"{folder}/figures/{what}.svg",

@@ -5,7 +5,9 @@ rule train_forcefield:
     """Train through nequip's own command line; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        code=code("forcefield/training.py", "forcefield/presets.py"),
+        code=code(
+            "forcefield/training.py", "forcefield/presets.py", "forcefield/evaluation.py", "dataset/split.py"
+        ),
     output:
         model="<results>/{material}/{functional}/forcefield.model",
         report="<results>/{material}/{functional}/forcefield.json",

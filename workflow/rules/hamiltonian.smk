@@ -5,7 +5,7 @@ rule train_hamiltonian:
     """Train the network; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        code=code("network/training.py", "network/trainer.py", "network/model.py", "network/presets.py"),
+        code=code("network", "dataset/split.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:
@@ -54,7 +54,7 @@ rule band_structure:
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code("states/bands.py"),
+        code=code("states/bands.py", "network/evaluation.py"),
     output:
         bands="<results>/{material}/{functional}/bands.json",
     log:

@@ -6,12 +6,7 @@ rule solve_states:
     input:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code(
-            "states/shards.py",
-            "states/solver.py",
-            "network/predict.py",
-            "orbitals/two_centre.py",
-        ),
+        code=code("states", "orbitals/two_centre.py", "orbitals/pair_splines.py", "blocks/matrix.py"),
     output:
         states="<results>/{material}/{supercell}/{functional}/states/shard_{shard}.h5",
     log:

@@ -97,7 +97,7 @@ def load_forcefield(path: str | Path, device: Literal["auto", "cpu", "cuda"] = "
     kind = file_kind(path)
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]))
     wanted = _device(path, kind, device, torch.cuda.is_available())
     from nequip.integrations.ase import NequIPCalculator
 

@@ -137,10 +137,13 @@ class MolecularDynamics:
             yield block
 
     def _start(self, atoms: Atoms, rng: np.random.Generator) -> _Checkpoint:
-        from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+        from ase import units
 
-        MaxwellBoltzmannDistribution(atoms, temperature_K=self.settings.temperature_K, rng=rng)
-        Stationary(atoms, preserve_temperature=False)  # the three degrees of freedom go, each with its kT/2
+        masses = atoms.get_masses()[:, None]
+        width = np.sqrt(masses * units.kB * self.settings.temperature_K)
+        momenta = width * rng.normal(size=(len(atoms), 3))
+        # the centre of mass comes to rest: three degrees of freedom go, each with its kT/2
+        atoms.set_momenta(momenta - masses * momenta.sum(axis=0) / masses.sum())
         state = json.dumps(rng.bit_generator.state)
         return _Checkpoint(0, 0, atoms.get_positions(), atoms.get_momenta(), state, 0.0, 0)
 

@@ -28,13 +28,15 @@ from n2amd.structure import Structure
 
 #: Eigenvalues of S below which a direction counts as nearly empty; each has a floor of its own.
 THRESHOLDS = (1e-3, 2e-3, 4e-3)
+#: The network is held to this part of the floor: what lies above it is the business of the DFT frames.
+MARGIN = 0.7
 #: Random displacement of the geometries that are made up, Angstrom.
 DISPLACEMENT_A = 0.06
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Lowest energy found in the nearly empty space below a threshold, eV."""
+    """Energy that the nearly empty space below a threshold must not fall under, eV."""
 
     threshold: float
     energy: float
@@ -48,7 +50,7 @@ def _empty_directions(overlap_matrix: NDArray, threshold: float) -> NDArray:
 
 
 def measure_floors(samples: Sequence[Sample], kpoints: Sequence[NDArray[np.float64]]) -> list[Floor]:
-    """Measure the floors on DFT's own H and S; thresholds without any direction are left out."""
+    """Take the floors from DFT's own H and S; thresholds without any direction are left out."""
     lowest: dict[float, float] = {}
     for sample in samples:
         for k in kpoints:
@@ -59,7 +61,7 @@ def measure_floors(samples: Sequence[Sample], kpoints: Sequence[NDArray[np.float
                 if v.shape[1]:
                     energy = float(np.linalg.eigvalsh(v.conj().T @ h @ v)[0])
                     lowest[threshold] = min(lowest.get(threshold, np.inf), energy)
-    return [Floor(threshold, energy) for threshold, energy in lowest.items()]
+    return [Floor(threshold, MARGIN * energy) for threshold, energy in lowest.items()]
 
 
 def displaced(structure: Structure, rng: np.random.Generator) -> Structure:

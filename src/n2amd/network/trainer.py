@@ -24,6 +24,8 @@ from n2amd.orbitals.two_centre import OverlapTable
 
 #: Loss of a nearly empty state that lies at zero instead of on its floor, eV.
 FLOOR_WEIGHT_EV = 0.1
+#: Steps between made-up geometries: a safeguard, not a target.
+FLOOR_EVERY = 4
 #: Random k points a frame in stage 2, beside Gamma.
 RANDOM_KPOINTS = 3
 
@@ -230,7 +232,7 @@ class Trainer:
         if self.step >= self.preset.steps and self.band_weight > 0:
             states = [self._states(int(k), int(rng.integers(RANDOM_KPOINTS + 1))) for k in chosen]
             loss = loss + self.band_weight * state_error(samples, states, site_error, pair_error)
-            if self.table is not None and self.floors:
+            if self.table is not None and self.floors and self.step % FLOOR_EVERY == 0:
                 made_up = displaced(samples[0].frame.structure, rng)
                 kpoint = rng.uniform(-0.5, 0.5, 3) * int(rng.integers(2))
                 violation = floor_violation(self.model, self.table, made_up, kpoint, self.floors)
