@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "n2amd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-FLOOR = {"errors", "versions", "units", "structure", "storage", "provenance", "config", "__init__"}
+FLOOR = {"device", "errors", "versions", "units", "structure", "storage", "provenance", "config", "__init__"}
 # what a part may import besides the floor and itself
 ALLOWED = {
     "orbitals": {"blocks"},

@@ -140,6 +140,7 @@ class StatesSettings(Section):
     shards: int = Field(
         4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
     )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
     residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
 
 

@@ -1,7 +1,7 @@
 """A crystal of springs: an analytic calculator for the tests of molecular dynamics.
 
-Bonds are fixed at the start, so that energies and forces are smooth at any distance and the same positions always
-give the same bits.
+Bonds are fixed at the start, so that energies and forces are smooth at any distance and the same positions
+always give the same bits.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from n2amd.config import ForceFieldSettings
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import Split, split_indices
 from n2amd.dataset.store import n_frames, read_frames
+from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
 from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
 from n2amd.forcefield.subprocesses import run_tool
@@ -64,17 +65,6 @@ def reference_energies(frames: Sequence[Frame]) -> dict[str, float]:
     return {chemical_symbols[z]: float(shift) for z, shift in zip(numbers, shifts)}
 
 
-def choose_device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """Resolve "auto"; refuse "cuda" where there is none."""
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is visible", field="device", remedy="set device to cpu or auto")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
-
-
 def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path) -> dict[str, Any]:
     """Train, choose the best epoch, compile or package; return what the report needs of it.
 
@@ -95,6 +85,7 @@ def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path)
         `compiled`, `device`, `cutoff_A`, `species`, `history`, `split`, `preset`.
     """
     preset, device = resolve(settings), choose_device(settings.device)
+    compiled = _wants_compilation(settings, preset)
     split = split_indices(
         n_frames(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
     )
@@ -115,7 +106,6 @@ def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path)
         _train(dataset, split, training, preset, shifts, run_dir, device, settings.seed)
         with atomic_path(workdir / "trained") as part:
             part.write_text("done\n")
-    compiled = _wants_compilation(settings, preset)
     _export(best, out, workdir, compiled, device)
     return {
         "compiled": compiled,

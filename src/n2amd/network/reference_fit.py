@@ -57,8 +57,8 @@ def fit_reference(model: HamiltonianNetwork, samples: Sequence[Sample]) -> None:
 @torch.no_grad()
 def residual_targets(model: HamiltonianNetwork, sample: Sample) -> Targets:
     """Return H minus the reference for one sample, float32."""
-    site, pair = model(sample.graph, correct=False)
+    site, pair = model(sample.graph.to(next(model.parameters()).device), correct=False)
     return Targets(
-        {z: (blocks - site[z]).float() for z, blocks in sample.targets.site.items()},
-        {k: (blocks - pair[k]).float() for k, blocks in sample.targets.pair.items()},
+        {z: (blocks - site[z].cpu()).float() for z, blocks in sample.targets.site.items()},
+        {k: (blocks - pair[k].cpu()).float() for k, blocks in sample.targets.pair.items()},
     )

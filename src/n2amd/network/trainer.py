@@ -75,7 +75,7 @@ def mean_absolute_error(model: HamiltonianNetwork, samples: Sequence[Sample]) ->
     """MAE over all true elements of the samples, eV."""
     total, count = 0.0, 0
     for sample in samples:
-        site, pair = model(sample.graph)
+        site, pair = model(sample.graph.to(next(model.parameters()).device))
         for predicted, wanted in ((site, sample.targets.site), (pair, sample.targets.pair)):
             for key, blocks in wanted.items():
                 error = (predicted[key].double().cpu() - blocks).abs()

@@ -15,6 +15,7 @@ from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_indices
 from n2amd.dataset.store import n_frames, read_basis, read_frames
+from n2amd.device import choose_device
 from n2amd.errors import InputError
 from n2amd.network.checkpoint import save_model
 from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, make_sample
@@ -24,13 +25,6 @@ from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.trainer import History, Trainer, require_full_precision
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable
-
-
-def choose_device(name: str) -> str:
-    """Resolve "auto"; refuse "cuda" where there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is visible", field="device", remedy="set device to cpu or auto")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:

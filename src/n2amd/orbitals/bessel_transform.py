@@ -9,7 +9,6 @@ With F_a(k) = int j_l(kr) R_a(r) r^2 dr, the overlap of two orbitals at a bond v
 Matter 14, 2745 (2002), eq. 22-29).
 """
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 import math

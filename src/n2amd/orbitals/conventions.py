@@ -7,7 +7,6 @@ The signs (-1)^m are a half turn about z: on-site blocks and crystals along the 
 one. Only bonds in general directions can, which is what `two_centre_residual` measures.
 """
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

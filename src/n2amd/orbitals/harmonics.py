@@ -5,7 +5,6 @@ Y_1 = sqrt(3/4pi) (y, z, x) and Y_2 ~ (xy, yz, 3z2-r2, xz, x2-y2). These are e3n
 vector (y, z, x).
 """
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 from functools import cache

@@ -6,7 +6,6 @@ that is zero from the range on, and G the Gaunt coefficients. Nothing is divided
 where the overlap of an atom with its own displaced image is needed.
 """
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

@@ -1,0 +1,147 @@
+"""`n2amd trajectory`, with springs for a force field."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from ase.io import read
+from springs import Springs, copper, not_finite_from
+
+from n2amd import cli
+from n2amd.forcefield.calculator import ForceField
+from n2amd.forcefield.trajectory import read_trajectory
+from n2amd.interop.structures import read_structure
+
+SETTINGS = {"equilibration_steps": 20, "frames": 12, "timestep_fs": 2.0, "checkpoint_every": 5}
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A unit cell of copper, and a file that loads as springs for its 2x2x2 supercell."""
+    structure = tmp_path / "Cu.vasp"
+    copper(1).to_ase().write(structure)
+    forcefield = tmp_path / "forcefield.model"
+    forcefield.write_bytes(b"springs")
+    cell = read_structure(structure).supercell((2, 2, 2))
+    loaded = ForceField(Springs(cell), ("Cu",), 3.0, "packaged", "cpu")
+    monkeypatch.setattr("n2amd.forcefield.calculator.load_forcefield", lambda path: loaded)
+    return {"structure": structure, "supercell": "2x2x2", "forcefield": forcefield}
+
+
+@pytest.fixture
+def n2amd(monkeypatch, capsys):
+    """Run the command line in this process; return exit code, output, errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["n2amd", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def trajectory_run(n2amd, inputs, tmp_path):
+    def run(settings=None, **changes):
+        options = {**inputs, "out": tmp_path / "trajectory.h5", "workdir": tmp_path / "work", **changes}
+        given = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return n2amd("trajectory", "run", *given, "--settings", json.dumps({**SETTINGS, **(settings or {})}))
+
+    return run
+
+
+def refusal(result) -> str:
+    """Return the one sentence of a command that refused its input."""
+    code, _, errors = result
+    assert code == 2, errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in errors
+    return last
+
+
+def test_run_info_export(trajectory_run, n2amd, tmp_path):
+    code, output, errors = trajectory_run()
+    assert code == 0, errors
+    assert "12 frames of 32 atoms" in output
+    assert "trajectory: frame 12/12" in errors
+    file = tmp_path / "trajectory.h5"
+    found = read_trajectory(file)
+    assert found.frames.positions.shape == (12, 32, 3)
+    assert {"material": "Cu", "supercell": "2x2x2", "seed": 1}.items() <= found.attributes.items()
+    assert found.attributes["mean_temperature_K"] == pytest.approx(found.frames.temperature.mean())
+    assert "n_frames                     12" in n2amd("trajectory", "info", file)[1]
+    assert n2amd("trajectory", "export", file, "--out", tmp_path / "t.extxyz")[0] == 0
+    assert len(read(tmp_path / "t.extxyz", index=":")) == 12
+
+
+def test_a_second_run_gives_the_same_frames(trajectory_run, tmp_path):
+    trajectory_run()
+    first = read_trajectory(tmp_path / "trajectory.h5").frames.positions
+    trajectory_run()
+    trajectory_run(workdir=tmp_path / "other", out=tmp_path / "other.h5")
+    for file in ("trajectory.h5", "other.h5"):
+        assert (read_trajectory(tmp_path / file).frames.positions == first).all()
+
+
+def test_an_unknown_element(trajectory_run, rutile_file, tmp_path):
+    said = refusal(trajectory_run(structure=rutile_file))
+    assert "rutile.vasp" in said
+    assert "does not know O (it knows Cu)" in said
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("supercell", ["2x2", "0x2x2", "2x2x2.5", "two"])
+def test_a_bad_supercell(trajectory_run, supercell):
+    assert f"'{supercell}' is not a supercell" in refusal(trajectory_run(supercell=supercell))
+
+
+def test_a_missing_structure(trajectory_run, tmp_path):
+    said = refusal(trajectory_run(structure=tmp_path / "none.vasp"))
+    assert said.endswith("none.vasp: the structure file does not exist; check the path")
+
+
+def test_a_misspelt_setting(trajectory_run):
+    assert "there is no such option" in refusal(trajectory_run({"timestep": 1.0}))
+
+
+def test_a_trajectory_that_blows_up(trajectory_run, inputs, tmp_path, monkeypatch):
+    cell = read_structure(inputs["structure"]).supercell((2, 2, 2))
+    loaded = ForceField(Springs(cell, not_finite_from(30)), ("Cu",), 3.0, "packaged", "cpu")
+    monkeypatch.setattr("n2amd.forcefield.calculator.load_forcefield", lambda path: loaded)
+    said = refusal(trajectory_run())
+    assert "blew up at frame 9: positions or velocities are not finite" in said
+    assert (tmp_path / "work/failed.extxyz").exists()
+    assert not (tmp_path / "trajectory.h5").exists()
+
+
+def test_a_trajectory_that_drifts(trajectory_run, tmp_path):
+    said = refusal(trajectory_run({"frames": 120, "max_drift_meV_per_atom_per_ps": 1e-6}))
+    assert "the conserved energy drifts by" in said
+    assert not (tmp_path / "trajectory.h5").exists()
+    # its frames are kept: a wider bound needs no new motion
+    assert trajectory_run({"frames": 120})[0] == 0
+
+
+def test_a_file_that_is_no_force_field(n2amd, rutile_file, tmp_path):
+    out = tmp_path / "trajectory.h5"
+    result = n2amd(
+        *("trajectory", "run", "--structure", rutile_file, "--supercell", "1x1x1"),
+        *("--forcefield", rutile_file, "--out", out, "--workdir", tmp_path / "work"),
+    )
+    assert "not a force field" in refusal(result)
+
+
+def test_training_on_a_missing_data_set(n2amd, tmp_path):
+    result = n2amd(
+        *("forcefield", "train", "--dataset", tmp_path / "none.h5", "--out", tmp_path / "m.model"),
+        *("--report", tmp_path / "m.json", "--workdir", tmp_path / "work"),
+    )
+    assert "none.h5: the file does not exist" in refusal(result)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from n2amd.errors import InputError
+from n2amd.forcefield.health import drift_can_be_judged, energy_drift, fault, judge_trajectory
+from n2amd.structure import Structure
+from n2amd.units import BOLTZMANN_EV_K
+
+WATER = Structure(
+    np.diag([8.0, 8.0, 8.0]), np.array([[0.0, 0, 0.2], [0.76, 0, 0.8], [-0.76, 0, 0.8]]), np.array([8, 1, 1])
+)
+
+
+def judged(structure=WATER, kinetic=(0.03, 0.04, 0.05), potential=-14.0, temperature=300.0) -> str | None:
+    return fault(
+        structure,
+        np.array(kinetic),
+        potential,
+        temperature,
+        target_temperature=300.0,
+        max_temperature_ratio=3.0,
+    )
+
+
+def moved(atom: int, position) -> Structure:
+    positions = WATER.positions.copy()
+    positions[atom] = position
+    return WATER.with_positions(positions)
+
+
+def test_a_sound_frame():
+    assert judged() is None
+    assert judged(temperature=899.0) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite(bad):
+    assert "not finite" in judged(moved(1, [bad, 0, 0]))
+    assert "not finite" in judged(kinetic=[0.03, bad, 0.05])
+    assert "potential energy" in judged(potential=bad)
+
+
+def test_too_hot():
+    assert judged(temperature=901.0) == ("the temperature is 901 K, more than 3 times the target of 300 K")
+
+
+def test_an_atom_that_flies_off():
+    limit = 100 * BOLTZMANN_EV_K * 300
+    assert judged(kinetic=[0, 0.99 * limit, 0]) is None
+    assert judged(kinetic=[0, 1.01 * limit, 0]).startswith("atom 1 flies off")
+
+
+def test_two_atoms_at_one_place():
+    assert judged(moved(2, [0.3, 0, 0.2])) == "atoms O 0 and H 2 are 0.30 A apart"
+
+
+@given(direction=st.integers(0, 2), steps=st.integers(-3, 3))
+def test_contact_across_the_cell_border(direction, steps):
+    image = np.array([0.3, 0, 0.2]) + steps * WATER.cell[direction]
+    assert judged(moved(2, image)) == "atoms O 0 and H 2 are 0.30 A apart"
+
+
+def test_no_contact_where_the_cell_does_not_repeat():
+    image = np.array([0.3, 0, 0.2]) + WATER.cell[0]
+    molecule = Structure(WATER.cell, moved(2, image).positions, WATER.numbers, (False, False, False))
+    assert judged(molecule) is None
+
+
+@given(
+    slope=st.floats(-1e-3, 1e-3),
+    start=st.floats(-1e4, 1e4),
+    dt=st.floats(0.1, 5),
+    frames=st.integers(2, 300),
+    atoms=st.integers(2, 5000),
+)
+def test_drift_of_a_straight_line(slope, start, dt, frames, atoms):
+    energy = start + slope * dt * np.arange(frames)  # eV, eV/fs
+    found = energy_drift(energy, dt, atoms)
+    rounding = 1e-11 * abs(start) / (dt * frames) * 1e6 / atoms
+    assert found == pytest.approx(1e6 * slope / atoms, rel=1e-6, abs=1e-9 + rounding)
+
+
+def test_drift_does_not_see_a_whole_oscillation():
+    time = np.arange(1000)
+    assert abs(energy_drift(np.cos(2 * np.pi * time / 20), 1.0, 10)) < 1.0
+    assert abs(energy_drift(np.sin(2 * np.pi * time / 20), 1.0, 10)) < 2.0
+
+
+def test_too_short_to_judge():
+    assert not drift_can_be_judged(200, 1.0)
+    assert drift_can_be_judged(201, 1.0)
+    assert drift_can_be_judged(101, 2.0)
+
+
+def summary(frames: int, drift: float):
+    # meV/atom/ps of two atoms and 1 fs, in eV a frame
+    energy = -5.0 + 2e-6 * drift * np.arange(frames)
+    temperature = np.where(np.arange(frames) % 2, 310.0, 290.0)
+    return judge_trajectory(
+        temperature,
+        energy,
+        timestep_fs=1.0,
+        n_atoms=2,
+        max_drift_meV_per_atom_per_ps=5.0,
+        file="trajectory.h5",
+    )
+
+
+@pytest.mark.parametrize("drift", [-4.9, 0.0, 4.9])
+def test_a_trajectory_that_keeps_its_energy(drift):
+    found = summary(400, drift)
+    assert found.mean_temperature_K == pytest.approx(300)
+    assert found.temperature_std_K == pytest.approx(10)
+    assert found.drift_meV_per_atom_per_ps == pytest.approx(drift, abs=1e-6)
+
+
+@pytest.mark.parametrize("drift", [-5.1, 5.1])
+def test_a_trajectory_that_drifts(drift):
+    with pytest.raises(InputError, match=r"drifts by [+-]5\.10 meV/atom/ps, more than 5") as caught:
+        summary(400, drift)
+    assert caught.value.file == "trajectory.h5"
+    assert summary(200, drift).drift_meV_per_atom_per_ps == pytest.approx(drift, abs=1e-6)
