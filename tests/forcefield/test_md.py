@@ -47,7 +47,7 @@ def whole(tmp_path_factory) -> FrameBlock:
 
 def test_temperature_and_virial(tmp_path):
     settings = TrajectorySettings(
-        temperature_K=300, equilibration_steps=1500, frames=1000, timestep_fs=4.0, friction_per_fs=0.01
+        temperature_K=300, equilibration_steps=1000, frames=800, timestep_fs=4.0, friction_per_fs=0.01
     )
     frames = simulate(tmp_path, settings)
     assert frames.temperature.mean() == pytest.approx(300, rel=0.05)

@@ -62,7 +62,7 @@ def test_the_layout_of_the_file(written):
         assert shapes == {
             **{"cell": (3, 3), "numbers": (n,), "pbc": (3,)},
             **{"positions": (8, n, 3), "velocities": (8, n, 3)},
-            **{name: (8,) for name in ("potential_energy", "kinetic_energy", "conserved", "temperature")},
+            **dict.fromkeys(("potential_energy", "kinetic_energy", "conserved", "temperature"), (8,)),
         }
         expected = whole.potential_energy + whole.kinetic_energy
         np.testing.assert_array_equal(stream["conserved"][...], expected)

@@ -23,11 +23,11 @@ def test_rutile():
     assert bond == pytest.approx(np.sqrt(2) * 0.305 * 4.59, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["POSCAR", "a.vasp", "a.cif", "a.extxyz", "a.xsf", "a.in"])
+@pytest.mark.parametrize("name", ["POSCAR", "a.vasp", "a.cif", "a.extxyz", "a.xsf"])
 def test_formats(tmp_path, name):
     crystal = bulk("Si", cubic=True)
     file = tmp_path / name
-    write(file, crystal, format="aims" if name == "a.in" else None)
+    write(file, crystal)
     found = read_structure(file)
     assert found.numbers.tolist() == [14] * 8
     np.testing.assert_allclose(found.cell, crystal.cell.array, atol=1e-5)

@@ -1,6 +1,5 @@
 """Orbitals whose overlaps have closed forms."""
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 from math import factorial, pi, sqrt

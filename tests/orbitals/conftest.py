@@ -1,6 +1,5 @@
 """A real frame and analytic orbitals for the tests of overlaps."""
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 from pathlib import Path

@@ -48,7 +48,7 @@ def random_matrix(n_spin: int = 1) -> BlockMatrix:
     ],
 )
 def test_permutations(code: Code, permutations: dict[int, list[int]]) -> None:
-    for l, expected in permutations.items():  # noqa: E741
+    for l, expected in permutations.items():
         permutation, sign = shell_convention(code, l)
         assert permutation.tolist() == expected
         alternating = (-1.0) ** np.arange(-l, l + 1)

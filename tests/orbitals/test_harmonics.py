@@ -1,6 +1,5 @@
 """Real harmonics, Gaunt coefficients and Wigner matrices against independent references."""
 
-# ruff: noqa: E741 - l is the angular momentum
 from __future__ import annotations
 
 import numpy as np

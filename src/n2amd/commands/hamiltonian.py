@@ -40,7 +40,8 @@ def train(
     def report(history: History, total: int) -> None:
         print(
             f"step {history.step[-1]}/{total}, stage {history.stage[-1]}: "
-            f"loss {history.loss_meV[-1]:.3f} meV, validation MAE {history.validation_mae_meV[-1]:.3f} meV, {time.monotonic() - started:.0f} s",
+            f"loss {history.loss_meV[-1]:.3f} meV, validation MAE {history.validation_mae_meV[-1]:.3f} meV, "
+            f"{time.monotonic() - started:.0f} s",
             file=sys.stderr,
             flush=True,
         )

@@ -54,7 +54,7 @@ def run(
         attributes = {
             "timestep_fs": chosen.timestep_fs,
             "temperature_K": chosen.temperature_K,
-            "material": material or unit.to_ase().get_chemical_formula(empirical=True),
+            "material": material or unit.to_ase().get_chemical_formula("metal", empirical=True),
             "supercell": supercell,
             "seed": chosen.seed,
             "drift_meV_per_atom_per_ps": summary.drift_meV_per_atom_per_ps,
