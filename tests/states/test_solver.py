@@ -99,3 +99,21 @@ def test_a_missed_tolerance_is_an_error():
     h = h + np.triu(np.ones_like(h), 1) * 1e-3  # not Hermitian: the solver reads one triangle only
     with pytest.raises(ComputationError, match=r"residual is .* eV"):
         solve_window(h, s, StateWindow(2, 6, 4))
+
+
+def test_a_state_of_nearly_empty_directions_is_doubtful():
+    """An error of H that is tiny per element brings such a direction down; its coefficients give it away."""
+    rng = np.random.default_rng(0)
+    n = 12
+    vectors, _ = np.linalg.qr(rng.normal(size=(n, n)))
+    sizes = np.full(n, 1.0)
+    sizes[0] = 1e-3
+    energies = np.linspace(-5.0, 6.0, n)
+    energies[0] = 60.0  # where the empty direction belongs
+    overlap = (vectors * sizes) @ vectors.T
+    hamiltonian = (vectors * (sizes * energies)) @ vectors.T
+    wrong = hamiltonian - 0.06 * np.outer(vectors[:, 0], vectors[:, 0])  # 60 meV, spread over 144 elements
+    window = StateWindow(4, 8, 6)
+    sound, spoilt = (solve_window(h, overlap, window) for h in (hamiltonian, wrong))
+    assert sound.coefficient_norm < 2
+    assert spoilt.coefficient_norm > 100

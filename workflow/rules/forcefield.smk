@@ -6,7 +6,11 @@ rule train_forcefield:
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         code=code(
-            "forcefield/training.py", "forcefield/presets.py", "forcefield/evaluation.py", "dataset/split.py"
+            "forcefield/training.py",
+            "forcefield/presets.py",
+            "forcefield/monitor.py",
+            "forcefield/evaluation.py",
+            "dataset/split.py",
         ),
     output:
         model="<results>/{material}/{functional}/forcefield.model",

@@ -61,6 +61,12 @@ def solve(
         write_shard(out, result, config=config, inputs=inputs)
         checkpoint.remove()
     info = result.info
+    if len(result.doubtful_frames):
+        typer.echo(
+            f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions of the "
+            "basis: the network is outside its training data there; add such geometries to the data set",
+            err=True,
+        )
     typer.echo(
         f"{out}: frames {info.start}..{info.stop}, states {result.band_index[0]}..{result.band_index[-1]} "
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "

@@ -150,7 +150,7 @@ def solve_shard(
     solver = FrameSolver.for_structure(predictor, settings, frames.structure)
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
-    rows = _Rows.restore(restored) if restored else _Rows([], [], [], [], None, None)
+    rows = _Rows.restore(restored) if restored else _Rows([], [], [], [], [], None, None)
     saved = time.monotonic()
     report(len(rows.energies), total)
     for frame in range(frames.start + len(rows.energies), frames.start + total):
@@ -198,6 +198,7 @@ class _Rows:
     overlap: list[NDArray]
     residual: list[float]
     orthonormality_error: list[float]
+    coefficient_norm: list[float]
     first_coefficients: NDArray | None
     last: WindowStates | None
 
@@ -205,6 +206,7 @@ class _Rows:
         self.energies.append(states.energies)
         self.residual.append(states.residual)
         self.orthonormality_error.append(states.orthonormality_error)
+        self.coefficient_norm.append(states.coefficient_norm)
         if self.first_coefficients is None:
             self.first_coefficients = states.coefficients
         self.last = states
@@ -218,6 +220,7 @@ class _Rows:
             "overlap": np.array(self.overlap).reshape(-1, width, width),
             "residual": np.array(self.residual),
             "orthonormality_error": np.array(self.orthonormality_error),
+            "coefficient_norm": np.array(self.coefficient_norm),
             "first_coefficients": self.first_coefficients,
             "last_coefficients": self.last.coefficients,
             "last_overlap_coefficients": self.last.overlap_coefficients,
@@ -231,12 +234,14 @@ class _Rows:
             arrays["last_overlap_coefficients"],
             float(arrays["residual"][-1]),
             float(arrays["orthonormality_error"][-1]),
+            float(arrays["coefficient_norm"][-1]),
         )
         return cls(
             list(arrays["energies"]),
             list(arrays["overlap"]),
             arrays["residual"].tolist(),
             arrays["orthonormality_error"].tolist(),
+            arrays["coefficient_norm"].tolist(),
             arrays["first_coefficients"],
             last,
         )

@@ -30,6 +30,9 @@ class WindowStates:
         Largest ||(H - E S) c||, eV.
     orthonormality_error
         Largest element of |C^dagger S C - 1|.
+    coefficient_norm
+        Largest sum over orbitals of |c|^2 of a state. A few in a sound frame; 1/s for a state made of
+        directions with S = s ~ 1e-3, which has no business near the gap.
     """
 
     energies: NDArray[np.float64]
@@ -37,6 +40,7 @@ class WindowStates:
     overlap_coefficients: NDArray
     residual: float
     orthonormality_error: float
+    coefficient_norm: float
 
 
 def solve_window(
@@ -95,7 +99,12 @@ def solve_window(
     residual = np.linalg.norm(hamiltonian @ coefficients - overlap_coefficients * energies, axis=0).max()
     deviation = coefficients.conj().T @ overlap_coefficients - np.eye(len(window))
     states = WindowStates(
-        energies, coefficients, overlap_coefficients, float(residual), float(np.abs(deviation).max())
+        energies,
+        coefficients,
+        overlap_coefficients,
+        residual=float(residual),
+        orthonormality_error=float(np.abs(deviation).max()),
+        coefficient_norm=float((np.abs(coefficients) ** 2).sum(axis=0).max()),
     )
     _check(states, residual_tolerance, place)
     return states

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from n2amd.storage import create_hdf5, open_hdf5
 
+#: A frame whose `coefficient_norm` is this many times the shard's median is doubtful.
+DOUBTFUL_RATIO = 5.0
+
 
 @dataclass(frozen=True)
 class ShardInfo:
@@ -65,7 +68,7 @@ class StatesShard:
         Absolute index of each state, (w,).
     overlap
         O(t, t+dt) as solved, (f - 1, w, w).
-    residual, orthonormality_error
+    residual, orthonormality_error, coefficient_norm
         Largest of each frame, (f,).
     first_coefficients, last_coefficients
         C of the end frames, (n, w).
@@ -79,6 +82,7 @@ class StatesShard:
     overlap: NDArray
     residual: NDArray[np.float64]
     orthonormality_error: NDArray[np.float64]
+    coefficient_norm: NDArray[np.float64]
     first_coefficients: NDArray
     last_coefficients: NDArray
     last_overlap_coefficients: NDArray
@@ -89,6 +93,12 @@ class StatesShard:
         cbm = self.info.n_occupied - int(self.band_index[0])
         return self.energies[:, cbm] - self.energies[:, cbm - 1]
 
+    @property
+    def doubtful_frames(self) -> NDArray[np.int64]:
+        """Frames with a state near the gap that is made of nearly empty directions of the basis."""
+        limit = DOUBTFUL_RATIO * np.median(self.coefficient_norm)
+        return self.info.start + np.flatnonzero(self.coefficient_norm > limit)
+
 
 _ARRAYS = (
     "energies",
@@ -96,6 +106,7 @@ _ARRAYS = (
     "overlap",
     "residual",
     "orthonormality_error",
+    "coefficient_norm",
     "first_coefficients",
     "last_coefficients",
     "last_overlap_coefficients",
