@@ -63,8 +63,8 @@ def solve(
     info = result.info
     if len(result.doubtful_frames):
         typer.echo(
-            f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions of the "
-            "basis: the network is outside its training data there; add such geometries to the data set",
+            f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions "
+            "of the basis: the network is beyond its training data there; add such frames to the data set",
             err=True,
         )
     typer.echo(
