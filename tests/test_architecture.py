@@ -120,7 +120,8 @@ def test_source_files_named_by_rules_exist() -> None:
     for file in RULES:
         for call in re.findall(r"\bcode\(([^)]*)\)", file.read_text()):
             for name in re.findall(r'"([^"]+)"', call):
-                assert (PACKAGE / name).is_file() or list((PACKAGE / name).glob("*.py")), f"{file.name}: {name}"
+                found = (PACKAGE / name).is_file() or list((PACKAGE / name).glob("*.py"))
+                assert found, f"{file.name} names {name}"
 
 
 def test_no_default_profile() -> None:
