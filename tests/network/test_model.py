@@ -165,3 +165,18 @@ def test_unknown_element_is_named(basis, rutile):
     strange = Structure(rutile.cell, rutile.positions, np.where(rutile.numbers == 22, 40, rutile.numbers))
     with pytest.raises(InputError, match="Z = 40 is not in the model"):
         build_graph(strange, (8, 22), 4.0, {})
+
+
+def test_network_is_float32_whatever_torch_takes_for_default(basis, rutile):
+    """A force field loaded by nequip in the same process leaves float64 as torch's default."""
+    expected = predict(random_network(basis), rutile)
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = random_network(basis)
+        assert torch.get_default_dtype() == torch.float64
+        found = predict(model, rutile)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    for key, blocks in expected.values.items():
+        np.testing.assert_array_equal(found.values[key], blocks)

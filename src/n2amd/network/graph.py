@@ -92,7 +92,7 @@ def build_graph(
     numbers: Sequence[int],
     message_cutoff: float,
     pairs: Mapping[SpeciesPair, PairIndex],
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Graph:
     """Build the graph of one frame.
 
@@ -107,14 +107,13 @@ def build_graph(
     pairs
         Off-site pairs wanted, from `find_pairs(..., half=True)` or a data set.
     dtype
-        Floating-point type; default torch's.
+        Floating-point type.
 
     Raises
     ------
     InputError
         If the structure has an element that the model does not know.
     """
-    dtype = dtype or torch.get_default_dtype()
     unknown = sorted({int(z) for z in structure.numbers} - set(numbers))
     if unknown:
         raise InputError(

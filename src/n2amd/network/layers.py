@@ -107,24 +107,42 @@ class PairConvolution(nn.Module):
 
     Rotate both atoms' features into the bond frame, scale each channel by a function of length and species,
     then SO(2) linear, gate, SO(2) linear.
+
+    Parameters
+    ----------
+    inputs, hidden, outputs
+        Layouts of the atoms' features, between the two linear maps, and of the result.
+    n_edge, radial_hidden
+        Width of the radial basis and of the radial perceptrons.
+    scale_hidden
+        Scale the hidden channels by a function of length and species, too (the readout of blocks).
     """
 
     def __init__(
-        self, inputs: Channels, hidden: Channels, outputs: Channels, n_edge: int, radial_hidden: int
+        self,
+        inputs: Channels,
+        hidden: Channels,
+        outputs: Channels,
+        n_edge: int,
+        radial_hidden: int,
+        scale_hidden: bool = False,
     ) -> None:
         super().__init__()
         self.inputs = inputs
         gate = Gate(hidden)
-        self.radial = radial_network(n_edge, radial_hidden, inputs.doubled().sum)
+        self.radial_in = radial_network(n_edge, radial_hidden, inputs.doubled().sum)
         self.first = SO2Linear(inputs.doubled(), gate.inputs)
         self.gate = gate
+        self.radial_out = radial_network(n_edge, radial_hidden, hidden.sum) if scale_hidden else None
         self.second = SO2Linear(hidden, outputs)
 
     def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
         """Bond-frame features (n_bonds, channels, 2l + 1)."""
         both = side_by_side([f[bonds.i] for f in x], [f[bonds.j] for f in x], self.inputs)
-        framed = scale(rotate(both, geometry.wigner), self.radial(geometry.radial))
-        return self.second(self.gate(self.first(framed)))
+        hidden = self.gate(self.first(scale(rotate(both, geometry.wigner), self.radial_in(geometry.radial))))
+        if self.radial_out is not None:
+            hidden = scale(hidden, 1.0 + self.radial_out(geometry.radial))
+        return self.second(hidden)
 
 
 class Interaction(nn.Module):

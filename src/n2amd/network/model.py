@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from n2amd.blocks.matrix import SpeciesPair
-from n2amd.network.features import Channels, Features, Gate, rotate, rotate_back, scale, side_by_side
+from n2amd.network.features import Channels, Features, rotate_back, scale
 from n2amd.network.graph import Bonds, Graph
-from n2amd.network.layers import BondGeometry, EnvironmentEmbedding, Interaction, SiteReadout, radial_network
+from n2amd.network.layers import BondGeometry, EnvironmentEmbedding, Interaction, PairConvolution, SiteReadout
+from n2amd.network.precision import float32_default
 from n2amd.network.reference import TwoCentreReference
 from n2amd.network.shell_blocks import BlockAssembly
-from n2amd.network.so2 import SO2Linear
 from n2amd.orbitals.basis import Basis
 
 
@@ -66,31 +66,8 @@ class Architecture:
         return cls(**{**document, "channels": tuple(document["channels"]), "ranges": ranges})
 
 
-class PairReadout(nn.Module):
-    """Irreducible parts, in the bond frame, of the off-site blocks of one species pair."""
-
-    def __init__(
-        self, inputs: Channels, hidden: Channels, outputs: Channels, n_edge: int, radial_hidden: int
-    ) -> None:
-        super().__init__()
-        self.inputs = inputs
-        gate = Gate(hidden)
-        self.radial_in = radial_network(n_edge, radial_hidden, inputs.doubled().sum)
-        self.first = SO2Linear(inputs.doubled(), gate.inputs)
-        self.gate = gate
-        self.radial_out = radial_network(n_edge, radial_hidden, hidden.sum)
-        self.second = SO2Linear(hidden, outputs)
-
-    def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
-        """Bond-frame parts (n_pairs, channels, 2l + 1)."""
-        both = side_by_side([f[bonds.i] for f in x], [f[bonds.j] for f in x], self.inputs)
-        framed = scale(rotate(both, geometry.wigner), self.radial_in(geometry.radial))
-        hidden = scale(self.gate(self.first(framed)), 1.0 + self.radial_out(geometry.radial))
-        return self.second(hidden)
-
-
 class HamiltonianNetwork(nn.Module):
-    """Predict the Hamiltonian blocks of a graph.
+    """Predict the Hamiltonian blocks of a graph; made in float32, whatever torch's default dtype is.
 
     Parameters
     ----------
@@ -100,6 +77,7 @@ class HamiltonianNetwork(nn.Module):
         Shape of the network.
     """
 
+    @float32_default()
     def __init__(self, basis: Basis, architecture: Architecture) -> None:
         super().__init__()
         self.basis, self.architecture = basis, architecture
@@ -129,7 +107,10 @@ class HamiltonianNetwork(nn.Module):
         pair_channels = {(a, b): self.assembly(a, b).channels for a, b in architecture.ranges}
         self.site_readout = nn.ModuleDict({str(z): SiteReadout(hidden, c) for z, c in site_channels.items()})
         self.pair_readout = nn.ModuleDict(
-            {f"{a}-{b}": PairReadout(hidden, hidden, c, n_edge, width) for (a, b), c in pair_channels.items()}
+            {
+                f"{a}-{b}": PairConvolution(hidden, hidden, c, n_edge, width, scale_hidden=True)
+                for (a, b), c in pair_channels.items()
+            }
         )
         self.reference = TwoCentreReference(
             self.numbers,

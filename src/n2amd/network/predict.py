@@ -15,7 +15,7 @@ from n2amd.network.checkpoint import load_model
 from n2amd.network.data import assemble
 from n2amd.network.graph import build_graph, off_site
 from n2amd.network.model import HamiltonianNetwork
-from n2amd.network.trainer import require_full_precision
+from n2amd.network.precision import require_full_precision
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure

@@ -72,7 +72,7 @@ class BlockAssembly(nn.Module):
                 if (s.l, t.l) == (l1, l2)
             ]
             self.kinds.append((l1, l2, len(members)))
-            self.register_buffer(f"coupling_{l1}_{l2}", coupling(l1, l2).to(torch.get_default_dtype()), False)
+            self.register_buffer(f"coupling_{l1}_{l2}", coupling(l1, l2).float(), False)
             for a, b in members:
                 for L in range(abs(l1 - l2), l1 + l2 + 1):
                     parity, k = position[a, b, L]

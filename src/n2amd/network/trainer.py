@@ -44,19 +44,6 @@ class History:
         return dict(vars(self))
 
 
-def require_full_precision() -> None:
-    """Refuse TF32 and bf16: they cost 1 meV in the couplings (IEEE float32 noise costs 0.003).
-
-    Raises
-    ------
-    ComputationError
-        If torch is set to a reduced matmul precision.
-    """
-    torch.set_float32_matmul_precision("highest")
-    if torch.backends.cuda.matmul.allow_tf32 or torch.get_float32_matmul_precision() != "highest":
-        raise ComputationError("torch uses TF32 for float32 products; unset TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
-
-
 def learning_rate(step: int, total: int, first: float, last: float, warmup: int = 50) -> float:
     """Linear warm-up, then a cosine from `first` to `last`."""
     warm = min(1.0, (step + 1) / min(warmup, max(total // 10, 1)))

@@ -20,9 +20,10 @@ from n2amd.errors import InputError
 from n2amd.network.checkpoint import save_model
 from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, make_sample
 from n2amd.network.model import Architecture, HamiltonianNetwork
+from n2amd.network.precision import require_full_precision
 from n2amd.network.presets import Preset, resolve
 from n2amd.network.reference_fit import fit_reference, residual_targets
-from n2amd.network.trainer import History, Trainer, require_full_precision
+from n2amd.network.trainer import History, Trainer
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable
 
