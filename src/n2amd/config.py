@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from n2amd.errors import InputError
 
-DftCode = Literal["honpas", "siesta"]
+DftCode = Literal["honpas", "siesta", "openmx", "cp2k", "abacus", "deeph"]
 Method = Literal["dish", "fssh"]
 Preset = Literal["test", "quick", "paper"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from n2amd.blocks.matrix import canonical_half, fold
-from n2amd.dft.siesta.files import read_text
+from n2amd.dft.files import read_text
 from n2amd.dft.siesta.frame import find_frames, read_frame
 from n2amd.dft.siesta.hsx import read_hsx
 from n2amd.dft.siesta.log import read_fdf

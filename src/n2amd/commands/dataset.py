@@ -19,6 +19,10 @@ class DftCode(StrEnum):
 
     honpas = "honpas"
     siesta = "siesta"
+    openmx = "openmx"
+    cp2k = "cp2k"
+    abacus = "abacus"
+    deeph = "deeph"
 
 
 class SplitSection(StrEnum):

@@ -23,7 +23,8 @@ class BandReference:
     weights
         Weights that sum to 1, (n_k,).
     energies
-        Eigenvalues on the same energy zero as H, (n_k, n_spin, n_bands), eV.
+        Eigenvalues on the same energy zero as H, (n_k, n_spin, n_bands), eV; n_spin is 2 for collinear
+        spins and 1 otherwise, spinors included.
     """
 
     kpoints: NDArray[np.float64]
@@ -75,5 +76,5 @@ class Frame:
 
     @property
     def n_occupied(self) -> int:
-        """Doubly occupied bands of a closed-shell frame."""
-        return round(self.n_electrons / 2)
+        """Occupied bands: doubly occupied ones of a closed shell, singly occupied ones of spinors."""
+        return round(self.n_electrons / (1 if self.hamiltonian.n_spin == 4 else 2))

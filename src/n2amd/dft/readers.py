@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from n2amd.dataset.frame import Frame
-from n2amd.dft.siesta.frame import find_frames, read_frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code
@@ -21,16 +21,22 @@ class Reader:
     read: Callable[[str | Path, Code], tuple[Frame, Basis]]
 
 
-READERS: dict[Code, Reader] = {
-    "honpas": Reader(find_frames, read_frame),
-    "siesta": Reader(find_frames, read_frame),
+#: Module of each code's reader: it has `find_frames(paths)` and `read_frame(folder, code)`.
+MODULES: dict[Code, str] = {
+    "honpas": "n2amd.dft.siesta.frame",
+    "siesta": "n2amd.dft.siesta.frame",
+    "openmx": "n2amd.dft.openmx.frame",
+    "cp2k": "n2amd.dft.cp2k.frame",
+    "abacus": "n2amd.dft.abacus.frame",
+    "deeph": "n2amd.dft.deeph.frame",
 }
 
 
 def reader_for(code: Code) -> Reader:
     """Return the reader of a code; raise `InputError` where there is none."""
-    if code not in READERS:
+    if code not in MODULES:
         raise InputError(
-            f"there is no reader for {code!r}", field="code", remedy=f"choose one of {', '.join(READERS)}"
+            f"there is no reader for {code!r}", field="code", remedy=f"choose one of {', '.join(MODULES)}"
         )
-    return READERS[code]
+    module = import_module(MODULES[code])
+    return Reader(module.find_frames, module.read_frame)

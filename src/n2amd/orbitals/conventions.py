@@ -22,7 +22,7 @@ from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.harmonics import bond_rotation, real_wigner
 from n2amd.structure import Structure
 
-Code = Literal["siesta", "honpas", "openmx", "abacus", "pyscf", "cp2k", "canonical"]
+Code = Literal["siesta", "honpas", "openmx", "abacus", "pyscf", "cp2k", "deeph", "canonical"]
 
 
 def _ascending(l: int) -> list[int]:
@@ -63,6 +63,7 @@ _CONVENTIONS: Mapping[str, _Convention] = {
     "abacus": _Convention(_alternating, alternating_sign=True),
     "pyscf": _Convention(_cartesian_p),
     "cp2k": _Convention(_ascending),
+    "deeph": _Convention(_ascending),  # its present folders; the legacy ones are in OpenMX' order
 }
 
 

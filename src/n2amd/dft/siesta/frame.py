@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from n2amd.dataset.frame import BandReference, Frame
+from n2amd.dft.files import find_frame_folders, frame_name, locate, require
 from n2amd.dft.siesta.blocks import gather_blocks
 from n2amd.dft.siesta.consistency import ONE_RUN, check_bonds, check_orbitals, check_species
-from n2amd.dft.siesta.files import locate, require
 from n2amd.dft.siesta.hsx import read_hsx
 from n2amd.dft.siesta.ion_xml import read_basis
 from n2amd.dft.siesta.log import read_origin
@@ -29,43 +29,8 @@ MARKS = ("*.HSX", "*.XV", "*.EIG")
 
 
 def find_frames(paths: Sequence[str | Path]) -> list[Path]:
-    """List the frame folders under the paths, in the order of the paths and of the numbers in their names.
-
-    Raises
-    ------
-    InputError
-        If a path does not exist or there is no frame in it.
-    """
-    frames: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            raise InputError(
-                "there is no such folder", file=path, remedy="pass frame folders or folders of frames"
-            )
-        found = list(_frames_under(path))
-        if not found:
-            raise InputError(
-                "no frame found: no folder in it holds an HSX, XV or EIG file",
-                file=path,
-                remedy="pass frame folders or folders of frames",
-            )
-        frames += found
-    return frames
-
-
-def _frames_under(path: Path) -> Iterator[Path]:
-    if any(next(path.glob(mark + end), None) for mark in MARKS for end in ("", ".xz")):
-        yield path
-        return
-    for folder in sorted((p for p in path.iterdir() if p.is_dir()), key=_natural):
-        yield from _frames_under(folder)
-
-
-def _natural(path: Path) -> tuple[list[str], list[int], str]:
-    """Sort frame_2 before frame_10."""
-    text = "".join(c if c.isdigit() else " " for c in path.name)
-    letters = "".join(" " if c.isdigit() else c for c in path.name)
-    return letters.split(), [int(word) for word in text.split()], path.name
+    """List the frame folders under the paths; see `find_frame_folders`."""
+    return find_frame_folders(paths, MARKS, "an HSX, XV or EIG file")
 
 
 def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]:
@@ -75,7 +40,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     ----------
     folder
         Folder with LABEL.HSX, XV, EIG, KP and, where they exist, FA, FORCE_STRESS, *.fdf, out;
-        LABEL.ORB_INDX and *.ion.xml may stand in the folder above. Every file may be compressed with xz.
+        LABEL.ORB_INDX and *.ion.xml may stand in the folder above. Every file may be compressed.
     code
         "honpas" or "siesta": both write the same files.
 
@@ -122,7 +87,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     hamiltonian, overlap, hermiticity = gather_blocks(matrices, table, structure)
     used = Basis({z: basis[z] for z in sorted({int(z) for z in structure.numbers})})
     frame = Frame(
-        name=f"{folder.parent.name}/{folder.name}" if folder.parent.name else folder.name,
+        name=frame_name(folder),
         structure=structure,
         hamiltonian=to_canonical(hamiltonian, used, code),
         overlap=to_canonical(overlap, used, code),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dft.siesta.files import read_bytes
+from n2amd.dft.files import read_bytes
 from n2amd.dft.siesta.ion_xml import shell_label
 from n2amd.errors import InputError
 

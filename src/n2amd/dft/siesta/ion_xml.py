@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from n2amd.dft.siesta.files import read_text
+from n2amd.dft.files import read_text
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.units import SIESTA_BOHR_ANGSTROM

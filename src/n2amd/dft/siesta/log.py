@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from n2amd.dft.siesta.files import locate, read_text
+from n2amd.dft.files import locate, read_text
 from n2amd.errors import InputError
 
 

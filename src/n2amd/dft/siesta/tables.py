@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dft.siesta.files import read_text
+from n2amd.dft.files import read_text
 from n2amd.errors import InputError
 from n2amd.structure import Structure
 from n2amd.units import SIESTA_BOHR_ANGSTROM, SIESTA_RYDBERG_EV
