@@ -85,6 +85,14 @@ def test_bad_values_are_named(change: dict, where: str, what: str) -> None:
     assert str(caught.value).startswith("job.yaml")
 
 
+def test_a_misspelt_option_is_recognised() -> None:
+    """Even where its absence makes a required one missing."""
+    job = document()
+    job["supercels"] = job.pop("supercells")
+    with pytest.raises(InputError, match="supercels.*no such option.*did you mean supercells"):
+        validate(job)
+
+
 def test_more_shards_than_steps_is_refused() -> None:
     with pytest.raises(InputError, match="shards"):
         validate(document(trajectory={"frames": 4}, states={"shards": 4}))

@@ -7,6 +7,7 @@ validates the whole. Unknown keys are errors.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -288,11 +289,19 @@ def parse_supercell(text: str) -> tuple[int, int, int]:
     return tuple(int(g) for g in match.groups())  # type: ignore[return-value]
 
 
+def _option_names() -> set[str]:
+    models = (Config, Material, *SECTIONS.values())
+    return {name for model in models for name in model.model_fields}
+
+
 def _one_sentence(error: ValidationError, file: str | None) -> InputError:
-    first = error.errors()[0]
+    # a misspelt option explains the one that seems to be missing
+    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"]) or "(top level)"
     if first["type"] == "extra_forbidden":
-        problem, remedy = "there is no such option", "check the spelling against docs/configuration.md"
+        near = get_close_matches(str(first["loc"][-1]), _option_names(), n=1)
+        problem = "there is no such option"
+        remedy = f"did you mean {near[0]}?" if near else "look it up in docs/configuration.md"
     else:
         message = first["msg"].removeprefix("Value error, ")
         shown = repr(first.get("input"))
