@@ -89,7 +89,7 @@ def test_a_misspelt_option_is_recognised() -> None:
     """Even where its absence makes a required one missing."""
     job = document()
     job["supercels"] = job.pop("supercells")
-    with pytest.raises(InputError, match="supercels.*no such option.*did you mean supercells"):
+    with pytest.raises(InputError, match=r"supercels.*no such option.*did you mean supercells"):
         validate(job)
 
 

@@ -290,7 +290,7 @@ def parse_supercell(text: str) -> tuple[int, int, int]:
 
 
 def _option_names() -> set[str]:
-    models = (Config, Material, *SECTIONS.values())
+    models: list[type[Section]] = [Config, Material, *SECTIONS.values()]
     return {name for model in models for name in model.model_fields}
 
 
