@@ -38,12 +38,14 @@ report: setup
 	@results=$$(n2amd config show $(CONFIG) --field results); \
 	snakemake --configfile $(CONFIG) --report "$$results/report.html"
 
-# one thread a process: the numbers and the time do not depend on the machine
+# one process a core, up to four, and one thread a process: the numbers do not depend on the machine
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: setup
-	@OMP_NUM_THREADS=1 python -m pytest $(TESTS) $(ARGS)
+	@$(PYTEST) $(TESTS) $(ARGS)
 
 test-fast: setup
-	@OMP_NUM_THREADS=1 python -m pytest -m "not slow and not slurm" $(TESTS) $(ARGS)
+	@$(PYTEST) -m "not slow and not slurm" $(TESTS) $(ARGS)
 
 lint: setup
 	ruff check
