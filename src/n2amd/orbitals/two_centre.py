@@ -6,7 +6,7 @@ S is strictly two-centre, so radial splines per species pair give it for any str
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -14,20 +14,37 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
-from n2amd.orbitals.bessel_transform import bessel_transform, overlap_sign, reduced_bessel, wave_numbers
-from n2amd.orbitals.pair_splines import PairSplines, channels, oriented
+from n2amd.orbitals.bessel_transform import (
+    RadialTransforms,
+    known_cutoff,
+    overlap_sign,
+    radial_transforms,
+    reduced_bessel,
+)
+from n2amd.orbitals.pair_splines import Channel, PairSplines, channels, oriented
 from n2amd.structure import Structure
 
 #: Knot spacing of the overlap splines, Angstrom.
-SPLINE_STEP = 0.01
-#: Spline coefficients below this are the echo of a cubic spline beyond a shell pair's own range.
-NEGLIGIBLE = 1e-20
+SPLINE_STEP = 0.02
+#: Overlaps below this are not worth a pair: Gaussians never end, and numerical orbitals fade before they do.
+NEGLIGIBLE_OVERLAP = 1e-10
+#: Quintic Hermite interpolation on [0, 1]: row p gives the coefficient of t^p from (value, slope, curvature)
+#: at t = 0 and the same at t = 1.
+QUINTIC_HERMITE = np.array(
+    [
+        [1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 0],
+        [0, 0, 0.5, 0, 0, 0],
+        [-10, -6, -1.5, 10, -4, 0.5],
+        [15, 8, 1.5, -15, 7, -1],
+        [-6, -3, -0.5, 6, -3, 0.5],
+    ]
+)
 
 
 class TwoCentreTable(Protocol):
@@ -48,7 +65,9 @@ class OverlapTable:
     splines: Mapping[SpeciesPair, PairSplines]
 
     @classmethod
-    def from_basis(cls, basis: Basis, step: float = SPLINE_STEP) -> OverlapTable:
+    def from_basis(
+        cls, basis: Basis, step: float = SPLINE_STEP, tolerance: float = NEGLIGIBLE_OVERLAP
+    ) -> OverlapTable:
         """Build the table from the basis' radial functions.
 
         Parameters
@@ -57,30 +76,37 @@ class OverlapTable:
             Every shell with its radial function.
         step
             Knot spacing, Angstrom.
+        tolerance
+            A species pair's range ends where all its overlaps stay below this; 0: with the orbitals themselves.
 
         Raises
         ------
         InputError
             If a shell has no radial function.
         """
-        cutoffs = {z: _cutoff(basis[z]) for z in basis.numbers}
-        k = wave_numbers(2 * max(cutoffs.values()))
-        transforms = {
-            z: np.array([bessel_transform(s.radial, s.l, k) for s in basis[z].shells if s.radial is not None])
-            for z in basis.numbers
-        }
-        weight = 8 * k[0] * k**2
+        return cls.from_transforms(basis, radial_transforms(basis), step, tolerance)
+
+    @classmethod
+    def from_transforms(
+        cls,
+        basis: Basis,
+        transforms: RadialTransforms,
+        step: float = SPLINE_STEP,
+        tolerance: float = NEGLIGIBLE_OVERLAP,
+    ) -> OverlapTable:
+        """Build the table from Bessel transforms, for instance by a DFT code's own quadrature.
+
+        Parameters are those of `from_basis`; `basis` gives the order of the shells and where they end.
+        """
         splines = {}
         for zi, zj in combinations_with_replacement(basis.numbers, 2):
-            range_ = cutoffs[zi] + cutoffs[zj]
-            grid = np.linspace(0.0, range_, int(np.ceil(range_ / step)) + 1)
-            values = _radial_overlaps(basis[zi], basis[zj], grid, k, weight, transforms[zi], transforms[zj])
-            # even functions of the distance at 0, vanishing with their slope at the range
-            spline = CubicSpline(grid, values, bc_type="clamped")
-            width = grid[1] ** np.arange(4)
-            coefficients = spline.c[::-1].swapaxes(0, 1) * width[None, :, None]
-            coefficients[np.abs(coefficients) < NEGLIGIBLE] = 0.0
-            splines[zi, zj] = PairSplines.from_coefficients(basis[zi], basis[zj], range_, coefficients)
+            bra, ket = basis[zi], basis[zj]
+            longest = known_cutoff(bra) + known_cutoff(ket)
+            grid = step * np.arange(np.ceil(longest / step - 1e-9) + 1)
+            values = _radial_overlaps(bra, ket, grid, transforms, transforms.values[zi], transforms.values[zj])
+            end = _last_knot(values[0], grid, channels(bra, ket), tolerance)
+            coefficients = _hermite(values[:, : end + 1], step)
+            splines[zi, zj] = PairSplines.from_coefficients(bra, ket, float(grid[end]), coefficients)
         return cls(splines)
 
     @cached_property
@@ -174,38 +200,64 @@ def _cross_pairs(table: TwoCentreTable, bra: Structure, ket: Structure) -> dict[
     return pairs
 
 
-def _cutoff(atom: AtomBasis) -> float:
-    if (cutoff := atom.cutoff) is None:
-        shell = next(s for s in atom.shells if s.radial is None)
-        raise InputError(
-            f"shell {shell.label!r} of element {atom.number} has no radial function",
-            field="basis",
-            remedy="give the code's radial functions (.ion.xml, .pao), or fit the overlap to the data set",
-        )
-    return cutoff
-
-
 def _radial_overlaps(
     bra: AtomBasis,
     ket: AtomBasis,
     grid: NDArray[np.float64],
-    k: NDArray[np.float64],
-    weight: NDArray[np.float64],
+    transforms: RadialTransforms,
     bra_transforms: NDArray[np.float64],
     ket_transforms: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """s_L(r) / r^L of every channel on the grid, (n_grid, n_channels), zero beyond the two cutoffs."""
+    """f = s_L(r) / r^L of every channel on the grid with its first two derivatives.
+
+    With h_L = j_L(k r) / r^L, dh_L/dr = -k r h_(L+1), so that the derivatives are exact.
+
+    Returns
+    -------
+    values
+        (3, n_grid, n_channels), zero from the sum of the two shells' cutoffs on.
+    """
     listed = channels(bra, ket)
-    values = np.empty((len(grid), len(listed)))
+    k, r = transforms.k, grid[:, None]
+    bessel = [reduced_bessel(L, k, grid) for L in range(max(c.L for c in listed) + 3)]
+    values = np.empty((3, len(grid), len(listed)))
     for L in {c.L for c in listed}:
-        kernel = reduced_bessel(L, k, grid)
-        for column, c in enumerate(listed):
-            if c.L == L:
-                first, second = bra.shells[c.bra], ket.shells[c.ket]
-                integrand = weight * bra_transforms[c.bra] * ket_transforms[c.ket]
-                values[:, column] = overlap_sign(first.l, second.l, L) * (kernel @ integrand)
-                values[grid >= _reach(first) + _reach(second) - 1e-9, column] = 0.0
+        columns = [column for column, c in enumerate(listed) if c.L == L]
+        weighted = np.stack(
+            [
+                overlap_sign(bra.shells[c.bra].l, ket.shells[c.ket].l, L)
+                * (8 * transforms.weights * k**2 * bra_transforms[c.bra] * ket_transforms[c.ket])
+                for c in (listed[column] for column in columns)
+            ],
+            axis=1,
+        )
+        once, twice = (bessel[L + n] @ (k[:, None] ** n * weighted) for n in (1, 2))
+        values[0][:, columns] = bessel[L] @ weighted
+        values[1][:, columns] = -r * once
+        values[2][:, columns] = r**2 * twice - once
+    for column, c in enumerate(listed):
+        values[:, grid >= _reach(bra.shells[c.bra]) + _reach(ket.shells[c.ket]) - 1e-9, column] = 0.0
     return values
+
+
+def _last_knot(
+    values: NDArray[np.float64],
+    grid: NDArray[np.float64],
+    listed: Sequence[Channel],
+    tolerance: float,
+) -> int:
+    """First knot from which on every s_L stays within the tolerance."""
+    powers = grid[:, None] ** np.array([c.L for c in listed])
+    relevant = np.abs(values * powers).max(axis=1) > tolerance
+    return min(int(np.flatnonzero(relevant).max(initial=0)) + 1, len(grid) - 1)
+
+
+def _hermite(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Polynomials (n_grid - 1, 6, n_channels) through (value, slope, curvature) at the knots; 0 at the last."""
+    scaled = values * (step ** np.arange(3))[:, None, None]
+    scaled[:, -1] = 0.0
+    ends = np.concatenate([scaled[:, :-1], scaled[:, 1:]])
+    return np.einsum("pd,dic->ipc", QUINTIC_HERMITE, ends)
 
 
 def _reach(shell: Shell) -> float:
