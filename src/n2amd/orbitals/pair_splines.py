@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,8 +189,11 @@ class PairSplines:
         return value.T, rise.T / self.step
 
 
-def oriented(splines: Mapping[SpeciesPair, PairSplines], key: SpeciesPair) -> tuple[PairSplines, bool]:
-    """Splines of a species pair, and whether they are kept in the reverse order.
+Splines = TypeVar("Splines")
+
+
+def oriented(splines: Mapping[SpeciesPair, Splines], key: SpeciesPair) -> tuple[Splines, bool]:
+    """Splines of a species pair, of any back end, and whether they are kept in the reverse order.
 
     Raises
     ------

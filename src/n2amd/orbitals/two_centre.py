@@ -6,7 +6,7 @@ S is strictly two-centre, so radial splines per species pair give it for any str
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -18,33 +18,16 @@ from numpy.typing import NDArray
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, Basis, Shell
-from n2amd.orbitals.bessel_transform import (
-    RadialTransforms,
-    known_cutoff,
-    overlap_sign,
-    radial_transforms,
-    reduced_bessel,
-)
-from n2amd.orbitals.pair_splines import Channel, PairSplines, channels, oriented
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.bessel_transform import RadialTransforms, radial_transforms
+from n2amd.orbitals.pair_splines import PairSplines, oriented
+from n2amd.orbitals.radial_overlaps import tabulate
 from n2amd.structure import Structure
 
 #: Knot spacing of the overlap splines, Angstrom.
 SPLINE_STEP = 0.02
 #: Overlaps below this are not worth a pair: Gaussians never end, and numerical orbitals fade before they do.
 NEGLIGIBLE_OVERLAP = 1e-10
-#: Quintic Hermite interpolation on [0, 1]: row p gives the coefficient of t^p from (value, slope, curvature)
-#: at t = 0 and the same at t = 1.
-QUINTIC_HERMITE = np.array(
-    [
-        [1, 0, 0, 0, 0, 0],
-        [0, 1, 0, 0, 0, 0],
-        [0, 0, 0.5, 0, 0, 0],
-        [-10, -6, -1.5, 10, -4, 0.5],
-        [15, 8, 1.5, -15, 7, -1],
-        [-6, -3, -0.5, 6, -3, 0.5],
-    ]
-)
 
 
 class TwoCentreTable(Protocol):
@@ -62,6 +45,7 @@ class TwoCentreTable(Protocol):
 class OverlapTable:
     """Overlap splines of every species pair (z_i <= z_j) of a basis."""
 
+    basis: Basis
     splines: Mapping[SpeciesPair, PairSplines]
 
     @classmethod
@@ -77,7 +61,7 @@ class OverlapTable:
         step
             Knot spacing, Angstrom.
         tolerance
-            A species pair's range ends where all its overlaps stay below this; 0: with the orbitals themselves.
+            A species pair's range ends where all its overlaps stay below this; 0: where the orbitals end.
 
         Raises
         ------
@@ -101,13 +85,9 @@ class OverlapTable:
         splines = {}
         for zi, zj in combinations_with_replacement(basis.numbers, 2):
             bra, ket = basis[zi], basis[zj]
-            longest = known_cutoff(bra) + known_cutoff(ket)
-            grid = step * np.arange(np.ceil(longest / step - 1e-9) + 1)
-            values = _radial_overlaps(bra, ket, grid, transforms, transforms.values[zi], transforms.values[zj])
-            end = _last_knot(values[0], grid, channels(bra, ket), tolerance)
-            coefficients = _hermite(values[:, : end + 1], step)
-            splines[zi, zj] = PairSplines.from_coefficients(bra, ket, float(grid[end]), coefficients)
-        return cls(splines)
+            range_, coefficients = tabulate(bra, ket, transforms, step, tolerance)
+            splines[zi, zj] = PairSplines.from_coefficients(bra, ket, range_, coefficients)
+        return cls(basis, splines)
 
     @cached_property
     def ranges(self) -> dict[SpeciesPair, float]:
@@ -137,17 +117,14 @@ class OverlapTable:
         splines, reverse = oriented(self.splines, key)
         return -splines.gradient(-vectors).swapaxes(-1, -2) if reverse else splines.gradient(vectors)
 
-
-def evaluate(table: TwoCentreTable, key: SpeciesPair, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blocks (n_pairs, n_i, n_j) of one species pair at bond vectors (n_pairs, 3), Angstrom."""
-    return table.evaluate(key, vectors)
-
-
-def overlap_gradient(
-    table: OverlapTable, key: SpeciesPair, vectors: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Derivative of overlap blocks with respect to the bond vector, (n_pairs, 3, n_i, n_j), 1/Angstrom."""
-    return table.gradient(key, vectors)
+    def derivative(
+        self, key: SpeciesPair, vectors: NDArray[np.float64], directions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Derivative of the blocks along a direction (n_pairs, 3) for each bond, (n_pairs, n_i, n_j)."""
+        splines, reverse = oriented(self.splines, key)
+        if reverse:
+            return splines.derivative(-vectors, -directions).swapaxes(-1, -2)
+        return splines.derivative(vectors, directions)
 
 
 def overlap(table: TwoCentreTable, bra: Structure, ket: Structure | None = None) -> BlockMatrix:
@@ -173,15 +150,61 @@ def overlap(table: TwoCentreTable, bra: Structure, ket: Structure | None = None)
     InputError
         If an element is not in the table, or the two structures do not hold the same atoms and cell.
     """
-    if ket is None:
-        pairs = find_pairs(bra, table.ranges, half=True)
-    else:
-        pairs = _cross_pairs(table, bra, ket)
+    pairs = overlapping_pairs(table, bra, ket)
     return BlockMatrix(
         pairs,
         {key: table.evaluate(key, index.vectors(bra, ket))[None] for key, index in pairs.items()},
         hermitian=ket is None,
     )
+
+
+def overlap_derivative(
+    table: OverlapTable,
+    bra: Structure,
+    bra_velocities: NDArray[np.float64],
+    ket: Structure | None = None,
+    ket_velocities: NDArray[np.float64] | None = None,
+) -> BlockMatrix:
+    """Time derivative of `overlap(table, bra, ket)` while the atoms move.
+
+    With `ket` = `bra`, the bra at rest and the ket moving, it is <phi_i | d phi_j / dt>: the part of a
+    coupling that comes from orbitals carried along by their atoms.
+
+    Parameters
+    ----------
+    table
+        Two-centre table of the basis.
+    bra, ket
+        Structures of the left and the right orbitals. `ket` None: dS/dt of one structure.
+    bra_velocities, ket_velocities
+        (n_atoms, 3), Angstrom/fs. `ket_velocities` None: `bra_velocities`.
+
+    Returns
+    -------
+    derivative
+        1/fs, on the pairs of `overlap(table, bra, ket)`.
+
+    Raises
+    ------
+    InputError
+        As `overlap`.
+    """
+    ket_velocities = bra_velocities if ket_velocities is None else ket_velocities
+    pairs = overlapping_pairs(table, bra, ket)
+    values = {}
+    for key, index in pairs.items():
+        motion = ket_velocities[index.j] - bra_velocities[index.i]
+        values[key] = table.derivative(key, index.vectors(bra, ket), motion)[None]
+    return BlockMatrix(pairs, values, hermitian=ket is None)
+
+
+def overlapping_pairs(
+    table: TwoCentreTable, bra: Structure, ket: Structure | None = None
+) -> dict[SpeciesPair, PairIndex]:
+    """Pairs of `overlap(table, bra, ket)`: the Hermitian half, or with `ket` every directed pair in range."""
+    if ket is None:
+        return find_pairs(bra, table.ranges, half=True)
+    return _cross_pairs(table, bra, ket)
 
 
 def _cross_pairs(table: TwoCentreTable, bra: Structure, ket: Structure) -> dict[SpeciesPair, PairIndex]:
@@ -198,67 +221,3 @@ def _cross_pairs(table: TwoCentreTable, bra: Structure, ket: Structure) -> dict[
         distance = np.linalg.norm(index.vectors(bra, ket), axis=1)
         pairs[zi, zj] = index.select(distance < table.ranges[min(zi, zj), max(zi, zj)])
     return pairs
-
-
-def _radial_overlaps(
-    bra: AtomBasis,
-    ket: AtomBasis,
-    grid: NDArray[np.float64],
-    transforms: RadialTransforms,
-    bra_transforms: NDArray[np.float64],
-    ket_transforms: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """f = s_L(r) / r^L of every channel on the grid with its first two derivatives.
-
-    With h_L = j_L(k r) / r^L, dh_L/dr = -k r h_(L+1), so that the derivatives are exact.
-
-    Returns
-    -------
-    values
-        (3, n_grid, n_channels), zero from the sum of the two shells' cutoffs on.
-    """
-    listed = channels(bra, ket)
-    k, r = transforms.k, grid[:, None]
-    bessel = [reduced_bessel(L, k, grid) for L in range(max(c.L for c in listed) + 3)]
-    values = np.empty((3, len(grid), len(listed)))
-    for L in {c.L for c in listed}:
-        columns = [column for column, c in enumerate(listed) if c.L == L]
-        weighted = np.stack(
-            [
-                overlap_sign(bra.shells[c.bra].l, ket.shells[c.ket].l, L)
-                * (8 * transforms.weights * k**2 * bra_transforms[c.bra] * ket_transforms[c.ket])
-                for c in (listed[column] for column in columns)
-            ],
-            axis=1,
-        )
-        once, twice = (bessel[L + n] @ (k[:, None] ** n * weighted) for n in (1, 2))
-        values[0][:, columns] = bessel[L] @ weighted
-        values[1][:, columns] = -r * once
-        values[2][:, columns] = r**2 * twice - once
-    for column, c in enumerate(listed):
-        values[:, grid >= _reach(bra.shells[c.bra]) + _reach(ket.shells[c.ket]) - 1e-9, column] = 0.0
-    return values
-
-
-def _last_knot(
-    values: NDArray[np.float64],
-    grid: NDArray[np.float64],
-    listed: Sequence[Channel],
-    tolerance: float,
-) -> int:
-    """First knot from which on every s_L stays within the tolerance."""
-    powers = grid[:, None] ** np.array([c.L for c in listed])
-    relevant = np.abs(values * powers).max(axis=1) > tolerance
-    return min(int(np.flatnonzero(relevant).max(initial=0)) + 1, len(grid) - 1)
-
-
-def _hermite(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Polynomials (n_grid - 1, 6, n_channels) through (value, slope, curvature) at the knots; 0 at the last."""
-    scaled = values * (step ** np.arange(3))[:, None, None]
-    scaled[:, -1] = 0.0
-    ends = np.concatenate([scaled[:, :-1], scaled[:, 1:]])
-    return np.einsum("pd,dic->ipc", QUINTIC_HERMITE, ends)
-
-
-def _reach(shell: Shell) -> float:
-    return shell.radial.cutoff if shell.radial is not None else np.inf
