@@ -29,8 +29,33 @@ QUINTIC_HERMITE = np.array(
 )
 
 
+class BesselKernels:
+    """h_L = j_L(k r) / r^L on a uniform grid of distances: made once, shared by all species pairs.
+
+    Parameters
+    ----------
+    k
+        Wave numbers (n_k,), 1/Angstrom.
+    step
+        Spacing of the distances, which begin at 0, Angstrom.
+    longest
+        The grid ends at the first multiple of `step` not below this, Angstrom.
+    """
+
+    def __init__(self, k: NDArray[np.float64], step: float, longest: float) -> None:
+        self.k, self.step = k, step
+        self.distances = step * np.arange(np.ceil(longest / step - 1e-9) + 1)
+        self._kernels: dict[int, NDArray[np.float64]] = {}
+
+    def __getitem__(self, L: int) -> NDArray[np.float64]:
+        """h_L, (n_grid, n_k)."""
+        if L not in self._kernels:
+            self._kernels[L] = reduced_bessel(L, self.k, self.distances)
+        return self._kernels[L]
+
+
 def tabulate(
-    bra: AtomBasis, ket: AtomBasis, transforms: RadialTransforms, step: float, tolerance: float
+    bra: AtomBasis, ket: AtomBasis, transforms: RadialTransforms, kernels: BesselKernels, tolerance: float
 ) -> tuple[float, NDArray[np.float64]]:
     """Piecewise polynomials of every channel of a species pair.
 
@@ -40,8 +65,8 @@ def tabulate(
         The two atoms' shells.
     transforms
         Bessel transforms of both.
-    step
-        Knot spacing, Angstrom.
+    kernels
+        Of the same wave numbers, to the sum of the atoms' radii at least; its grid gives the knots.
     tolerance
         The range ends where every |s_L| stays below this; 0: with the sum of the orbitals' radii.
 
@@ -52,9 +77,10 @@ def tabulate(
     coefficients
         (n_intervals, 6, n_channels), as `PairSplines` takes them.
     """
-    longest = known_cutoff(bra) + known_cutoff(ket)
-    grid = step * np.arange(np.ceil(longest / step - 1e-9) + 1)
-    values = radial_overlaps(bra, ket, transforms, grid)
+    step = kernels.step
+    n_knots = int(np.ceil((known_cutoff(bra) + known_cutoff(ket)) / step - 1e-9)) + 1
+    grid = kernels.distances[:n_knots]
+    values = radial_overlaps(bra, ket, transforms, kernels, n_knots)
     end = _last_knot(values[0], grid, channels(bra, ket), tolerance)
     scaled = values[:, : end + 1] * (step ** np.arange(3))[:, None, None]
     scaled[:, -1] = 0.0
@@ -63,7 +89,7 @@ def tabulate(
 
 
 def radial_overlaps(
-    bra: AtomBasis, ket: AtomBasis, transforms: RadialTransforms, grid: NDArray[np.float64]
+    bra: AtomBasis, ket: AtomBasis, transforms: RadialTransforms, kernels: BesselKernels, n_grid: int
 ) -> NDArray[np.float64]:
     """f = s_L(r) / r^L of every channel with its first two derivatives.
 
@@ -73,8 +99,10 @@ def radial_overlaps(
         The two atoms' shells.
     transforms
         Bessel transforms of both.
-    grid
-        Distances (n_grid,), Angstrom.
+    kernels
+        Of the transforms' wave numbers.
+    n_grid
+        Distances wanted, from the first on.
 
     Returns
     -------
@@ -82,10 +110,10 @@ def radial_overlaps(
         (3, n_grid, n_channels), zero from the sum of the two shells' radii on.
     """
     listed = channels(bra, ket)
-    k, r = transforms.k, grid[:, None]
+    k, grid = transforms.k, kernels.distances[:n_grid]
+    r = grid[:, None]
     weights = 8 * transforms.weights * k**2
     bra_transforms, ket_transforms = transforms.values[bra.number], transforms.values[ket.number]
-    bessel = [reduced_bessel(L, k, grid) for L in range(max(c.L for c in listed) + 3)]
     values = np.empty((3, len(grid), len(listed)))
     for L in {c.L for c in listed}:
         columns = [column for column, c in enumerate(listed) if c.L == L]
@@ -93,8 +121,8 @@ def radial_overlaps(
         for n, c in enumerate(listed[column] for column in columns):
             sign = overlap_sign(bra.shells[c.bra].l, ket.shells[c.ket].l, L)
             integrand[:, n] = sign * weights * bra_transforms[c.bra] * ket_transforms[c.ket]
-        once, twice = (bessel[L + n] @ (k[:, None] ** n * integrand) for n in (1, 2))
-        values[0][:, columns] = bessel[L] @ integrand
+        once, twice = (kernels[L + n][:n_grid] @ (k[:, None] ** n * integrand) for n in (1, 2))
+        values[0][:, columns] = kernels[L][:n_grid] @ integrand
         values[1][:, columns] = -r * once
         values[2][:, columns] = r**2 * twice - once
     for column, c in enumerate(listed):

@@ -19,9 +19,9 @@ from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
-from n2amd.orbitals.bessel_transform import RadialTransforms, radial_transforms
+from n2amd.orbitals.bessel_transform import RadialTransforms, known_cutoff, radial_transforms
 from n2amd.orbitals.pair_splines import PairSplines, oriented
-from n2amd.orbitals.radial_overlaps import tabulate
+from n2amd.orbitals.radial_overlaps import BesselKernels, tabulate
 from n2amd.structure import Structure
 
 #: Knot spacing of the overlap splines, Angstrom.
@@ -82,10 +82,12 @@ class OverlapTable:
 
         Parameters are those of `from_basis`; `basis` gives the order of the shells and where they end.
         """
+        longest = 2 * max(known_cutoff(basis[z]) for z in basis.numbers)
+        kernels = BesselKernels(transforms.k, step, longest)
         splines = {}
         for zi, zj in combinations_with_replacement(basis.numbers, 2):
             bra, ket = basis[zi], basis[zj]
-            range_, coefficients = tabulate(bra, ket, transforms, step, tolerance)
+            range_, coefficients = tabulate(bra, ket, transforms, kernels, tolerance)
             splines[zi, zj] = PairSplines.from_coefficients(bra, ket, range_, coefficients)
         return cls(basis, splines)
 
