@@ -2,7 +2,7 @@
 
 Quintic Hermite interpolation of values, slopes and curvatures, which the Bessel transforms give exactly:
 dh_L/dr = -k r h_(L+1) for h_L = j_L(k r) / r^L. It is local (a shell pair that ends leaves no echo in the
-others' range), and at the default step exact to rounding.
+others' range), and at the default step within 1e-9 of the quadrature, kinks in the orbitals included.
 """
 
 from __future__ import annotations
