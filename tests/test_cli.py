@@ -26,6 +26,7 @@ HEAVY = (
 STAGES = [
     "config",
     "dataset",
+    "overlap",
     "forcefield",
     "hamiltonian",
     "trajectory",

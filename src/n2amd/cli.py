@@ -44,6 +44,7 @@ def _register() -> None:
     for stage in (
         "config",
         "dataset",
+        "overlap",
         "forcefield",
         "hamiltonian",
         "trajectory",

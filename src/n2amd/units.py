@@ -10,6 +10,8 @@ HBAR_EV_FS: Final = 0.6582119569
 BOLTZMANN_EV_K: Final = 8.617333262e-5
 #: Mass unit: 1 amu (Angstrom/fs)^2 in eV.
 AMU_A2_FS2_IN_EV: Final = 103.642696
+#: Bohr radius in Angstrom (CODATA 2018).
+BOHR_ANGSTROM: Final = 0.529177210903
 #: SIESTA's own Rydberg in eV; with CODATA's value its eigenvalues are missed by up to 0.5 meV.
 SIESTA_RYDBERG_EV: Final = 13.60580
 #: SIESTA's own Bohr radius in Angstrom.

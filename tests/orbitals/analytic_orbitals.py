@@ -19,7 +19,8 @@ def gaussian_shell(l: int, exponent: float, *, cutoff: float = 6.0, step: float 
     return Shell(l, f"{l} {exponent}", RadialFunction(step, np.exp(-exponent * r**2) / sqrt(norm2), cutoff))
 
 
-def slater_shell(exponent: float, *, cutoff: float = 24.0, step: float = 0.005) -> Shell:
-    """Normalised 1s function exp(-z r)."""
+def slater_shell(l: int, exponent: float, *, cutoff: float = 9.0, step: float = 0.005) -> Shell:
+    """Normalised r^l exp(-z r): 1s, 2p, 3d, .."""
     r = np.arange(0.0, cutoff + step / 2, step)
-    return Shell(0, "1s", RadialFunction(step, 2 * exponent**1.5 * np.exp(-exponent * r), cutoff))
+    norm = (2 * exponent) ** (l + 1.5) / sqrt(factorial(2 * l + 2))
+    return Shell(l, f"{l + 1}{'spd'[l]}", RadialFunction(step, norm * np.exp(-exponent * r), cutoff))

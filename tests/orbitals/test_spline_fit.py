@@ -9,7 +9,7 @@ from n2amd.blocks.matrix import BlockMatrix, with_partners
 from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.basis import Basis
-from n2amd.orbitals.spline_fit import TwoCentreFit, fit_two_centre
+from n2amd.orbitals.spline_fit import TwoCentreFit, fit_two_centre, sampled_ranges
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure
 
@@ -62,6 +62,25 @@ def test_fits_a_real_overlap(tio2_frames: list[Frame], tio2_basis: Basis) -> Non
     assert largest_error(fit, tio2_frames[0].structure, matrix) == 0.0
 
 
+def test_held_out_frames_at_distances_the_data_cover(tio2_frames: list[Frame], tio2_basis: Basis) -> None:
+    """Within 1e-5 of the DFT code's S wherever the fit answers, which is for nearly all bonds."""
+    train, test = tio2_frames[:6], tio2_frames[6:8]
+    samples = [(frame.structure, frame.overlap) for frame in train]
+    ranges = sampled_ranges(samples)
+    exact = OverlapTable.from_basis(tio2_basis).ranges
+    assert all(exact[key] - 0.3 < range_ < exact[key] + 0.02 for key, range_ in ranges.items())
+    fit = fit_two_centre(tio2_basis, samples, ranges)
+    answered, bonds = 0, 0
+    for frame in test:
+        for key, index in frame.overlap.pairs.items():
+            vectors = index.vectors(frame.structure)
+            known = ~fit.uncovered(key, np.linalg.norm(vectors, axis=1)) | index.on_site
+            answered, bonds = answered + known.sum(), bonds + len(known)
+            error = fit.evaluate(key, vectors[known]) - frame.overlap.values[key][0][known]
+            assert np.abs(error).max() < 1e-5
+    assert answered > 0.9 * bonds
+
+
 def test_takes_most_of_a_hamiltonian(tio2_frames: list[Frame], tio2_basis: Basis) -> None:
     *train, test = tio2_frames
     ranges = {
@@ -72,7 +91,7 @@ def test_takes_most_of_a_hamiltonian(tio2_frames: list[Frame], tio2_basis: Basis
         for key in test.hamiltonian.pairs
     }
     samples = ((f.structure, f.hamiltonian) for f in train)
-    fit = fit_two_centre(tio2_basis, samples, ranges, n_knots=40, roughness=1e-6)
+    fit = fit_two_centre(tio2_basis, samples, ranges, n_knots=40, roughness=1e-6, reach=0.5)
     for key, index in test.hamiltonian.pairs.items():
         blocks = test.hamiltonian.values[key][0]
         rest = blocks - fit.evaluate(key, index.vectors(test.structure))
@@ -98,8 +117,17 @@ def test_refuses_what_it_cannot_know(
 ) -> None:
     table, samples = clusters
     fit = fit_two_centre(gaussian_basis, samples[:3], table.ranges)
-    with pytest.raises(ComputationError, match=r"bond of 0\.010 A"):
+    with pytest.raises(ComputationError, match=r"1 bonds of elements \(1, 1\), the shortest of 0\.010 A"):
         fit.evaluate((1, 1), np.array([[0.01, 0, 0]]))
+    near, far = (
+        s
+        for s in (
+            Structure(np.eye(3) * 99, d * np.eye(3)[:2], np.array([1, 6]), (False,) * 3) for d in (1.4, 2.1)
+        )
+    )
+    two = fit_two_centre(gaussian_basis, [(s, overlap(table, s)) for s in (near, far)], table.ranges)
+    with pytest.raises(ComputationError, match=r"it covers 1\.97-1\.99, 2\.96-2\.98 A\); add frames"):
+        two.evaluate((6, 1), np.array([[2.5, 0, 0]]))
     with pytest.raises(InputError, match="no samples"):
         fit_two_centre(gaussian_basis, [], table.ranges)
     with pytest.raises(InputError, match="no range"):

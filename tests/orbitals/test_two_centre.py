@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from n2amd.blocks.matrix import fold, with_partners
+from n2amd.blocks.matrix import BlockMatrix, fold, with_partners
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.orbitals.bessel_transform import RadialTransforms, radial_transforms
+from n2amd.orbitals.direct_overlap import direct_overlap
 from n2amd.orbitals.harmonics import real_wigner
-from n2amd.orbitals.two_centre import OverlapTable, evaluate, overlap, overlap_gradient
+from n2amd.orbitals.two_centre import OverlapTable, overlap, overlap_derivative
 from n2amd.structure import Structure
 
 
@@ -57,13 +59,76 @@ def test_gaussians_closed_form() -> None:
 
 
 def test_slater_closed_form() -> None:
-    """Two 1s functions of one exponent: exp(-x) (1 + x + x^2 / 3)."""
-    zeta = 1.2
-    table = OverlapTable.from_basis(Basis({1: AtomBasis(1, (slater_shell(zeta),))}))
-    r = np.linspace(0, 8, 40)
+    """Functions of one exponent (Mulliken et al., J. Chem. Phys. 17, 1248 (1949)), 1s-1s and 1s-2p sigma."""
+    zeta = 2.4
+    shells = (slater_shell(0, zeta), slater_shell(1, zeta))
+    table = OverlapTable.from_basis(Basis({1: AtomBasis(1, shells)}))
+    r = np.linspace(0, 5, 40)
     x = zeta * r
-    computed = table.evaluate((1, 1), r[:, None] * np.array([0.0, 0.6, 0.8]))[:, 0, 0]
-    np.testing.assert_allclose(computed, np.exp(-x) * (1 + x + x**2 / 3), atol=1e-6)
+    computed = table.evaluate((1, 1), r[:, None] * np.array([0.0, 0.0, 1.0]))
+    polynomial = np.exp(-x) * (1 + x + x**2 / 3)
+    np.testing.assert_allclose(computed[:, 0, 0], polynomial, atol=1e-6)
+    np.testing.assert_allclose(computed[:, 2, 0], x / 2 * polynomial, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", [(1, 1), (1, 6), (6, 6)])
+def test_equals_the_defining_sum(
+    gaussian_table: OverlapTable, gaussian_basis: Basis, key: tuple[int, int]
+) -> None:
+    """Splines and solid harmonics against the sum over Y_LM and the integral over k, s to f shells."""
+    transforms = radial_transforms(gaussian_basis)
+    v = np.concatenate([bonds(12), [[0, 0, 1.3], [0, -2.0, 0], [1e-2, 0, 0]]])
+    exact = [direct_overlap(gaussian_basis[key[0]], gaussian_basis[key[1]], transforms, bond) for bond in v]
+    np.testing.assert_allclose(gaussian_table.evaluate(key, v), exact, atol=1e-11)
+
+
+def test_equals_the_defining_sum_for_orbitals_with_a_kink(
+    tio2_table: OverlapTable, tio2_basis: Basis
+) -> None:
+    transforms = radial_transforms(tio2_basis)
+    v = bonds(20, scale=1.8)
+    exact = [direct_overlap(tio2_basis[8], tio2_basis[22], transforms, bond) for bond in v]
+    np.testing.assert_allclose(tio2_table.evaluate((8, 22), v), exact, atol=1e-9)
+
+
+def test_takes_any_quadrature(gaussian_basis: Basis) -> None:
+    """A code's own nodes, weights and transforms: here Simpson's rule on twice as many nodes."""
+    basis = Basis({6: gaussian_basis[6]})
+    uniform = radial_transforms(basis)
+    fine = np.arange(1, 2 * len(uniform.k) + 1) * uniform.k[0] / 2
+    weights = np.where(np.arange(1, len(fine) + 1) % 2, 4.0, 2.0) * fine[0] / 3
+    analytic = {}
+    for z in basis.numbers:
+        rows = []
+        for shell in basis[z].shells:
+            exponent = float(shell.label.split()[1])
+            width = np.sqrt(np.pi) / (2 ** (shell.l + 2) * exponent ** (shell.l + 1.5))
+            scale = shell.radial.values[0]
+            rows.append(scale * width * fine**shell.l * np.exp(-(fine**2) / (4 * exponent)))
+        analytic[z] = np.array(rows)
+    table = OverlapTable.from_transforms(basis, RadialTransforms(fine, weights, analytic))
+    v = bonds(30)
+    ours = OverlapTable.from_basis(basis).evaluate((6, 6), v)
+    np.testing.assert_allclose(table.evaluate((6, 6), v), ours, atol=1e-8)
+
+
+def test_knots_are_close_enough(tio2_table: OverlapTable, tio2_basis: Basis) -> None:
+    fine = OverlapTable.from_basis(tio2_basis, step=0.007)
+    v = bonds(200)
+    for key in tio2_table.ranges:
+        np.testing.assert_allclose(tio2_table.evaluate(key, v), fine.evaluate(key, v), atol=1e-10)
+        np.testing.assert_allclose(tio2_table.gradient(key, v), fine.gradient(key, v), atol=1e-7)
+
+
+def test_range_ends_where_overlaps_become_negligible(gaussian_basis: Basis) -> None:
+    whole = OverlapTable.from_basis(gaussian_basis, tolerance=0.0)
+    short = OverlapTable.from_basis(gaussian_basis, tolerance=1e-6)
+    v = bonds(2000, scale=3.0)
+    for key, end in short.ranges.items():
+        assert end < whole.ranges[key]
+        assert whole.ranges[key] == pytest.approx(sum(gaussian_basis[z].cutoff for z in key), abs=0.02)
+        lost = np.abs(whole.evaluate(key, v) - short.evaluate(key, v))
+        assert 0 < lost.max() < 2e-6
 
 
 def test_own_shells_are_orthonormal_at_the_same_place(
@@ -118,10 +183,10 @@ def test_smooth_at_zero_and_at_the_range(tio2_table: OverlapTable) -> None:
 @pytest.mark.parametrize("key", [(8, 8), (8, 22), (22, 8), (22, 22)])
 def test_gradient_against_finite_differences(tio2_table: OverlapTable, key: tuple[int, int]) -> None:
     v, h = np.concatenate([bonds(10, scale=1.0), [[0, 0, 0], [0.01, 0, 0]]]), 1e-5
-    exact = overlap_gradient(tio2_table, key, v)
+    exact = tio2_table.gradient(key, v)
     for axis in range(3):
         step = h * np.eye(3)[axis]
-        numeric = (evaluate(tio2_table, key, v + step) - evaluate(tio2_table, key, v - step)) / (2 * h)
+        numeric = (tio2_table.evaluate(key, v + step) - tio2_table.evaluate(key, v - step)) / (2 * h)
         np.testing.assert_allclose(exact[:, axis], numeric, atol=2e-7)
 
 
@@ -179,6 +244,35 @@ def test_cross_geometry(tio2_table: OverlapTable, tio2_frames: list[Frame], tio2
             derivative[offsets[i] : offsets[i + 1], offsets[j] : offsets[j + 1]] += block
     numeric = (cross(now, later(h)) - cross(now, later(-h))) / (2 * h)
     np.testing.assert_allclose(derivative, numeric, atol=1e-6)
+
+
+def test_time_derivative(tio2_table: OverlapTable, tio2_frames: list[Frame]) -> None:
+    """Of S(t), and of S(t, t') with both geometries moving, against finite differences."""
+    now, h = tio2_frames[0].structure, 1e-5
+    rng = np.random.default_rng(3)
+    v_bra, v_ket = rng.normal(size=(2, *now.positions.shape))
+    other = now.with_positions(now.positions + 0.02 * rng.normal(size=now.positions.shape))
+
+    def at(structure: Structure, velocity: np.ndarray, time: float) -> Structure:
+        return structure.with_positions(structure.positions + time * velocity)
+
+    def values(bra: Structure, ket: Structure | None, pairs: BlockMatrix) -> dict:
+        return {
+            key: tio2_table.evaluate(key, index.vectors(bra, ket))[None] for key, index in pairs.pairs.items()
+        }
+
+    own = overlap_derivative(tio2_table, now, v_bra)
+    assert own.hermitian
+    cross = overlap_derivative(tio2_table, now, v_bra, other, v_ket)
+    assert not cross.hermitian
+    for key in own.pairs:
+        plus, minus = (values(at(now, v_bra, t), None, own)[key] for t in (h, -h))
+        np.testing.assert_allclose(own.values[key], (plus - minus) / (2 * h), atol=1e-6)
+    for key in cross.pairs:
+        plus, minus = (values(at(now, v_bra, t), at(other, v_ket, t), cross)[key] for t in (h, -h))
+        np.testing.assert_allclose(cross.values[key], (plus - minus) / (2 * h), atol=1e-6)
+    drift = np.broadcast_to([0.3, -0.2, 0.5], now.positions.shape)
+    assert not any(blocks.any() for blocks in overlap_derivative(tio2_table, now, drift).values.values())
 
 
 def test_cross_geometry_lists_every_pair_in_range() -> None:

@@ -12,13 +12,16 @@ Matter 14, 2745 (2002), eq. 22-29).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import factorial2, spherical_jn
 
-from n2amd.orbitals.basis import RadialFunction
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.units import SIESTA_BOHR_ANGSTROM
 
 #: Spacing of the radial quadrature, Angstrom. It is SIESTA's own, pi / 100 Bohr: for orbitals that reach
@@ -27,6 +30,62 @@ from n2amd.units import SIESTA_BOHR_ANGSTROM
 QUADRATURE_STEP = math.pi / 100 * SIESTA_BOHR_ANGSTROM
 #: Highest wave number of the transforms, 1/Angstrom: the Nyquist limit of the radial grid.
 MAX_WAVE_NUMBER = math.pi / QUADRATURE_STEP
+
+
+@dataclass(frozen=True)
+class RadialTransforms:
+    """Bessel transforms of a basis' radial functions on the nodes of a quadrature over k.
+
+    They are all that overlaps need to know of the orbitals. A code's own quadrature is reproduced by its own
+    nodes, weights and transforms.
+
+    Attributes
+    ----------
+    k
+        Wave numbers (n_k,), 1/Angstrom.
+    weights
+        Quadrature weights (n_k,): int f(k) dk = sum_n weights[n] f(k[n]).
+    values
+        F(k) of every shell of each element, (n_shells, n_k), A^(3/2).
+    """
+
+    k: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    values: Mapping[int, NDArray[np.float64]]
+
+
+def radial_transforms(basis: Basis) -> RadialTransforms:
+    """Transform a basis with the quadrature of SIESTA, which is exact for smooth orbitals.
+
+    Raises
+    ------
+    InputError
+        If a shell has no radial function.
+    """
+    k = wave_numbers(2 * max(known_cutoff(basis[z]) for z in basis.numbers))
+    values = {
+        z: np.array([bessel_transform(s.radial, s.l, k) for s in basis[z].shells if s.radial is not None])
+        for z in basis.numbers
+    }
+    return RadialTransforms(k, np.full(len(k), k[0]), values)
+
+
+def known_cutoff(atom: AtomBasis) -> float:
+    """Largest orbital radius of an atom, Angstrom.
+
+    Raises
+    ------
+    InputError
+        If a shell has no radial function.
+    """
+    if (cutoff := atom.cutoff) is None:
+        shell = next(s for s in atom.shells if s.radial is None)
+        raise InputError(
+            f"shell {shell.label!r} of element {atom.number} has no radial function",
+            field="basis",
+            remedy="give the code's radial functions (.ion.xml, .pao), or fit the overlap to the data set",
+        )
+    return cutoff
 
 
 def wave_numbers(longest_range: float) -> NDArray[np.float64]:

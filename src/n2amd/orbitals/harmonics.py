@@ -9,12 +9,55 @@ from __future__ import annotations
 
 from functools import cache
 from math import factorial, pi, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+#: A numpy array or a torch tensor.
+Array = Any
 #: Highest angular momentum with tested accuracy.
 MAX_L = 8
+
+
+def solid_components(l_max: int, x: Array, y: Array, z: Array) -> list[Array]:
+    """Real regular solid harmonics r^l Y_lm of every l up to `l_max`, one array a component.
+
+    Plain arithmetic on x, y, z, so that numpy arrays and torch tensors (with their derivatives) serve alike.
+
+    Parameters
+    ----------
+    l_max
+        Highest angular momentum.
+    x, y, z
+        Cartesian components, of one shape.
+
+    Returns
+    -------
+    components
+        (l_max + 1)^2 arrays of that shape; the component l, m stands at l^2 + l + m.
+    """
+    square = x * x + y * y + z * z
+    zero = 0.0 * square
+    components = [zero] * (l_max + 1) ** 2
+    cosine, sine = zero + 1.0, zero  # real and imaginary part of (x + iy)^m
+    sectoral = 1.0  # (2m - 1)!!
+    for m in range(l_max + 1):
+        if m:
+            cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+            sectoral *= 2 * m - 1
+        # r^(l-m) times the m-th derivative of the Legendre polynomial, by its three-term recursion in l
+        previous, current = zero, zero + sectoral
+        for l in range(m, l_max + 1):
+            if l > m:
+                step = ((2 * l - 1) * z * current - (l + m - 1) * square * previous) / (l - m)
+                previous, current = current, step
+            norm = sqrt((2 * l + 1) / (4 * pi) * factorial(l - m) / factorial(l + m) * (2 if m else 1))
+            centre = l * l + l
+            components[centre + m] = norm * current * cosine
+            if m:
+                components[centre - m] = norm * current * sine
+    return components
 
 
 def solid_harmonics(l_max: int, vectors: ArrayLike) -> NDArray[np.float64]:
@@ -34,28 +77,8 @@ def solid_harmonics(l_max: int, vectors: ArrayLike) -> NDArray[np.float64]:
     harmonics
         (..., (l_max + 1)^2); the component l, m stands at l^2 + l + m.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    square = x * x + y * y + z * z
-    result = np.empty((*x.shape, (l_max + 1) ** 2))
-    cosine, sine = np.ones_like(x), np.zeros_like(x)  # real and imaginary part of (x + iy)^m
-    sectoral = 1.0  # (2m - 1)!!
-    for m in range(l_max + 1):
-        if m:
-            cosine, sine = x * cosine - y * sine, x * sine + y * cosine
-            sectoral *= 2 * m - 1
-        # r^(l-m) times the m-th derivative of the Legendre polynomial, by its three-term recursion in l
-        previous, current = np.zeros_like(x), np.full_like(x, sectoral)
-        for l in range(m, l_max + 1):
-            if l > m:
-                step = ((2 * l - 1) * z * current - (l + m - 1) * square * previous) / (l - m)
-                previous, current = current, step
-            norm = sqrt((2 * l + 1) / (4 * pi) * factorial(l - m) / factorial(l + m) * (2 if m else 1))
-            centre = l * l + l
-            result[..., centre + m] = norm * current * cosine
-            if m:
-                result[..., centre - m] = norm * current * sine
-    return result
+    x, y, z = np.moveaxis(np.asarray(vectors, dtype=np.float64), -1, 0)
+    return np.stack(solid_components(l_max, x, y, z), axis=-1)
 
 
 def real_harmonics(l: int, vectors: ArrayLike, *, solid: bool = False) -> NDArray[np.float64]:

@@ -1,15 +1,18 @@
 """Two-centre matrices of one species pair: radial splines times solid harmonics, evaluated in batches.
 
 Block of a bond vector v:  M(v) = sum_c f_c(|v|) sum_M R_LM(v) G_c(M), where a channel c is (shell of i,
-shell of j, L), R_LM = r^L Y_LM is a solid harmonic, f_c(r) = s_L(r) / r^L a cubic spline on a uniform grid
-that is zero from the range on, and G the Gaunt coefficients. Nothing is divided by |v|: smooth at v = 0,
+shell of j, L), R_LM = r^L Y_LM is a solid harmonic, f_c(r) = s_L(r) / r^L a piecewise polynomial on a uniform
+grid that is zero from the range on, and G the Gaunt coefficients. Nothing is divided by |v|: smooth at v = 0,
 where the overlap of an atom with its own displaced image is needed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from scipy.sparse import csr_matrix
 from n2amd.blocks.matrix import SpeciesPair
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis
-from n2amd.orbitals.harmonics import gaunt, solid_gradient, solid_harmonics
+from n2amd.orbitals.harmonics import gaunt, solid_components, solid_gradient
 
 #: Pairs evaluated at once: the work arrays of a chunk stay in the processor's cache.
 CHUNK = 512
@@ -54,7 +57,7 @@ class PairSplines:
     range
         Distance from which on everything is exactly zero, Angstrom.
     coefficients
-        Polynomials (n_intervals, 4, n_channels) in the fraction t of an interval: sum_p c_p t^p.
+        Polynomials (n_intervals, degree + 1, n_channels) in the fraction t of an interval: sum_p c_p t^p.
     term_channel, term_harmonic
         Channel and solid harmonic (L^2 + L + M) of each term of the expansion, (n_terms,).
     expansion
@@ -100,31 +103,47 @@ class PairSplines:
 
     def evaluate(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Blocks (n_pairs, n_i, n_j) of bond vectors (n_pairs, 3), Angstrom."""
-        result = np.empty((len(vectors), *self.shape))
+        result = np.empty((len(vectors), self.shape[0] * self.shape[1]))
         for chunk in _chunks(len(vectors)):
             radial, _ = self._radial(vectors[chunk], slope=False)
             harmonics = self._harmonics(vectors[chunk])
-            blocks = self.expansion @ (radial[self.term_channel] * harmonics[self.term_harmonic])
-            result[chunk] = blocks.T.reshape(-1, *self.shape)
-        return result
+            result[chunk] = self._expand(radial, harmonics).T
+        return result.reshape(-1, *self.shape)
 
-    def gradient(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivatives (n_pairs, 3, n_i, n_j) of the blocks with respect to the bond vector, 1/Angstrom."""
-        result = np.empty((len(vectors), 3, *self.shape))
+    def derivative(
+        self, vectors: NDArray[np.float64], directions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Derivatives of the blocks along a direction for each bond.
+
+        Parameters
+        ----------
+        vectors
+            Bond vectors (n_pairs, 3), Angstrom.
+        directions
+            Velocities of the bond vectors, (n_pairs, 3), in any unit.
+
+        Returns
+        -------
+        derivative
+            (n_pairs, n_i, n_j), in the directions' unit per Angstrom.
+        """
+        result = np.empty((len(vectors), self.shape[0] * self.shape[1]))
         for chunk in _chunks(len(vectors)):
-            v = vectors[chunk]
+            v, u = vectors[chunk], directions[chunk]
             radial, slope = self._radial(v, slope=True)
             harmonics = self._harmonics(v)
             length = np.linalg.norm(v, axis=1)
             # the splines are flat at the origin, so a zero bond has no direction to ask for
-            unit = v / np.where(length > 0, length, 1.0)[:, None]
-            along = slope[self.term_channel] * harmonics[self.term_harmonic]
-            factor = radial[self.term_channel]
-            for axis in range(3):
-                across = _harmonic_gradient(harmonics, axis)[self.term_harmonic]
-                blocks = self.expansion @ (along * unit[:, axis] + factor * across)
-                result[chunk, axis] = blocks.T.reshape(-1, *self.shape)
-        return result
+            stretch = np.einsum("pa,pa->p", v, u) / np.where(length > 0, length, 1.0)
+            blocks = self._expand(slope * stretch, harmonics)
+            blocks += self._expand(radial, _harmonic_derivative(harmonics, u))
+            result[chunk] = blocks.T
+        return result.reshape(-1, *self.shape)
+
+    def gradient(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives (n_pairs, 3, n_i, n_j) of the blocks with respect to the bond vector, 1/Angstrom."""
+        axes = (np.broadcast_to(axis, (len(vectors), 3)) for axis in np.eye(3))
+        return np.stack([self.derivative(vectors, axis) for axis in axes], axis=1)
 
     def project(self, vectors: NDArray[np.float64], blocks: NDArray[np.float64]) -> NDArray[np.float64]:
         """Inner products of blocks with the angular matrix of each channel, (n_channels, n_pairs).
@@ -136,9 +155,20 @@ class PairSplines:
         first = np.flatnonzero(np.diff(self.term_channel, prepend=-1))
         return np.add.reduceat(terms, first, axis=0)
 
+    @cached_property
+    def l_max(self) -> int:
+        """Highest L of a channel."""
+        return math.isqrt(int(self.term_harmonic.max()))
+
     def _harmonics(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        l_max = int(np.sqrt(self.term_harmonic.max()))
-        return np.ascontiguousarray(solid_harmonics(l_max, vectors).T)
+        """Solid harmonics up to `l_max`, ((l_max + 1)^2, n_pairs)."""
+        return np.stack(solid_components(self.l_max, *np.ascontiguousarray(vectors.T)))
+
+    def _expand(self, radial: NDArray[np.float64], harmonics: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over the terms of the expansion, (n_i * n_j, n_pairs)."""
+        terms = radial[self.term_channel]
+        terms *= harmonics[self.term_harmonic]
+        return self.expansion @ terms
 
     def _radial(
         self, vectors: NDArray[np.float64], *, slope: bool
@@ -148,15 +178,22 @@ class PairSplines:
         inside = position < len(self.coefficients)
         interval = np.where(inside, position, 0).astype(np.int64)
         t = (position - interval)[:, None]
-        c = self.coefficients[interval] * inside[:, None, None]
-        value = c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))
-        if not slope:
-            return value.T, np.empty(0)
-        return value.T, (c[:, 1] + t * (2 * c[:, 2] + t * 3 * c[:, 3])).T / self.step
+        polynomials = self.coefficients[interval]
+        polynomials[~inside] = 0.0
+        *lower, value = polynomials.swapaxes(0, 1)
+        rise = np.zeros_like(value)
+        for c in reversed(lower):  # Horner's rule
+            if slope:
+                rise = value + t * rise
+            value = c + t * value
+        return value.T, rise.T / self.step
 
 
-def oriented(splines: Mapping[SpeciesPair, PairSplines], key: SpeciesPair) -> tuple[PairSplines, bool]:
-    """Splines of a species pair, and whether they are kept in the reverse order.
+Splines = TypeVar("Splines")
+
+
+def oriented(splines: Mapping[SpeciesPair, Splines], key: SpeciesPair) -> tuple[Splines, bool]:
+    """Splines of a species pair, of any back end, and whether they are kept in the reverse order.
 
     Raises
     ------
@@ -180,9 +217,13 @@ def _chunks(n: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, n))
 
 
-def _harmonic_gradient(harmonics: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Derivative along one axis of all solid harmonics, ((l_max + 1)^2, n_pairs)."""
+def _harmonic_derivative(
+    harmonics: NDArray[np.float64], directions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Derivative of all solid harmonics along one direction a pair, ((l_max + 1)^2, n_pairs)."""
     result = np.zeros_like(harmonics)
-    for l in range(1, int(np.sqrt(len(harmonics)))):
-        result[l * l : (l + 1) ** 2] = solid_gradient(l)[axis] @ harmonics[(l - 1) ** 2 : l * l]
+    for l in range(1, math.isqrt(len(harmonics))):
+        lower = harmonics[(l - 1) ** 2 : l * l]
+        for matrix, component in zip(solid_gradient(l), directions.T):
+            result[l * l : (l + 1) ** 2] += matrix @ (lower * component)
     return result

@@ -14,20 +14,20 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, Basis, Shell
-from n2amd.orbitals.bessel_transform import bessel_transform, overlap_sign, reduced_bessel, wave_numbers
-from n2amd.orbitals.pair_splines import PairSplines, channels, oriented
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.bessel_transform import RadialTransforms, known_cutoff, radial_transforms
+from n2amd.orbitals.pair_splines import PairSplines, oriented
+from n2amd.orbitals.radial_overlaps import BesselKernels, tabulate
 from n2amd.structure import Structure
 
 #: Knot spacing of the overlap splines, Angstrom.
-SPLINE_STEP = 0.01
-#: Spline coefficients below this are the echo of a cubic spline beyond a shell pair's own range.
-NEGLIGIBLE = 1e-20
+SPLINE_STEP = 0.02
+#: Overlaps below this are not worth a pair: Gaussians never end, and numerical orbitals fade before they do.
+NEGLIGIBLE_OVERLAP = 1e-10
 
 
 class TwoCentreTable(Protocol):
@@ -45,10 +45,13 @@ class TwoCentreTable(Protocol):
 class OverlapTable:
     """Overlap splines of every species pair (z_i <= z_j) of a basis."""
 
+    basis: Basis
     splines: Mapping[SpeciesPair, PairSplines]
 
     @classmethod
-    def from_basis(cls, basis: Basis, step: float = SPLINE_STEP) -> OverlapTable:
+    def from_basis(
+        cls, basis: Basis, step: float = SPLINE_STEP, tolerance: float = NEGLIGIBLE_OVERLAP
+    ) -> OverlapTable:
         """Build the table from the basis' radial functions.
 
         Parameters
@@ -57,31 +60,36 @@ class OverlapTable:
             Every shell with its radial function.
         step
             Knot spacing, Angstrom.
+        tolerance
+            A species pair's range ends where all its overlaps stay below this; 0: where the orbitals end.
 
         Raises
         ------
         InputError
             If a shell has no radial function.
         """
-        cutoffs = {z: _cutoff(basis[z]) for z in basis.numbers}
-        k = wave_numbers(2 * max(cutoffs.values()))
-        transforms = {
-            z: np.array([bessel_transform(s.radial, s.l, k) for s in basis[z].shells if s.radial is not None])
-            for z in basis.numbers
-        }
-        weight = 8 * k[0] * k**2
+        return cls.from_transforms(basis, radial_transforms(basis), step, tolerance)
+
+    @classmethod
+    def from_transforms(
+        cls,
+        basis: Basis,
+        transforms: RadialTransforms,
+        step: float = SPLINE_STEP,
+        tolerance: float = NEGLIGIBLE_OVERLAP,
+    ) -> OverlapTable:
+        """Build the table from Bessel transforms, for instance by a DFT code's own quadrature.
+
+        Parameters are those of `from_basis`; `basis` gives the order of the shells and where they end.
+        """
+        longest = 2 * max(known_cutoff(basis[z]) for z in basis.numbers)
+        kernels = BesselKernels(transforms.k, step, longest)
         splines = {}
         for zi, zj in combinations_with_replacement(basis.numbers, 2):
-            range_ = cutoffs[zi] + cutoffs[zj]
-            grid = np.linspace(0.0, range_, int(np.ceil(range_ / step)) + 1)
-            values = _radial_overlaps(basis[zi], basis[zj], grid, k, weight, transforms[zi], transforms[zj])
-            # even functions of the distance at 0, vanishing with their slope at the range
-            spline = CubicSpline(grid, values, bc_type="clamped")
-            width = grid[1] ** np.arange(4)
-            coefficients = spline.c[::-1].swapaxes(0, 1) * width[None, :, None]
-            coefficients[np.abs(coefficients) < NEGLIGIBLE] = 0.0
-            splines[zi, zj] = PairSplines.from_coefficients(basis[zi], basis[zj], range_, coefficients)
-        return cls(splines)
+            bra, ket = basis[zi], basis[zj]
+            range_, coefficients = tabulate(bra, ket, transforms, kernels, tolerance)
+            splines[zi, zj] = PairSplines.from_coefficients(bra, ket, range_, coefficients)
+        return cls(basis, splines)
 
     @cached_property
     def ranges(self) -> dict[SpeciesPair, float]:
@@ -111,17 +119,14 @@ class OverlapTable:
         splines, reverse = oriented(self.splines, key)
         return -splines.gradient(-vectors).swapaxes(-1, -2) if reverse else splines.gradient(vectors)
 
-
-def evaluate(table: TwoCentreTable, key: SpeciesPair, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blocks (n_pairs, n_i, n_j) of one species pair at bond vectors (n_pairs, 3), Angstrom."""
-    return table.evaluate(key, vectors)
-
-
-def overlap_gradient(
-    table: OverlapTable, key: SpeciesPair, vectors: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Derivative of overlap blocks with respect to the bond vector, (n_pairs, 3, n_i, n_j), 1/Angstrom."""
-    return table.gradient(key, vectors)
+    def derivative(
+        self, key: SpeciesPair, vectors: NDArray[np.float64], directions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Derivative of the blocks along a direction (n_pairs, 3) for each bond, (n_pairs, n_i, n_j)."""
+        splines, reverse = oriented(self.splines, key)
+        if reverse:
+            return splines.derivative(-vectors, -directions).swapaxes(-1, -2)
+        return splines.derivative(vectors, directions)
 
 
 def overlap(table: TwoCentreTable, bra: Structure, ket: Structure | None = None) -> BlockMatrix:
@@ -147,15 +152,61 @@ def overlap(table: TwoCentreTable, bra: Structure, ket: Structure | None = None)
     InputError
         If an element is not in the table, or the two structures do not hold the same atoms and cell.
     """
-    if ket is None:
-        pairs = find_pairs(bra, table.ranges, half=True)
-    else:
-        pairs = _cross_pairs(table, bra, ket)
+    pairs = overlapping_pairs(table, bra, ket)
     return BlockMatrix(
         pairs,
         {key: table.evaluate(key, index.vectors(bra, ket))[None] for key, index in pairs.items()},
         hermitian=ket is None,
     )
+
+
+def overlap_derivative(
+    table: OverlapTable,
+    bra: Structure,
+    bra_velocities: NDArray[np.float64],
+    ket: Structure | None = None,
+    ket_velocities: NDArray[np.float64] | None = None,
+) -> BlockMatrix:
+    """Time derivative of `overlap(table, bra, ket)` while the atoms move.
+
+    With `ket` = `bra`, the bra at rest and the ket moving, it is <phi_i | d phi_j / dt>: the part of a
+    coupling that comes from orbitals carried along by their atoms.
+
+    Parameters
+    ----------
+    table
+        Two-centre table of the basis.
+    bra, ket
+        Structures of the left and the right orbitals. `ket` None: dS/dt of one structure.
+    bra_velocities, ket_velocities
+        (n_atoms, 3), Angstrom/fs. `ket_velocities` None: `bra_velocities`.
+
+    Returns
+    -------
+    derivative
+        1/fs, on the pairs of `overlap(table, bra, ket)`.
+
+    Raises
+    ------
+    InputError
+        As `overlap`.
+    """
+    ket_velocities = bra_velocities if ket_velocities is None else ket_velocities
+    pairs = overlapping_pairs(table, bra, ket)
+    values = {}
+    for key, index in pairs.items():
+        motion = ket_velocities[index.j] - bra_velocities[index.i]
+        values[key] = table.derivative(key, index.vectors(bra, ket), motion)[None]
+    return BlockMatrix(pairs, values, hermitian=ket is None)
+
+
+def overlapping_pairs(
+    table: TwoCentreTable, bra: Structure, ket: Structure | None = None
+) -> dict[SpeciesPair, PairIndex]:
+    """Pairs of `overlap(table, bra, ket)`: the Hermitian half, or with `ket` every directed pair in range."""
+    if ket is None:
+        return find_pairs(bra, table.ranges, half=True)
+    return _cross_pairs(table, bra, ket)
 
 
 def _cross_pairs(table: TwoCentreTable, bra: Structure, ket: Structure) -> dict[SpeciesPair, PairIndex]:
@@ -172,41 +223,3 @@ def _cross_pairs(table: TwoCentreTable, bra: Structure, ket: Structure) -> dict[
         distance = np.linalg.norm(index.vectors(bra, ket), axis=1)
         pairs[zi, zj] = index.select(distance < table.ranges[min(zi, zj), max(zi, zj)])
     return pairs
-
-
-def _cutoff(atom: AtomBasis) -> float:
-    if (cutoff := atom.cutoff) is None:
-        shell = next(s for s in atom.shells if s.radial is None)
-        raise InputError(
-            f"shell {shell.label!r} of element {atom.number} has no radial function",
-            field="basis",
-            remedy="give the code's radial functions (.ion.xml, .pao), or fit the overlap to the data set",
-        )
-    return cutoff
-
-
-def _radial_overlaps(
-    bra: AtomBasis,
-    ket: AtomBasis,
-    grid: NDArray[np.float64],
-    k: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    bra_transforms: NDArray[np.float64],
-    ket_transforms: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """s_L(r) / r^L of every channel on the grid, (n_grid, n_channels), zero beyond the two cutoffs."""
-    listed = channels(bra, ket)
-    values = np.empty((len(grid), len(listed)))
-    for L in {c.L for c in listed}:
-        kernel = reduced_bessel(L, k, grid)
-        for column, c in enumerate(listed):
-            if c.L == L:
-                first, second = bra.shells[c.bra], ket.shells[c.ket]
-                integrand = weight * bra_transforms[c.bra] * ket_transforms[c.ket]
-                values[:, column] = overlap_sign(first.l, second.l, L) * (kernel @ integrand)
-                values[grid >= _reach(first) + _reach(second) - 1e-9, column] = 0.0
-    return values
-
-
-def _reach(shell: Shell) -> float:
-    return shell.radial.cutoff if shell.radial is not None else np.inf
