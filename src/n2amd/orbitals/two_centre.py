@@ -19,7 +19,8 @@ from scipy.interpolate import CubicSpline
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.orbitals import openmx_quadrature
+from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.bessel_transform import bessel_transform, overlap_sign, reduced_bessel, wave_numbers
 from n2amd.orbitals.pair_splines import PairSplines, channels, oriented
 from n2amd.structure import Structure
@@ -48,28 +49,40 @@ class OverlapTable:
     splines: Mapping[SpeciesPair, PairSplines]
 
     @classmethod
-    def from_basis(cls, basis: Basis, step: float = SPLINE_STEP) -> OverlapTable:
-        """Build the table from the basis' radial functions.
+    def from_basis(cls, basis: Basis, step: float | None = None) -> OverlapTable:
+        """Build the table from the basis' radial functions, with the quadrature of the code they come from.
 
         Parameters
         ----------
         basis
-            Every shell with its radial function.
+            Every shell with its radial function, all of one code.
         step
-            Knot spacing, Angstrom.
+            Knot spacing, Angstrom; None: `SPLINE_STEP` of the quadrature.
 
         Raises
         ------
         InputError
-            If a shell has no radial function.
+            If a shell has no radial function, or they come from two codes.
         """
         cutoffs = {z: _cutoff(basis[z]) for z in basis.numbers}
-        k = wave_numbers(2 * max(cutoffs.values()))
-        transforms = {
-            z: np.array([bessel_transform(s.radial, s.l, k) for s in basis[z].shells if s.radial is not None])
-            for z in basis.numbers
-        }
-        weight = 8 * k[0] * k**2
+        if openmx_quadrature.applies(basis):
+            step = step or openmx_quadrature.SPLINE_STEP
+            k, weight, transforms = openmx_quadrature.transforms(basis)
+        else:
+            step = step or SPLINE_STEP
+            k = wave_numbers(2 * max(cutoffs.values()))
+            weight = np.full(len(k), k[0])
+            transforms = {
+                z: np.array(
+                    [
+                        bessel_transform(s.radial, s.l, k)
+                        for s in basis[z].shells
+                        if isinstance(s.radial, RadialFunction)
+                    ]
+                )
+                for z in basis.numbers
+            }
+        weight = 8 * weight * k**2
         splines = {}
         for zi, zj in combinations_with_replacement(basis.numbers, 2):
             range_ = cutoffs[zi] + cutoffs[zj]
@@ -209,4 +222,4 @@ def _radial_overlaps(
 
 
 def _reach(shell: Shell) -> float:
-    return shell.radial.cutoff if shell.radial is not None else np.inf
+    return shell.radial.reach if shell.radial is not None else np.inf
