@@ -93,7 +93,6 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
         forces=observed.forces,
         fermi_level=observed.fermi_level,
         charge=round(valence - n_electrons, 6) + 0.0,
-        velocities=observed.velocities,
         bands=observed.bands,
         hermiticity_error=hermiticity,
         origin={"code": code, **observed.origin, **origin},

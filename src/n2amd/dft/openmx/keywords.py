@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ase.data import atomic_numbers
+
 from n2amd.errors import InputError
 
 LETTERS = "spdf"
@@ -134,7 +136,7 @@ def _species(file: Path, line: str) -> Species:
         )
     potential = re.match(r"[A-Z][a-z]?(?![a-z])", words[2])
     element = potential.group() if potential else ""
-    if element != found["element"]:
+    if element != found["element"] or element not in atomic_numbers:
         raise InputError(
             f"{line!r} puts orbitals of {found['element']} on the potential {words[2]}",
             file=file,

@@ -1,4 +1,4 @@
-"""What the log of a run says about one frame: energy, forces, velocities, eigenvalues."""
+"""What the log of a run says about one frame: energy, forces, eigenvalues."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from n2amd.units import OPENMX_HARTREE_EV
 
 @dataclass(frozen=True)
 class Observables:
-    """Energy, Fermi level (eV), forces (eV/A), velocities (A/fs) and bands; None where nothing tells them."""
+    """Energy and Fermi level (eV), forces (eV/A) and bands; None where nothing tells them."""
 
     energy: float | None = None
     fermi_level: float | None = None
     forces: NDArray[np.float64] | None = None
-    velocities: NDArray[np.float64] | None = None
     bands: BandReference | None = None
     origin: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +74,7 @@ def _from_log(folder: Path, label: str, contents: Scfout, structure: Structure) 
     else:
         return Observables(fermi_level=level)
     log = parse_log(path, text)
-    step, forces, velocities = _find_step(folder, label, path, log, structure)
+    step, forces = _find_step(folder, label, path, log, structure)
     if level is not None:
         check_level(path, log.steps[step].chemical_potential, level)
     if not log.steps[step].converged:
@@ -93,7 +92,6 @@ def _from_log(folder: Path, label: str, contents: Scfout, structure: Structure) 
         log.steps[step].energy,
         log.steps[step].chemical_potential,
         forces,
-        velocities,
         bands,
         {"version": log.version},
     )
@@ -101,8 +99,8 @@ def _from_log(folder: Path, label: str, contents: Scfout, structure: Structure) 
 
 def _find_step(
     folder: Path, label: str, path: Path, log: Log, structure: Structure
-) -> tuple[int, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Step of the run at the frame's geometry, its forces, and its velocities where there is LABEL.md."""
+) -> tuple[int, NDArray[np.float64] | None]:
+    """Step of the run at the frame's geometry, and its forces."""
     if log.fractional.shape != structure.positions.shape:
         raise InputError(
             f"{len(log.fractional)} atoms, the matrices have {structure.n_atoms}: of another run",
@@ -115,7 +113,7 @@ def _find_step(
     history = locate(folder, f"{label}.md", beside=True)
     if history is None:
         if off_last < POSITION_TOLERANCE:
-            return last, log.forces, None
+            return last, log.forces
         raise InputError(
             f"its last geometry is {off_last:.3g} A off that of the matrices: of another run or step",
             file=path,
@@ -140,6 +138,4 @@ def _find_step(
             remedy=ONE_RUN,
         )
     # the log has more decimals, for the last geometry
-    forces = log.forces if step == last and log.forces is not None else run.forces[step]
-    velocities = run.velocities[step]
-    return step, forces, velocities if velocities.any() else None
+    return step, log.forces if step == last and log.forces is not None else run.forces[step]

@@ -1,4 +1,7 @@
-"""Geometries of a molecular dynamics or relaxation run, LABEL.md."""
+"""Geometries of a molecular dynamics or relaxation run, LABEL.md.
+
+Its velocities are not read: at step n the file has (r_n - r_(n-1)) / dt, those of half a step earlier.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from n2amd.dft.files import read_text
 from n2amd.errors import InputError
 from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
-#: 1 m/s in A/fs.
-METRE_PER_SECOND = 1e-5
 REMEDY = "copy it again from the run"
 
 
@@ -24,13 +25,12 @@ class Geometries:
 
     Attributes
     ----------
-    positions, forces, velocities
-        (n_steps, n_atoms, 3), Angstrom, eV/A, A/fs.
+    positions, forces
+        (n_steps, n_atoms, 3), Angstrom, eV/A.
     """
 
     positions: NDArray[np.float64]
     forces: NDArray[np.float64]
-    velocities: NDArray[np.float64]
 
 
 def read_geometries(path: Path) -> Geometries:
@@ -55,11 +55,7 @@ def _read(path: Path, modified: int, size: int) -> Geometries:
         if rest or n_steps == 0:
             raise ValueError(f"{len(lines)} lines are no whole number of geometries")
         steps = (lines[k * (n_atoms + 2) + 2 : (k + 1) * (n_atoms + 2)] for k in range(n_steps))
-        table = np.array([[line.split()[1:10] for line in step] for step in steps], dtype=float)
+        table = np.array([[line.split()[1:7] for line in step] for step in steps], dtype=float)
     except (ValueError, IndexError) as error:
         raise InputError(f"not a complete list of geometries ({error})", file=path, remedy=REMEDY) from None
-    return Geometries(
-        table[..., :3],
-        table[..., 3:6] * OPENMX_HARTREE_EV / OPENMX_BOHR_ANGSTROM,
-        table[..., 6:9] * METRE_PER_SECOND,
-    )
+    return Geometries(table[..., :3], table[..., 3:] * OPENMX_HARTREE_EV / OPENMX_BOHR_ANGSTROM)
