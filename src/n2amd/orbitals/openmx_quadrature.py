@@ -27,8 +27,8 @@ from n2amd.units import OPENMX_BOHR_ANGSTROM
 INTERVALS = 900
 #: How far beyond the cutoff the radial rule reaches, Angstrom.
 MARGIN = 0.5 * OPENMX_BOHR_ANGSTROM
-#: Ends of the integral over k, 1/Angstrom. The first is not zero: at the nodes of F(k) themselves its
-#: interpolated slope, which is wrong by 0.1, would not enter, and S would be off by 3e-8.
+#: Ends of the integral over k, 1/Angstrom. The first is not zero, so that the nodes of the integral miss
+#: those of F(k) by up to 1e-6 and the interpolated slopes count: without it S is off by up to 1e-6.
 WAVE_NUMBER_RANGE = 1e-6 / OPENMX_BOHR_ANGSTROM, 60.0 / OPENMX_BOHR_ANGSTROM
 #: Knot spacing that keeps the overlap splines within 3e-9 of the rule, Angstrom.
 SPLINE_STEP = 0.005

@@ -67,10 +67,8 @@ def check_positions(path: Path, structure: Structure, run: RunInput) -> None:
     unit = run.values.get("atoms.speciesandcoordinates.unit", "ang").lower()
     if run.values.get("md.type", "nomd").lower() != "nomd" or unit not in ("ang", "au", "frac"):
         return
-    rows = [line.split()[2:5] for line in run.values["atoms.speciesandcoordinates"].splitlines()]
-    listed = np.array(rows, dtype=float)
     scale = {"ang": np.eye(3), "au": OPENMX_BOHR_ANGSTROM * np.eye(3), "frac": structure.cell}[unit]
-    error = float(displacement(structure.cell, structure.positions, listed @ scale))
+    error = float(displacement(structure.cell, structure.positions, run.coordinates @ scale))
     if not error < POSITION_TOLERANCE:
         raise InputError(
             f"the positions of the matrices differ from those of the input by {error:.3g} A",
@@ -82,12 +80,11 @@ def check_positions(path: Path, structure: Structure, run: RunInput) -> None:
 
 def check_electrons(path: Path, n_electrons: float, run: RunInput) -> None:
     """Compare the number of electrons with valence and charge; raise `InputError` if they differ."""
-    charge = float(run.values.get("scf.system.charge", "0").split()[0])
-    expected = sum(run.valence) - charge
+    expected = sum(run.valence) - run.charge
     if not abs(n_electrons - expected) < 1e-3:
         raise InputError(
             f"{n_electrons:g} electrons in the matrices' file, {expected:g} by the input "
-            f"(valence {sum(run.valence):g}, charge {charge:g})",
+            f"(valence {sum(run.valence):g}, charge {run.charge:g})",
             file=path,
             field="electrons",
             remedy=ONE_RUN,

@@ -75,8 +75,7 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
     )
     check_positions(path, structure, run)
     basis = read_basis(folder, run)
-    valence, charge = sum(run.valence), float(run.values.get("scf.system.charge", "0").split()[0])
-    n_electrons = valence - charge
+    n_electrons = sum(run.valence) - run.charge
     if contents.tail is not None:
         n_electrons = contents.tail.n_electrons
         check_electrons(path, n_electrons, run)
@@ -92,7 +91,7 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
         energy=observed.energy,
         forces=observed.forces,
         fermi_level=observed.fermi_level,
-        charge=round(valence - n_electrons, 6) + 0.0,
+        charge=round(sum(run.valence) - n_electrons, 6) + 0.0,
         bands=observed.bands,
         hermiticity_error=hermiticity,
         origin={"code": code, **observed.origin, **origin},

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 
@@ -57,13 +59,19 @@ class RunInput:
         Keywords in lower case and their values; blocks with lines joined by newlines.
     species
         Species of each atom, (n_atoms,).
+    coordinates
+        Initial positions in the unit of the input, (n_atoms, 3).
     valence
         Valence electrons of each atom: its initial up and down charges, which OpenMX demands to add up.
+    charge
+        Charge of the system, e.
     """
 
     values: dict[str, str]
     species: tuple[Species, ...]
+    coordinates: NDArray[np.float64]
     valence: tuple[float, ...]
+    charge: float
 
 
 def parse_keywords(text: str) -> dict[str, str]:
@@ -102,7 +110,7 @@ def parse_input(file: Path, text: str) -> RunInput:
     atoms = [line.split() for line in _block(file, values, "Atoms.SpeciesAndCoordinates")]
     try:
         names = [words[1] for words in atoms]
-        valence = tuple(round(float(words[5]) + float(words[6]), 6) for words in atoms)
+        table = np.array([words[2:7] for words in atoms], dtype=float).reshape(-1, 5)
     except (IndexError, ValueError) as error:
         raise InputError(
             f"not a table of atoms ({error})", file=file, field="Atoms.SpeciesAndCoordinates", remedy=REMEDY
@@ -114,7 +122,25 @@ def parse_input(file: Path, text: str) -> RunInput:
             field="Atoms.SpeciesAndCoordinates",
             remedy=REMEDY,
         )
-    return RunInput(values, tuple(by_name[name] for name in names), valence)
+    return RunInput(
+        values,
+        tuple(by_name[name] for name in names),
+        table[:, :3],
+        tuple(float(charge) for charge in table[:, 3:].sum(axis=1).round(6)),
+        parse_numbers(file, values, "scf.system.charge", "0")[0],
+    )
+
+
+def parse_numbers(file: Path, values: dict[str, str], keyword: str, default: str) -> list[float]:
+    """Numbers of a keyword, or its default; raise `InputError` where they are none."""
+    text = values.get(keyword.lower(), default)
+    try:
+        numbers = [float(word) for word in text.split()[: len(default.split())]]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(default.split()):
+        raise InputError(f"{text!r} where numbers belong", file=file, field=keyword, remedy=REMEDY)
+    return numbers
 
 
 def _block(file: Path, values: dict[str, str], name: str) -> list[str]:

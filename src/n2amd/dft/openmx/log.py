@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.dataset.frame import BandReference
-from n2amd.dft.openmx.keywords import parse_keywords
+from n2amd.dft.openmx.keywords import parse_keywords, parse_numbers
 from n2amd.errors import InputError
 from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
@@ -83,13 +83,19 @@ def parse_log(file: Path, text: str) -> Log:
     if "Computational Time (second)" not in text:
         raise InputError("the run did not end, or the file is cut", file=file, remedy=RERUN)
     keywords = parse_keywords(text.split("SCF history at MD=")[0])
-    criterion = float(keywords.get("scf.criterion", "1.0e-6"))
+    [criterion] = parse_numbers(file, keywords, "scf.criterion", "1.0e-6")
     steps = tuple(_step(file, part, criterion) for part in text.split("SCF history at MD=")[1:])
     if not steps:
         raise InputError("no SCF cycle", file=file, field="SCF history", remedy=RERUN)
-    return Log(
-        version[1], steps, _last_geometry(file, text), _forces(file, text), _bands(file, text, keywords)
-    )
+    fractional, forces = _last_geometry(file, text), _forces(file, text)
+    if forces is not None and len(forces) != len(fractional):
+        raise InputError(
+            f"forces on {len(forces)} atoms of {len(fractional)}",
+            file=file,
+            field="coordinates.forces",
+            remedy=RERUN,
+        )
+    return Log(version[1], steps, fractional, forces, _bands(file, text, keywords))
 
 
 def _last_geometry(file: Path, text: str) -> NDArray[np.float64]:
@@ -143,13 +149,13 @@ def _bands(file: Path, text: str, keywords: dict[str, str]) -> BandReference | N
     spin = keywords.get("scf.spinpolarization", "off").lower()
     # without spin polarization the one column is printed twice
     values = OPENMX_HARTREE_EV * np.array(energies)[:, : 2 if spin == "on" else 1]
-    k = _on_mesh(np.array(kpoints), keywords)
+    mesh = parse_numbers(file, keywords, "scf.Kgrid", "1 1 1")
+    k = _on_mesh(np.array(kpoints), np.array(mesh))
     return BandReference(k, _weights(k, halved=spin != "nc"), values)
 
 
-def _on_mesh(printed: NDArray[np.float64], keywords: dict[str, str]) -> NDArray[np.float64]:
+def _on_mesh(printed: NDArray[np.float64], mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace k points printed with 5 decimals by those of the mesh; they stay where they are not on it."""
-    mesh = np.array(keywords.get("scf.kgrid", "1 1 1").split()[:3], dtype=float)
     index = np.rint((printed + 0.5) * mesh - 0.5)
     exact = -0.5 + (2 * index + 1) / (2 * mesh)
     # a direction with one point is not shifted

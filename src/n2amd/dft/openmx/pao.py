@@ -16,16 +16,18 @@ from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, PaoTable, Shell
 from n2amd.units import OPENMX_BOHR_ANGSTROM
 
-#: Folders with .pao files, below the frame's or a folder above it.
-PLACES = ("", "pao", "PAO", "DFT_DATA19/PAO", "DFT_DATA13/PAO")
+#: Folders with .pao files, below the frame's or a folder above it; the PAO folder of DATA.PATH is another.
+PLACES = ("", "pao", "PAO")
+#: What DATA.PATH is where the input does not say.
+DATA_PATH = "../DFT_DATA19"
 REMEDY = "copy it again from the PAO folder of OpenMX' DFT_DATA"
 
 
 def read_basis(folder: Path, run: RunInput) -> Basis:
     """Basis of the elements of a run, with radial functions where their .pao file is found.
 
-    It is looked for in the folder of the frame and every folder above, in `PLACES` of each, and in the
-    DATA.PATH of the input.
+    It is looked for in DATA.PATH of the input and, from the folder of the frame upwards, in `PLACES` and in
+    a folder of DATA.PATH's name: versions of DFT_DATA have different tables of the same name.
 
     Raises
     ------
@@ -50,10 +52,12 @@ def read_basis(folder: Path, run: RunInput) -> Basis:
 
 def find_pao(folder: Path, species: Species, data_path: str | None) -> Path | None:
     """Return the .pao file of a species, None where there is none."""
-    folder = folder.resolve()
-    places = [above / place for above in (folder, *folder.parents) for place in PLACES]
-    if data_path:
-        places.append(folder / data_path / "PAO")
+    folder, data = folder.resolve(), Path(data_path or DATA_PATH)
+    below = (*PLACES, f"{data.name}/PAO")
+    places = [
+        folder / data / "PAO",
+        *(above / place for above in (folder, *folder.parents) for place in below),
+    ]
     found = (locate(place, f"{species.table}.pao") for place in places if place.is_dir())
     return next((path for path in found if path is not None), None)
 

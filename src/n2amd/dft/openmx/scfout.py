@@ -151,6 +151,8 @@ def read_scfout(path: Path) -> Scfout:
             "header",
         )
     order_max = int(stream.take("i4", (1,), "order of the position matrices")[0]) if layout == 3 else 1
+    if order_max < 1:
+        raise stream.fail(f"order {order_max}", "order of the position matrices")
     translations = stream.vectors("f8", n_copies + 1, "translations of the cells")
     cells = stream.vectors("i4", n_copies + 1, "indices of the cells")
     orbitals = stream.take("i4", (n_atoms,), "orbitals per atom")
@@ -212,9 +214,10 @@ def _neighbours(
     counts = stream.take("i4", (n_atoms,), "number of neighbours")
     if counts.min() < 0:
         raise stream.fail(f"an atom with {counts.min()} neighbours", "number of neighbours")
+    n_pairs = int((counts + 1).sum())
+    j = stream.take("i4", (n_pairs,), "neighbours") - 1
+    copy = stream.take("i4", (n_pairs,), "cells of the neighbours")
     i = np.repeat(np.arange(n_atoms), counts + 1)
-    j = stream.take("i4", (len(i),), "neighbours") - 1
-    copy = stream.take("i4", (len(i),), "cells of the neighbours")
     if j.min() < 0 or j.max() >= n_atoms:
         raise stream.fail(f"atom {j.min() + 1} or {j.max() + 1} of {n_atoms} as a neighbour", "neighbours")
     if copy.min() < 0 or copy.max() >= len(cells):
