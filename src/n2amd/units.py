@@ -16,6 +16,10 @@ BOHR_ANGSTROM: Final = 0.529177210903
 SIESTA_RYDBERG_EV: Final = 13.60580
 #: SIESTA's own Bohr radius in Angstrom.
 SIESTA_BOHR_ANGSTROM: Final = 0.529177
+#: OpenMX' own Hartree in eV (its source and its inputs in eV use this value).
+OPENMX_HARTREE_EV: Final = 27.2113845
+#: OpenMX' own Bohr radius in Angstrom.
+OPENMX_BOHR_ANGSTROM: Final = 0.529177249
 
 #: The `units` root attribute of every file n2amd writes.
 UNITS: Final = "eV, Angstrom, fs, amu, K, e"

@@ -110,6 +110,11 @@ def canonical_half(pairs: PairIndex, same_species: bool) -> NDArray[np.bool_]:
     return (pairs.i < pairs.j) | ((pairs.i == pairs.j) & positive)
 
 
+def adjoint(blocks: NDArray) -> NDArray:
+    """Adjoint (n_spin, n_pairs, n_j, n_i) of blocks (n_spin, n_pairs, n_i, n_j), of spinors too."""
+    return blocks[_ADJOINT_SPIN[len(blocks)]].conj().swapaxes(-1, -2)
+
+
 def with_partners(matrix: BlockMatrix) -> BlockMatrix:
     """Write out the implied partners: the result lists every directed pair and has `hermitian=False`."""
     if not matrix.hermitian:
@@ -119,8 +124,7 @@ def with_partners(matrix: BlockMatrix) -> BlockMatrix:
     for (zi, zj), index in matrix.pairs.items():
         blocks = matrix.values[zi, zj]
         off = ~index.on_site
-        adjoint = blocks[_ADJOINT_SPIN[len(blocks)]].conj().swapaxes(-1, -2)
-        partner, partner_blocks = index.select(off).reversed(), adjoint[:, off]
+        partner, partner_blocks = index.select(off).reversed(), adjoint(blocks)[:, off]
         if zi == zj:
             pairs[zi, zj] = PairIndex(
                 np.concatenate([index.i, partner.i]),

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,11 @@ class RadialFunction:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float64))
 
+    @property
+    def reach(self) -> float:
+        """Share of the orbital in the distance from which on its overlaps vanish: the cutoff, Angstrom."""
+        return self.cutoff
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RadialFunction):
             return NotImplemented
@@ -48,6 +54,58 @@ class RadialFunction:
 
     def __hash__(self) -> int:
         return hash((self.step, self.cutoff, self.values.tobytes()))
+
+
+#: How far the overlaps of an OpenMX orbital outlive its cutoff, Angstrom.
+PAO_MARGIN = 0.015
+
+
+@dataclass(frozen=True, eq=False)
+class PaoTable:
+    """Radial part of an orbital as OpenMX tabulates it (.pao), on the logarithmic mesh of the file.
+
+    What OpenMX calls S depends on how it interpolates and integrates this table, so the table is kept as it
+    is; `n2amd.orbitals.openmx_quadrature` holds the rules.
+
+    Attributes
+    ----------
+    radii
+        Mesh, ascending, (n_points,), Angstrom.
+    values
+        R(r) itself, (n_points,), Angstrom^(-3/2), neither normalised nor orthogonalised.
+    cutoff
+        Radius beyond which the function vanishes, Angstrom.
+    """
+
+    radii: NDArray[np.float64]
+    values: NDArray[np.float64]
+    cutoff: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radii", np.ascontiguousarray(self.radii, dtype=np.float64))
+        object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float64))
+
+    @property
+    def reach(self) -> float:
+        """Share of the orbital in the distance from which on its overlaps vanish, Angstrom.
+
+        OpenMX cuts overlaps at the sum of the two cutoffs, where its quadrature leaves up to 4e-7; here they
+        are kept up to there and go to zero just beyond.
+        """
+        return self.cutoff + PAO_MARGIN
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PaoTable):
+            return NotImplemented
+        same_mesh = self.cutoff == other.cutoff and np.array_equal(self.radii, other.radii)
+        return same_mesh and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.cutoff, self.radii.tobytes(), self.values.tobytes()))
+
+
+#: A radial function in any of the forms DFT codes give it; each has `values`, `cutoff` and `reach`.
+Radial = RadialFunction | PaoTable
 
 
 @dataclass(frozen=True)
@@ -66,7 +124,7 @@ class Shell:
 
     l: int
     label: str
-    radial: RadialFunction | None = None
+    radial: Radial | None = None
 
     @property
     def n_orbitals(self) -> int:
@@ -94,10 +152,10 @@ class AtomBasis:
 
     @property
     def cutoff(self) -> float | None:
-        """Largest orbital radius in Angstrom, None where a radial function is unknown."""
+        """Largest reach of an orbital in Angstrom, None where a radial function is unknown."""
         if any(shell.radial is None for shell in self.shells):
             return None
-        return max(shell.radial.cutoff for shell in self.shells if shell.radial is not None)
+        return max(shell.radial.reach for shell in self.shells if shell.radial is not None)
 
     def shell_slices(self) -> Iterator[tuple[Shell, slice]]:
         """Iterate over (shell, slice of its orbitals)."""
@@ -147,16 +205,7 @@ class Basis:
             str(z): {
                 "valence_charge": atom.valence_charge,
                 "shells": [
-                    {
-                        "l": s.l,
-                        "label": s.label,
-                        "radial": s.radial
-                        and {
-                            "step": s.radial.step,
-                            "cutoff": s.radial.cutoff,
-                            "values": s.radial.values.tolist(),
-                        },
-                    }
+                    {"l": s.l, "label": s.label, "radial": s.radial and _radial_to_document(s.radial)}
                     for s in atom.shells
                 ],
             }
@@ -170,8 +219,20 @@ class Basis:
         atoms = {}
         for z, entry in json.loads(text).items():
             shells = tuple(
-                Shell(s["l"], s["label"], s["radial"] and RadialFunction(**s["radial"]))
+                Shell(s["l"], s["label"], s["radial"] and _radial_from_document(s["radial"]))
                 for s in entry["shells"]
             )
             atoms[int(z)] = AtomBasis(int(z), shells, entry["valence_charge"])
         return cls(atoms)
+
+
+def _radial_to_document(radial: Radial) -> dict[str, Any]:
+    """Fields of a radial function; the mesh, a spacing or a list of radii, tells its form."""
+    values = {"cutoff": radial.cutoff, "values": radial.values.tolist()}
+    if isinstance(radial, PaoTable):
+        return {"radii": radial.radii.tolist(), **values}
+    return {"step": radial.step, **values}
+
+
+def _radial_from_document(document: dict[str, Any]) -> Radial:
+    return PaoTable(**document) if "radii" in document else RadialFunction(**document)

@@ -21,6 +21,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import factorial2, spherical_jn
 
 from n2amd.errors import InputError
+from n2amd.orbitals import openmx_quadrature
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.units import SIESTA_BOHR_ANGSTROM
 
@@ -55,16 +56,27 @@ class RadialTransforms:
 
 
 def radial_transforms(basis: Basis) -> RadialTransforms:
-    """Transform a basis with the quadrature of SIESTA, which is exact for smooth orbitals.
+    """Transform a basis with the quadrature of OpenMX for its tables, else with SIESTA's.
+
+    SIESTA's is exact for smooth orbitals.
 
     Raises
     ------
     InputError
-        If a shell has no radial function.
+        If a shell has no radial function, or they come from two codes.
     """
-    k = wave_numbers(2 * max(known_cutoff(basis[z]) for z in basis.numbers))
+    longest = 2 * max(known_cutoff(basis[z]) for z in basis.numbers)
+    if openmx_quadrature.applies(basis):
+        return RadialTransforms(*openmx_quadrature.transforms(basis))
+    k = wave_numbers(longest)
     values = {
-        z: np.array([bessel_transform(s.radial, s.l, k) for s in basis[z].shells if s.radial is not None])
+        z: np.array(
+            [
+                bessel_transform(s.radial, s.l, k)
+                for s in basis[z].shells
+                if isinstance(s.radial, RadialFunction)
+            ]
+        )
         for z in basis.numbers
     }
     return RadialTransforms(k, np.full(len(k), k[0]), values)

@@ -140,4 +140,4 @@ def _last_knot(
 
 
 def _radius(shell: Shell) -> float:
-    return shell.radial.cutoff if shell.radial is not None else np.inf
+    return shell.radial.reach if shell.radial is not None else np.inf

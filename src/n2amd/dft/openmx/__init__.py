@@ -1,0 +1,1 @@
+"""Reader of OpenMX runs: .scfout, .out, .Band, .md and the .pao tables of the basis."""

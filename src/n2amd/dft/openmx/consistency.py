@@ -1,0 +1,116 @@
+"""Comparisons across the files of a frame: input, matrices, log and bands must be of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.dataset.frame import BandReference
+from n2amd.dft.openmx.keywords import RunInput
+from n2amd.dft.openmx.scfout import Scfout
+from n2amd.errors import InputError
+from n2amd.structure import Structure
+from n2amd.units import OPENMX_BOHR_ANGSTROM
+
+ONE_RUN = "keep the files of one run together"
+#: Largest disagreement of one geometry between two files, printed with 5 decimals, Angstrom.
+POSITION_TOLERANCE = 2e-5
+#: Largest disagreement of one chemical potential between two files, eV.
+LEVEL_TOLERANCE = 1e-5
+#: The number of scf.SpinPolarization in .scfout.
+SPINS = {"off": 0, "on": 1, "nc": 3}
+
+
+def displacement(
+    cell: NDArray[np.float64], ours: NDArray[np.float64], theirs: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Largest component of the difference of two geometries, lattice vectors taken off, (...,), Angstrom."""
+    fractional = np.linalg.solve(cell.T, (theirs - ours).reshape(-1, 3).T).T
+    rest = (fractional - np.rint(fractional)) @ cell
+    return np.abs(rest).reshape(theirs.shape).max(axis=(-1, -2))
+
+
+def check_species(path: Path, contents: Scfout, run: RunInput) -> None:
+    """Compare atoms, orbitals and spin of the matrices with the input; raise `InputError` if they differ."""
+    n_atoms = len(contents.orbitals)
+    if len(run.species) != n_atoms:
+        raise InputError(
+            f"{n_atoms} atoms in the matrices, {len(run.species)} in the input",
+            file=path,
+            field="Atoms.Number",
+            remedy=ONE_RUN,
+        )
+    for atom, (species, found) in enumerate(zip(run.species, contents.orbitals), 1):
+        if species.n_orbitals != found:
+            raise InputError(
+                f"atom {atom} ({species.element}) has {found} orbitals in the matrices, "
+                f"{species.n_orbitals} with the basis {species.basis} of the input",
+                file=path,
+                field="basis",
+                remedy=ONE_RUN,
+            )
+    spin = run.values.get("scf.spinpolarization", "off").lower()
+    if SPINS.get(spin) != contents.spin:
+        raise InputError(
+            f"spin polarization {spin!r} in the input, number {contents.spin} in the matrices "
+            "(0 off, 1 on, 3 non-collinear)",
+            file=path,
+            field="scf.SpinPolarization",
+            remedy=ONE_RUN,
+        )
+
+
+def check_positions(path: Path, structure: Structure, run: RunInput) -> None:
+    """Compare the geometry of a single point with its input; raise `InputError` if they differ."""
+    unit = run.values.get("atoms.speciesandcoordinates.unit", "ang").lower()
+    if run.values.get("md.type", "nomd").lower() != "nomd" or unit not in ("ang", "au", "frac"):
+        return
+    scale = {"ang": np.eye(3), "au": OPENMX_BOHR_ANGSTROM * np.eye(3), "frac": structure.cell}[unit]
+    error = float(displacement(structure.cell, structure.positions, run.coordinates @ scale))
+    if not error < POSITION_TOLERANCE:
+        raise InputError(
+            f"the positions of the matrices differ from those of the input by {error:.3g} A",
+            file=path,
+            field="Atoms.SpeciesAndCoordinates",
+            remedy=ONE_RUN,
+        )
+
+
+def check_electrons(path: Path, n_electrons: float, run: RunInput) -> None:
+    """Compare the number of electrons with valence and charge; raise `InputError` if they differ."""
+    expected = sum(run.valence) - run.charge
+    if not abs(n_electrons - expected) < 1e-3:
+        raise InputError(
+            f"{n_electrons:g} electrons in the matrices' file, {expected:g} by the input "
+            f"(valence {sum(run.valence):g}, charge {run.charge:g})",
+            file=path,
+            field="electrons",
+            remedy=ONE_RUN,
+        )
+
+
+def check_level(path: Path, found: float, expected: float) -> None:
+    """Compare the chemical potential of a file with that of the frame; raise `InputError` if they differ."""
+    if not abs(found - expected) < LEVEL_TOLERANCE:
+        raise InputError(
+            f"chemical potential {found:.6f} eV, that of the frame is {expected:.6f} eV: of another run",
+            file=path,
+            field="chemical potential",
+            remedy=ONE_RUN,
+        )
+
+
+def check_bands(path: Path, bands: BandReference, contents: Scfout) -> None:
+    """Compare the numbers of spins and bands with the matrices; raise `InputError` if they differ."""
+    n_orbitals = int(contents.orbitals.sum())
+    expected = {0: (1, n_orbitals), 1: (2, n_orbitals), 3: (1, 2 * n_orbitals)}[contents.spin]
+    if bands.energies.shape[1:] != expected:
+        n_spin, n_bands = bands.energies.shape[1:]
+        raise InputError(
+            f"{n_bands} bands of {n_spin} spins, the matrices give {expected[1]} of {expected[0]}",
+            file=path,
+            field="bands",
+            remedy=ONE_RUN,
+        )
