@@ -6,11 +6,13 @@ PROJECT-KS_SPIN_s_R_n-1_0.csr and PROJECT-S_SPIN_1_R_n-1_0.csr; the log says whi
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from n2amd.dft.files import DECOMPRESSORS, read_text
@@ -22,6 +24,7 @@ _NAME = re.compile(
     r"(?P<project>.*)-(?P<what>KS|S)_SPIN_(?P<spin>\d+)_R_(?P<image>\d+)(?P<rest>.*)\.csr"
     r"(" + "|".join(map(re.escape, DECOMPRESSORS)) + ")?"
 )
+_COLUMNS = {"row": np.int64, "column": np.int64, "value": np.float64}
 RERUN = "run the frame again with REAL_SPACE T in &KS_CSR_WRITE and &S_CSR_WRITE, one run a folder"
 
 
@@ -97,34 +100,35 @@ def read_matrix(
             field=f"{what}_CSR_WRITE",
             remedy="keep the CSR files and the log of one run together",
         )
-    tables = [_table(files[image], n_orbitals) for image in sorted(files)]
-    table = np.concatenate(tables)
-    shift = np.repeat(images, [len(part) for part in tables], axis=0)
-    indices = table[:, :2].astype(np.int64) - 1
-    return complete_triangle(Elements(indices[:, 0], indices[:, 1], shift, table[:, 2]))
-
-
-def _table(path: Path, n_orbitals: int) -> NDArray[np.float64]:
-    """Rows (row, column, value) of one file, (n_elements, 3)."""
-    text = read_text(path)
+    paths = [files[image] for image in sorted(files)]
+    texts = [read_text(path) for path in paths]
     try:
-        table = np.array(text.split(), dtype=float).reshape(-1, 3)
-    except ValueError as error:
-        raise InputError(
-            f"not a table of row, column, value: the file is cut or damaged ({error})",
-            file=path,
-            field="CSR",
-            remedy="copy it again from the run (text, not BINARY), or run the frame again",
-        ) from None
-    if text and not text.endswith("\n"):
-        raise InputError(
-            "the last line has no end: the file is cut", file=path, field="CSR", remedy="copy it again"
-        )
-    if len(table) and not (table[:, :2].min() >= 1 and table[:, :2].max() <= n_orbitals):
-        raise InputError(
-            f"orbital {int(table[:, :2].max())} where the basis has {n_orbitals}",
-            file=path,
-            field="CSR",
-            remedy="keep the CSR files and the log of one run together",
-        )
+        table = _parse("".join(texts), n_orbitals)
+    except ValueError:
+        for path, text in zip(paths, texts):  # again one by one, to name the file
+            try:
+                _parse(text, n_orbitals)
+            except ValueError as error:
+                raise InputError(
+                    f"not a table of row, column, value: the file is cut or damaged ({error})",
+                    file=path,
+                    field="CSR",
+                    remedy="copy it again from the run (text, not BINARY), or run the frame again",
+                ) from None
+        raise
+    shift = np.repeat(images, [text.count("\n") for text in texts], axis=0)
+    row, column, value = (table[name].to_numpy() for name in _COLUMNS)
+    return complete_triangle(Elements(row - 1, column - 1, shift, value))
+
+
+def _parse(text: str, n_orbitals: int) -> pd.DataFrame:
+    """Rows of one file or several, columns row, column and value; raise `ValueError` for anything else."""
+    if not text:  # no pair of atoms has this image
+        return pd.DataFrame({name: np.empty(0, dtype) for name, dtype in _COLUMNS.items()})
+    table = pd.read_csv(io.StringIO(text), sep=r"\s+", names=list(_COLUMNS), dtype=_COLUMNS)
+    if not text.endswith("\n") or len(table) != text.count("\n") or table["value"].isna().any():
+        raise ValueError("a line is not whole")
+    orbitals = table[["row", "column"]].to_numpy()
+    if orbitals.min() < 1 or orbitals.max() > n_orbitals:
+        raise ValueError(f"orbitals {orbitals.min()} to {orbitals.max()} where the basis has {n_orbitals}")
     return table
