@@ -23,7 +23,13 @@ TITLES = {
 
 
 def write_run(
-    folder: Path, frame: Frame, basis: Basis, *, layout: str = "3.10", positions: str = "Direct", triangle: bool = False
+    folder: Path,
+    frame: Frame,
+    basis: Basis,
+    *,
+    layout: str = "3.10",
+    positions: str = "Direct",
+    triangle: bool = False,
 ) -> Path:
     out = folder / "OUT.test"
     out.mkdir(parents=True)
@@ -41,12 +47,15 @@ def write_run(
     )
     if n_spin == 4:
         spinors = {R: _interleaved(m) for R, m in h.items()}
-        overlaps = {R: _interleaved(np.concatenate([m, 0 * m, 0 * m, m]).astype(complex)) for R, m in s.items()}
+        overlaps = {
+            R: _interleaved(np.concatenate([m, 0 * m, 0 * m, m]).astype(complex)) for R, m in s.items()
+        }
         files = {names["H"].format(0 if layout == "3.10" else 1): ("H", spinors), names["S"]: ("S", overlaps)}
     else:
         first = 0 if layout == "3.10" else 1
         files = {
-            names["H"].format(first + spin): ("H", {R: m[spin] for R, m in h.items()}) for spin in range(n_spin)
+            names["H"].format(first + spin): ("H", {R: m[spin] for R, m in h.items()})
+            for spin in range(n_spin)
         }
         files[names["S"]] = ("S", {R: m[0] for R, m in s.items()})
     for name, (what, matrices) in files.items():
@@ -66,19 +75,26 @@ def _interleaved(m: NDArray) -> NDArray:
 def csr(matrices: dict, what: str, layout: str) -> str:
     n = len(next(iter(matrices.values())))
     if layout == "3.10":
-        lines = ["STEP: 0", f"Matrix Dimension of {what}(R): {n}", f"Matrix number of {what}(R): {len(matrices) + 1}"]
+        lines = [
+            "STEP: 0",
+            f"Matrix Dimension of {what}(R): {n}",
+            f"Matrix number of {what}(R): {len(matrices) + 1}",
+        ]
         titles = ["", "", ""]
     else:
         lines = [
             " --- Ionic Step 1 ---", f" # print {what} matrix in real space {what}(R)",
             " 1 # number of spin directions", " 1 # spin index", f" {n} # number of localized basis",
-            f" {len(matrices) + 1} # number of Bravais lattice vector R", "", " none", " 1.7", " 1 0 0", " 0 1 0",
-            " 0 0 1", " Mo S", " 1 2", " Direct", " 0 0 0", " 0 0 0", " 0 0 0", "", "#----#", "# CSR Format #",
+            f" {len(matrices) + 1} # number of Bravais lattice vector R", "", " none", " 1.7", " 1 0 0",
+            " 0 1 0", " 0 0 1", " Mo S", " 1 2", " Direct", " 0 0 0", " 0 0 0", " 0 0 0", "", "#----#",
+            "# CSR Format #",
         ]  # fmt: skip
         titles = [" # CSR values\n", " # CSR column indices\n", " # CSR row pointers\n"]
     for R, m in matrices.items():
         row, column = np.nonzero(m)
-        values = [f"({v.real:.16e},{v.imag:.16e})" if np.iscomplexobj(m) else f"{v:.16e}" for v in m[row, column]]
+        values = [
+            f"({v.real:.16e},{v.imag:.16e})" if np.iscomplexobj(m) else f"{v:.16e}" for v in m[row, column]
+        ]
         pointers = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))])
         arrays = [values, column, pointers] if values else []
         lines.append(" ".join(map(str, (*R, len(values)))))
@@ -133,7 +149,10 @@ def log(frame: Frame, basis: Basis, layout: str, positions: str) -> str:
         charge = basis[chemical_symbols.index(symbol)].valence_charge
         lines.append(f"            electron number of element {symbol} = {charge:g}")
         lines.append(f"      total electron number of element {symbol} = {charge * symbols.count(symbol):g}")
-    lines += [f"  AUTOSET number of electrons:  = {frame.n_electrons:g}", f"     nspin = {frame.hamiltonian.n_spin}"]
+    lines += [
+        f"  AUTOSET number of electrons:  = {frame.n_electrons:g}",
+        f"     nspin = {frame.hamiltonian.n_spin}",
+    ]
     bands = frame.bands
     repeats = 2 if frame.hamiltonian.n_spin == 2 else 1
     lines += ["K-POINTS DIRECT COORDINATES", " KPOINTS DIRECT_X DIRECT_Y DIRECT_Z WEIGHT"]
@@ -143,10 +162,17 @@ def log(frame: Frame, basis: Basis, layout: str, positions: str) -> str:
     lines += [" E_Fermi        -0.1000000000        -1.3605698000"]
     if frame.forces is not None:
         lines += [" #TOTAL-FORCE (eV/Angstrom)#", "-" * 60, " Atoms Force_x Force_y Force_z", "-" * 60]
-        lines += [f" {s}{n} " + " ".join(f"{x:.10f}" for x in f) for n, (s, f) in enumerate(zip(symbols, frame.forces))]
+        lines += [
+            f" {s}{n} " + " ".join(f"{x:.10f}" for x in f)
+            for n, (s, f) in enumerate(zip(symbols, frame.forces))
+        ]
     if frame.stress is not None:
         pressure = -frame.stress * 1602.1766208
-        lines += [" TOTAL-STRESS (KBAR)", "-" * 60, *(" " + " ".join(f"{x:.10f}" for x in row) for row in pressure)]
+        lines += [
+            " TOTAL-STRESS (KBAR)",
+            "-" * 60,
+            *(" " + " ".join(f"{x:.10f}" for x in row) for row in pressure),
+        ]
     return "\n".join([*lines, f" !FINAL_ETOT_IS {frame.energy} eV", ""])
 
 

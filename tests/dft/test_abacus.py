@@ -73,7 +73,9 @@ def test_the_gate_accepts_the_run(run):
 @pytest.mark.parametrize("positions", ["Direct", "Cartesian", "Cartesian_angstrom"])
 def test_positions_in_every_unit(positions, tmp_path, basis):
     folder = write_run(tmp_path / "run", crystal.frame(), basis, positions=positions)
-    assert read_frame(folder)[0].structure.positions == pytest.approx(crystal.structure().positions, abs=1e-10)
+    assert read_frame(folder)[0].structure.positions == pytest.approx(
+        crystal.structure().positions, abs=1e-10
+    )
 
 
 def test_an_upper_triangle_is_completed(tmp_path, basis):
@@ -116,7 +118,8 @@ def test_orbital_files_give_the_radial_functions_of_the_overlap(run):
     [
         ("sc", [], 1), ("fcc", [], 1 / 4), ("bcc", [], 1 / 2), ("hexagonal", [1.6], 1.6 * np.sqrt(3) / 2),
         ("trigonal", [0.1], np.sqrt(1 - 3 * 0.01 + 2 * 0.001)), ("st", [1.3], 1.3), ("bct", [1.3], 0.65),
-        ("so", [1.1, 1.2], 1.32), ("baco", [1.1, 1.2], 0.66), ("fco", [1.1, 1.2], 0.33), ("bco", [1.1, 1.2], 0.66),
+        ("so", [1.1, 1.2], 1.32), ("baco", [1.1, 1.2], 0.66), ("fco", [1.1, 1.2], 0.33),
+        ("bco", [1.1, 1.2], 0.66),
         ("sm", [1.1, 1.2, 0.1], 1.32 * np.sqrt(0.99)), ("bacm", [1.1, 1.2, 0.1], 0.66 * np.sqrt(0.99)),
         ("triclinic", [1.1, 1.2, 0.1, 0.2, 0.3], 1.32 * np.sqrt(1 - 0.14 + 2 * 0.006)),
     ],
@@ -203,7 +206,9 @@ def test_half_a_matrix_is_named(layout, fraction, tmp_path, basis):
     path = folder / "OUT.test" / ("srs1_nao.csr" if layout == "3.11" else "data-SR-sparse_SPIN0.csr")
     text = path.read_text()
     path.write_text(text[: int(fraction * len(text))])
-    with pytest.raises(InputError, match=r"arrays of R|ends inside R|lattice vectors of|not numbers|instead of a"):
+    with pytest.raises(
+        InputError, match=r"arrays of R|ends inside R|lattice vectors of|not numbers|instead of a"
+    ):
         read_frame(folder)
 
 

@@ -113,8 +113,8 @@ def test_image_indices_refer_to_wrapped_atoms(si2):
 
 @pytest.mark.parametrize("origin", [-0.5, 0.0])
 def test_atoms_on_the_border_are_placed_by_the_overlap(origin, si2):
-    """Translate the crystal so that atoms lie on the border, wrap them to either side, and recover the side."""
-    frame, basis = si2
+    """Move the crystal until atoms lie on the border, wrap them to either side, recover the side."""
+    frame, _ = si2
     whole = with_partners(frame.overlap)
     inverse = np.linalg.inv(frame.structure.cell)
     fractional = frame.structure.positions @ inverse
@@ -144,12 +144,12 @@ def test_a_rotated_molecule_has_the_rotated_hamiltonian(runs):
     rotation = np.linalg.solve(bonds[0], bonds[1]).T
     assert rotation @ rotation.T == pytest.approx(np.eye(3), abs=1e-9)
     assert np.abs(rotation - np.eye(3)).max() > 0.5
-    blocks = [
-        real_wigner(shell.l, rotation) for z in first[0].structure.numbers for shell in basis[z].shells
-    ]
+    blocks = [real_wigner(shell.l, rotation) for z in first[0].structure.numbers for shell in basis[z].shells]
     turn = scipy.linalg.block_diag(*blocks)
     for name, tolerance in (("overlap", 1e-11), ("hamiltonian", 5e-3)):
-        before, after = (_within_the_molecule(getattr(frame, name), frame, basis) for frame, _ in (first, second))
+        before, after = (
+            _within_the_molecule(getattr(frame, name), frame, basis) for frame, _ in (first, second)
+        )
         assert np.abs(after).max() > 0.99
         assert after == pytest.approx(turn @ before @ turn.T, abs=tolerance)
         # a missing (-1)^m, say, is seen
@@ -193,7 +193,8 @@ def test_frames_are_found_by_matrices_and_bands(runs):
 def test_cell_and_coordinates_in_other_forms(tmp_path):
     path = tmp_path / "x.inp"
     path.write_text(
-        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 10 20\n   ALPHA_BETA_GAMMA 90 90 120\n  &END\n"
+        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 10 20\n   ALPHA_BETA_GAMMA 90 90 120\n"
+        "  &END\n"
         "  &COORD\n   SCALED\n   O 0.5 0.25 0.1\n   UNIT 1 2 3\n  &END COORD\n &END\n&END force_eval\n"
     )
     root = read_sections(path)

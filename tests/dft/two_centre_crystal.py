@@ -1,4 +1,4 @@
-"""A synthetic crystal with s to f shells: exact two-centre overlap, Hermitian Hamiltonian of any spin, own bands."""
+"""A synthetic crystal with s to f shells: two-centre overlap, Hamiltonian of any spin, its bands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from n2amd.structure import Structure
 KPOINTS = np.array([[0.0, 0.0, 0.0], [0.25, 0.0, 0.5], [0.125, -0.25, 0.375]])
 WEIGHTS = np.array([0.25, 0.5, 0.25])
 #: l and exponent (1/A^2) of the Gaussian shells.
-EXPONENTS = {16: [(0, 1.1), (0, 2.6), (1, 1.4), (2, 1.7)], 42: [(0, 1.2), (1, 1.3), (1, 2.9), (2, 1.5), (3, 2.0)]}
+EXPONENTS = {
+    16: [(0, 1.1), (0, 2.6), (1, 1.4), (2, 1.7)],
+    42: [(0, 1.2), (1, 1.3), (1, 2.9), (2, 1.5), (3, 2.0)],
+}
 VALENCE = {16: 6.0, 42: 4.0}
 STEP, CUTOFF = 0.02, 3.0
 
@@ -51,7 +54,7 @@ def _overlap() -> BlockMatrix:
 
 
 def frame(n_spin: int = 1) -> Frame:
-    """A frame in canonical order with the bands of its own lattice sums; 10 electrons fill the lowest bands."""
+    """A frame in canonical order with the bands of its own lattice sums."""
     s = _overlap()
     return with_bands(
         Frame(

@@ -45,7 +45,9 @@ def hermitian_halves(matrices: Sequence[BlockMatrix]) -> tuple[list[BlockMatrix]
                 blocks = matrix.values[zj, zi]
                 adjoint = blocks[_ADJOINT_SPIN[len(blocks)]].conj().swapaxes(-1, -2)
                 copies.append(_on_pairs(partner.reversed(), adjoint, union))
-            copies += [np.zeros((matrix.n_spin, len(union), *_block_shape(matrices, zi, zj)))] * (2 - len(copies))
+            copies += [np.zeros((matrix.n_spin, len(union), *_block_shape(matrices, zi, zj)))] * (
+                2 - len(copies)
+            )
             first, second = copies
             hermiticity = max(hermiticity, float(np.abs(first - second).max(initial=0.0)))
             half[zi, zj] = (first[:, kept] + second[:, kept]) / 2

@@ -44,8 +44,8 @@ def image_translations(overlap: BlockMatrix, structure: Structure, origin: float
         undecided = [int(atom) for atom in np.flatnonzero(on_border[:, axis])]
         settled = [atom for atom in range(structure.n_atoms) if atom not in undecided]
         while undecided:
-            atom = max(undecided, key=lambda j, known=tuple(settled): weight[list(known), j].sum())
-            total = weight[settled, atom].sum()
+            ties = weight[np.ix_(settled, undecided)].sum(axis=0)
+            atom, total = undecided[int(np.argmax(ties))], float(ties.max())
             if total > 0:
                 # mean bond from the settled atoms, theirs corrected: the choice brings it next to zero
                 corrected = moment[settled, atom, axis] + weight[settled, atom] * translations[settled, axis]

@@ -1,4 +1,4 @@
-"""Real-space matrices listed orbital by orbital, M_ab(R), as CP2K and ABACUS write them, to atom-pair blocks."""
+"""Atom-pair blocks from matrices listed orbital by orbital, M_ab(R), as CP2K and ABACUS write them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def split_spinor(elements: Elements) -> list[Elements]:
     column, column_spin = np.divmod(elements.column, 2)
     orbital = Elements(row, column, elements.shift, elements.values)
     return [
-        orbital.select((row_spin == bra) & (column_spin == ket)) for bra, ket in ((0, 0), (0, 1), (1, 0), (1, 1))
+        orbital.select((row_spin == bra) & (column_spin == ket))
+        for bra, ket in ((0, 0), (0, 1), (1, 0), (1, 1))
     ]
 
 

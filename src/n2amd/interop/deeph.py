@@ -84,7 +84,8 @@ def _write_present(folder: Path, frame: Frame, basis: Basis) -> None:
         "spinful": frame.hamiltonian.n_spin > 1,
         "fermi_energy_eV": frame.fermi_level,
         "elements_orbital_map": {
-            chemical_symbols[z]: [shell.l for shell in basis[z].shells] for z in sorted(set(structure.numbers))
+            chemical_symbols[z]: [shell.l for shell in basis[z].shells]
+            for z in sorted(set(structure.numbers))
         },
         "electrons_quantity": frame.n_electrons,
     }
@@ -119,17 +120,17 @@ def _write_legacy(folder: Path, frame: Frame, basis: Basis) -> None:
     for name, matrix in (("hamiltonians", frame.hamiltonian), ("overlaps", frame.overlap)):
         pairs, chunks = _directed_chunks(from_canonical(matrix, basis, "openmx"))
         with h5py.File(folder / f"{name}.h5", "w") as file:
-            for pair, chunk in zip((pairs + [0, 0, 0, 1, 1]).tolist(), chunks):
+            for pair, chunk in zip((pairs + np.array([0, 0, 0, 1, 1])).tolist(), chunks):
                 file[json.dumps(pair)] = chunk
 
 
 def _directed_chunks(matrix: BlockMatrix) -> tuple[NDArray[np.int64], list[NDArray]]:
     """(R1, R2, R3, i, j) of every directed pair, sorted, and its block; spinors as [[uu, ud], [du, dd]]."""
     pairs, chunks = [], []
-    for key, index in with_partners(matrix).pairs.items():
-        blocks = with_partners(matrix).values[key]
+    directed = with_partners(matrix)
+    for key, index in directed.pairs.items():
         pairs.append(np.column_stack([index.shift, index.i, index.j]))
-        chunks += list(_joined(blocks))
+        chunks += list(_joined(directed.values[key]))
     listed = np.concatenate(pairs)
     order = np.lexsort(listed.T[::-1])
     return listed[order], [chunks[k] for k in order]

@@ -1,9 +1,9 @@
 """H(R) and S(R) from the CSR text files of ABACUS, in both of its layouts.
 
-Up to 3.10: data-HR-sparse_SPIN0.csr with the lines "Matrix Dimension of H(R): n" and "Matrix number of H(R): m";
-later: hrs1_nao.csr with "n # number of localized basis", "m # number of Bravais lattice vector R", the cell,
-and comments between the arrays. Then for every R: "R1 R2 R3 count", values, columns, row pointers. Rydberg; orbitals
-0-based; complex numbers as (re,im).
+Up to version 3.10: data-HR-sparse_SPIN0.csr, headed by "Matrix Dimension of H(R): n" and "Matrix number of
+H(R): m". Later: hrs1_nao.csr, headed by "n # number of localized basis", "m # number of Bravais lattice
+vector R" and the cell, with comments between the arrays. Then for every R: "R1 R2 R3 count", values, columns,
+row pointers. Rydberg; orbitals 0-based; complex numbers as (re,im).
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def _blocks(
             raise _damaged(path, f"not numbers at R = {shift} ({error})") from None
         counts = np.diff(pointers)
         if not len(values) == len(column) == count or len(counts) != dimension or counts.sum() != count:
-            raise _damaged(path, f"the arrays of R = {shift} do not have {count} elements in {dimension} rows")
+            raise _damaged(
+                path, f"the arrays of R = {shift} do not have {count} elements in {dimension} rows"
+            )
         if counts.min() < 0 or column.min() < 0 or column.max() >= dimension:
             raise _damaged(path, f"an orbital of R = {shift} lies outside 0..{dimension - 1}")
         at += 3

@@ -37,9 +37,7 @@ def read_orbitals(path: Path) -> tuple[Shell, ...]:
     try:
         points = int(re.findall(r"^Mesh\s+(\d+)", text, re.MULTILINE)[0])
         step = float(re.findall(r"^dr\s+(\S+)", text, re.MULTILINE)[0])
-        announced = [
-            int(n) for n in re.findall(r"^Number of [A-Z]orbital-->\s+(\d+)", text, re.MULTILINE)
-        ]
+        announced = [int(n) for n in re.findall(r"^Number of [A-Z]orbital-->\s+(\d+)", text, re.MULTILINE)]
         functions = {}
         for part in re.split(r"^\s+Type\s+L\s+N\s*$", text, flags=re.MULTILINE)[1:]:
             words = part.split()

@@ -59,5 +59,8 @@ def read_bands(path: Path, n_spin: int) -> BandReference:
 
 def _damaged(path: Path, problem: str) -> InputError:
     return InputError(
-        f"{problem}: the file is cut or damaged", file=path, field="bands", remedy="copy it again from the run"
+        f"{problem}: the file is cut or damaged",
+        file=path,
+        field="bands",
+        remedy="copy it again from the run",
     )

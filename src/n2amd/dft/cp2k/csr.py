@@ -59,9 +59,7 @@ def find_matrices(folder: Path) -> dict[tuple[str, int], dict[int, Path]]:
     return found
 
 
-def read_matrix(
-    files: Mapping[int, Path], images: NDArray[np.int64], n_orbitals: int, what: str
-) -> Elements:
+def read_matrix(files: Mapping[int, Path], images: NDArray[np.int64], n_orbitals: int, what: str) -> Elements:
     """Read one matrix.
 
     Parameters

@@ -67,7 +67,8 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
             f"CSR files of spins {spins}, the log has {log.n_spin} spin states", file=folder, remedy=ONE_RUN
         )
     hamiltonian = [
-        read_matrix(files["KS", spin], log.images["KS"], n_orbitals, "KS").scaled(log.hartree) for spin in spins
+        read_matrix(files["KS", spin], log.images["KS"], n_orbitals, "KS").scaled(log.hartree)
+        for spin in spins
     ]
     overlap = read_matrix(files["S", 1], log.images["S"], n_orbitals, "S")
     h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, WRAP_ORIGIN)

@@ -1,4 +1,4 @@
-"""Cell and coordinates from a CP2K input or restart file: the log prints the cell with three decimals only."""
+"""Cell and coordinates from a CP2K input or restart file: the log prints the cell with three decimals."""
 
 from __future__ import annotations
 

@@ -93,6 +93,11 @@ class _Text:
             )
         return found[-1]
 
+    def constant(self, pattern: str, default: float) -> float:
+        """Return a constant from the list at the head of the log, a default where the list is not printed."""
+        found = self.all(pattern + _NUMBER)
+        return float(found[0]) if found else default
+
     def rows(self, pattern: str, width: int) -> NDArray[np.float64]:
         """Numbers of all lines that match, (n, width)."""
         return np.array(self.all(pattern), dtype=float).reshape(-1, width)
@@ -108,8 +113,8 @@ def read_log(path: Path) -> Log:
     """
     log = _Text(path)
     _require_one_converged_step(log)
-    hartree = float((log.all(r"\[a\.u\.\] -> \[eV\]" + _NUMBER) or [HARTREE_EV])[-1])
-    bohr = float((log.all(r"\[a\.u\.\] = \[Bohr\] -> \[Angstrom\]" + _NUMBER) or [BOHR_ANGSTROM])[-1])
+    hartree = log.constant(r"\[a\.u\.\] -> \[eV\]", HARTREE_EV)
+    bohr = log.constant(r"\[a\.u\.\] = \[Bohr\] -> \[Angstrom\]", BOHR_ANGSTROM)
     cell = log.rows(r"^ CELL\| Vector [abc] \[angstrom\]?:?" + 3 * _NUMBER, 3)
     periodic = log.last(r"^ CELL\| Periodicity\s+(\w+)", "CELL")
     table = log.rows(r"^\s+\d+\s+\d+ [A-Z][a-z]?\s+(\d+)" + 3 * _NUMBER + r"\s+\S+\s+\S+\s*$", 4)

@@ -51,7 +51,7 @@ def read_legacy(path: Path) -> tuple[NDArray[np.int64], list[NDArray]]:
         pairs = np.array([json.loads(name) for name, _ in items], dtype=np.int64).reshape(-1, 5)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(path, "[R1, R2, R3, i, j]", str(error)) from None
-    return pairs - [0, 0, 0, 1, 1], [block for _, block in items]
+    return pairs - np.array([0, 0, 0, 1, 1]), [block for _, block in items]
 
 
 def directed_blocks(
@@ -81,7 +81,7 @@ def directed_blocks(
     size = basis.orbital_counts(numbers)
     spinful = chunks[0].shape == tuple(2 * size[atoms[0]])
     for pair, chunk in zip(pairs, chunks):
-        expected = tuple((2 if spinful else 1) * size[pair[3:]])
+        expected = tuple(((2 if spinful else 1) * size[pair[3:]]).tolist())
         if chunk.shape != expected:
             raise _contradiction(
                 path, f"the block of {pair.tolist()} is {chunk.shape}, the basis says {expected}"
@@ -93,7 +93,7 @@ def directed_blocks(
     for zi, zj in sorted({(int(a), int(b)) for a, b in z}):
         members = np.flatnonzero((z == (zi, zj)).all(axis=1))
         index[zi, zj] = PairIndex(pairs[members, 3], pairs[members, 4], pairs[members, :3])
-        blocks = np.stack([chunks[k] for k in members])
+        blocks = np.stack([chunks[int(k)] for k in members])
         if spinful:
             n_i, n_j = basis[zi].n_orbitals, basis[zj].n_orbitals
             quadrants = blocks.reshape(-1, 2, n_i, 2, n_j).transpose(1, 3, 0, 2, 4).reshape(4, -1, n_i, n_j)

@@ -65,7 +65,7 @@ def read_frame(folder: str | Path, code: Code = "deeph") -> tuple[Frame, Basis]:
         listed.append(blocks.directed_blocks(path, pairs, chunks, structure.numbers, basis))
         if what == "hamiltonian" and (listed[0].n_spin > 1) != description.spinful:
             raise InputError(
-                f"blocks of {listed[0].n_spin} spin components, info.json says spinful = {description.spinful}",
+                f"{listed[0].n_spin} spin components, info.json says spinful = {description.spinful}",
                 file=path,
                 field="spinful",
                 remedy="keep the files of one run together in a folder",
@@ -121,7 +121,7 @@ def _count_electrons(
         counts.add(occupied)
     if len(counts) > 1:
         raise InputError(
-            f"{min(counts)} to {max(counts)} electrons below the Fermi level: a metal, or no true Fermi level",
+            f"{min(counts)} to {max(counts)} electrons below the Fermi level: a metal, or not its level",
             file=folder,
             field="fermi_energy_eV",
             remedy=remedy,
@@ -134,5 +134,8 @@ def _energies(folder: Path, h: np.ndarray, s: np.ndarray) -> np.ndarray:
         return scipy.linalg.eigvalsh(h, s)
     except np.linalg.LinAlgError:
         raise InputError(
-            "the overlap is not positive definite", file=folder, field="overlap", remedy="convert the run again"
+            "the overlap is not positive definite",
+            file=folder,
+            field="overlap",
+            remedy="convert the run again",
         ) from None

@@ -67,13 +67,17 @@ def read_present(folder: Path) -> Description:
     shells = _entry(info_path, info, "elements_orbital_map", dict)
     if unknown := sorted(set(shells) - set(atomic_numbers)):
         raise _info_error(info_path, "elements_orbital_map", f"{unknown[0]!r} is no element", COPY)
-    basis = Basis({atomic_numbers[symbol]: _atom(atomic_numbers[symbol], ls) for symbol, ls in shells.items()})
+    basis = Basis(
+        {atomic_numbers[symbol]: _atom(atomic_numbers[symbol], ls) for symbol, ls in shells.items()}
+    )
     if _entry(info_path, info, "orthogonal_basis", bool) or info.get("split_hkb"):
         raise _info_error(
             info_path, "orthogonal_basis" if info["orthogonal_basis"] else "split_hkb", "is not supported",
             "convert the run with the full Hamiltonian and its overlap",
         )  # fmt: skip
-    _check_counts(info_path, info, structure, basis, {"atoms": "atoms_quantity", "orbitals": "orbits_quantity"})
+    _check_counts(
+        info_path, info, structure, basis, {"atoms": "atoms_quantity", "orbitals": "orbits_quantity"}
+    )
     return Description(
         structure,
         _restrict(basis, structure),
