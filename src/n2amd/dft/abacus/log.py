@@ -72,6 +72,18 @@ def read_log(path: Path) -> Log:
     """
     text = read_text(path)
     _require_convergence(path, text)
+    try:
+        return _parse(path, text)
+    except ValueError as error:
+        raise InputError(
+            f"a number in the log is damaged ({error})",
+            file=path,
+            field="log",
+            remedy="copy it again from the run",
+        ) from None
+
+
+def _parse(path: Path, text: str) -> Log:
     constant = float(_last(path, text, r"lattice constant \(Bohr\) =" + _NUMBER, "lattice constant"))
     constant *= BOHR_ANGSTROM
     cell = constant * _table(

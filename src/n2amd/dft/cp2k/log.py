@@ -113,6 +113,15 @@ def read_log(path: Path) -> Log:
     """
     log = _Text(path)
     _require_one_converged_step(log)
+    try:
+        return _parse(log)
+    except ValueError as error:
+        raise log.fail(
+            f"a number in the log is damaged ({error})", "log", "copy it again from the run"
+        ) from None
+
+
+def _parse(log: _Text) -> Log:
     hartree = log.constant(r"\[a\.u\.\] -> \[eV\]", HARTREE_EV)
     bohr = log.constant(r"\[a\.u\.\] = \[Bohr\] -> \[Angstrom\]", BOHR_ANGSTROM)
     cell = log.rows(r"^ CELL\| Vector [abc] \[angstrom\]?:?" + 3 * _NUMBER, 3)
