@@ -28,7 +28,7 @@ ALLOWED = {
     "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
     "hopping": {"couplings"},
     "analysis": {"couplings", "hopping"},
-    "interop": {"dataset", "hopping", "couplings", "states"},
+    "interop": {"orbitals", "blocks", "dataset", "hopping", "couplings", "states"},
 }
 TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}
 

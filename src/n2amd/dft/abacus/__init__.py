@@ -1,0 +1,1 @@
+"""Files of ABACUS runs in a basis of numerical atomic orbitals."""

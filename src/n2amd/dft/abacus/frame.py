@@ -1,0 +1,208 @@
+"""A frame from the folder of an ABACUS single point: read, cross-checked, converted to n2amd."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from n2amd.dataset.frame import BandReference, Frame
+from n2amd.dft.abacus.bands import read_eigenvalues
+from n2amd.dft.abacus.csr import read_matrix
+from n2amd.dft.abacus.log import RYDBERG_EV, Log, read_log
+from n2amd.dft.abacus.orbital_file import read_orbitals, shell_label
+from n2amd.dft.abacus.stru import Stru, read_stru
+from n2amd.dft.files import find_frame_folders, frame_name, locate, read_text, require
+from n2amd.dft.orbital_matrices import Elements, gather_blocks, split_spinor
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.orbitals.conventions import Code, to_canonical
+
+#: Any of these files makes a folder the folder of a frame.
+MARKS = ("OUT.*/running_scf.log", "OUT.*/data-HR-sparse_SPIN0.csr", "OUT.*/hrs1_nao.csr", "OUT.*/istate.info")
+#: Largest difference between STRU and the log: 6 digits of the lattice, 10 decimals of the positions.
+CELL_TOLERANCE, POSITION_TOLERANCE = 1e-4, 1e-5
+#: ABACUS counts R between atoms wrapped into fractional [0, 1).
+WRAP_ORIGIN = 0.0
+ONE_RUN = "keep the files of one run together"
+RERUN = "copy it from the run (basis_type lcao, out_mat_hs2 1, gamma_only 0), or run the frame again"
+#: Names of H (by spin) and S, before and since version 3.11.
+_HAMILTONIAN = (("data-HR-sparse_SPIN0.csr", "hrs1_nao.csr"), ("data-HR-sparse_SPIN1.csr", "hrs2_nao.csr"))
+_OVERLAP = ("data-SR-sparse_SPIN0.csr", "srs1_nao.csr", "sr_nao.csr")
+_EIGENVALUES = ("istate.info", "eig_occ.txt", "eig.txt")
+
+
+def find_frames(paths: Sequence[str | Path]) -> list[Path]:
+    """List the frame folders under the paths; see `find_frame_folders`."""
+    return find_frame_folders(paths, MARKS, "OUT.* with a log, matrices or eigenvalues of ABACUS")
+
+
+def read_frame(folder: str | Path, code: Code = "abacus") -> tuple[Frame, Basis]:
+    """Read one frame.
+
+    Parameters
+    ----------
+    folder
+        Run folder with STRU and one OUT.SUFFIX, in which running_scf.log, the matrices of out_mat_hs2 and the
+        eigenvalues lie; the orbital files that STRU names give the radial functions, where they are found
+        (here, in the folder above, or where STRU and orbital_dir point). Every file may be compressed.
+    code
+        "abacus".
+
+    Returns
+    -------
+    frame, basis
+        The frame and the basis it was computed in.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or two files contradict each other.
+    """
+    folder = Path(folder)
+    out = _output_folder(folder)
+    settings = _settings(folder, out)
+    log = read_log(require(out, "running_scf.log", remedy="copy the log of the run"))
+    stru_path = require(folder, settings.get("stru_file", "STRU"), remedy="copy STRU of the run")
+    stru = read_stru(stru_path, settings.get("latname", "none"))
+    _check_geometry(stru_path, stru, log)
+    basis = _basis(folder, stru, log, settings.get("orbital_dir", ""))
+    n_orbitals = int(basis.orbital_counts(stru.structure.numbers).sum()) * (2 if log.n_spin == 4 else 1)
+    names = _HAMILTONIAN[: 2 if log.n_spin == 2 else 1]
+    hamiltonian = [read_matrix(_first(out, choices), n_orbitals).scaled(RYDBERG_EV) for choices in names]
+    overlap = read_matrix(_first(out, _OVERLAP), n_orbitals)
+    if log.n_spin == 4:
+        hamiltonian, overlap = split_spinor(hamiltonian[0]), _spinless(split_spinor(overlap)[0])
+    h, s, hermiticity = gather_blocks(hamiltonian, overlap, stru.structure, basis, WRAP_ORIGIN)
+    frame = Frame(
+        name=frame_name(folder),
+        structure=stru.structure,
+        hamiltonian=to_canonical(h, basis, code),
+        overlap=to_canonical(s, basis, code),
+        n_electrons=log.n_electrons,
+        energy=log.energy,
+        forces=log.forces,
+        stress=log.stress,
+        fermi_level=log.fermi_level,
+        charge=round(basis.valence_electrons(stru.structure.numbers) - log.n_electrons, 6) + 0.0,
+        bands=_bands(out, log),
+        hermiticity_error=hermiticity,
+        origin={"code": code, **log.origin, **_mesh(folder)},
+    )
+    return frame, basis
+
+
+def _output_folder(folder: Path) -> Path:
+    found = sorted(path for path in folder.glob("OUT.*") if path.is_dir())
+    if len(found) != 1:
+        raise InputError(
+            f"{len(found)} folders OUT.*" + (f": {', '.join(p.name for p in found)}" if found else ""),
+            file=folder,
+            field="OUT",
+            remedy="keep the output of one run in a folder",
+        )
+    return found[0]
+
+
+def _settings(folder: Path, out: Path) -> dict[str, str]:
+    """Read the keywords of INPUT, from the echo of ABACUS where there is one."""
+    path = locate(out, "INPUT") or locate(folder, "INPUT")
+    lines = read_text(path).splitlines() if path else []
+    words = [re.split(r"#|//", line)[0].split() for line in lines]
+    return {entry[0].lower(): entry[1] for entry in words if len(entry) > 1}
+
+
+def _first(out: Path, names: Sequence[str]) -> Path:
+    """Find the one matrix that has any of the names."""
+    found = [path for name in names if (path := locate(out, name))]
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(path.name for path in found)} are of two runs", file=out, remedy=ONE_RUN
+        )
+    return found[0] if found else require(out, names[0], remedy=RERUN)
+
+
+def _check_geometry(path: Path, stru: Stru, log: Log) -> None:
+    """Compare STRU with the atoms that ABACUS read; the matrices are in the order of the log."""
+    ours = [re.sub(r"\d+$", "", label) for label in stru.labels]
+    theirs = [re.sub(r"\d+$", "", label) for label in log.labels]
+    structure = stru.structure
+    if ours != theirs:
+        problem = f"atoms {' '.join(ours)}, the log has {' '.join(theirs)}"
+    elif (difference := float(np.abs(structure.cell - log.cell).max())) > CELL_TOLERANCE:
+        problem = f"the cell differs from the log by {difference:.2g} A"
+    elif (difference := float(np.abs(structure.positions - log.positions).max())) > POSITION_TOLERANCE:
+        problem = f"the positions differ from the log by {difference:.2g} A: another geometry or order"
+    else:
+        return
+    raise InputError(problem, file=path, field="ATOMIC_POSITIONS", remedy=ONE_RUN)
+
+
+def _basis(folder: Path, stru: Stru, log: Log, orbital_dir: str) -> Basis:
+    atoms: dict[int, AtomBasis] = {}
+    for label in dict.fromkeys(stru.labels):
+        zetas = log.zetas.get(label)
+        name = stru.orbital_files.get(label)
+        path = _find_orbitals(folder, name, orbital_dir) if name else None
+        if path:
+            shells = read_orbitals(path)
+            counts = tuple(sum(s.l == l for s in shells) for l in range(max(s.l for s in shells) + 1))
+            if zetas is not None and counts != zetas:
+                raise InputError(
+                    f"{counts} radial functions for l = 0, 1, ..., the log has {zetas} for {label}",
+                    file=path,
+                    field="basis",
+                    remedy="use the orbital files of this run",
+                )
+        elif zetas:
+            shells = tuple(
+                Shell(l, shell_label(l, zeta + 1)) for l, count in enumerate(zetas) for zeta in range(count)
+            )
+        else:
+            raise InputError(
+                f"the log has no number of zeta for {label}, and its orbital file {name} is not found",
+                file=folder,
+                field="basis",
+                remedy="copy the orbital file into the folder",
+            )
+        atom = AtomBasis(stru.elements[label], shells, log.valence.get(label, 0.0))
+        if atoms.setdefault(atom.number, atom) != atom:
+            raise InputError(
+                f"label {label} has other orbitals or electrons than another label of element {atom.number}",
+                file=folder,
+                field="basis",
+                remedy="use one basis for each element",
+            )
+    return Basis(atoms)
+
+
+def _find_orbitals(folder: Path, name: str, orbital_dir: str) -> Path | None:
+    """Find an orbital file by its name beside the frame, else where the run read it."""
+    beside = locate(folder, Path(name).name, beside=True)
+    elsewhere = (folder / name, folder / orbital_dir / name)
+    return beside or next((path for path in elsewhere if path.is_file()), None)
+
+
+def _spinless(overlap: Elements) -> Elements:
+    return Elements(overlap.row, overlap.column, overlap.shift, np.real(overlap.values))
+
+
+def _bands(out: Path, log: Log) -> BandReference | None:
+    path = next((path for name in _EIGENVALUES if (path := locate(out, name))), None)
+    if path is None:
+        return None
+    energies = read_eigenvalues(path, log.n_spin)
+    if len(energies) != len(log.kpoints):
+        raise InputError(
+            f"{len(energies)} k points, the log has {len(log.kpoints)}", file=path, remedy=ONE_RUN
+        )
+    return BandReference(log.kpoints, log.weights, energies)
+
+
+def _mesh(folder: Path) -> dict[str, str]:
+    path = locate(folder, "KPT")
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()] if path else []
+    is_mesh = len(lines) > 3 and lines[1][0] == "0" and lines[2][0].lower()[0] in "gm"
+    return {"k_mesh": " ".join(lines[3][:3])} if is_mesh else {}

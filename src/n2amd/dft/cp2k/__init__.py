@@ -1,0 +1,1 @@
+"""Files of CP2K (Quickstep)."""

@@ -1,0 +1,130 @@
+"""A frame from the folder of a CP2K single point: read, cross-checked, converted to n2amd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.dataset.frame import BandReference, Frame
+from n2amd.dft.cp2k.bands import read_bands
+from n2amd.dft.cp2k.csr import find_matrices, read_matrix
+from n2amd.dft.cp2k.inputs import Section, read_cell, read_coordinates, read_sections
+from n2amd.dft.cp2k.log import Log, read_log
+from n2amd.dft.files import find_frame_folders, frame_name, locate, require
+from n2amd.dft.orbital_matrices import gather_blocks
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.conventions import Code, to_canonical
+from n2amd.structure import Structure
+
+#: Any of these files makes a folder the folder of a frame.
+MARKS = ("*-KS_SPIN_1_*.csr", "*-S_SPIN_1_*.csr", "*.bs")
+#: Largest difference between the input and the log: the cell is printed with 3 decimals, atoms with 6.
+CELL_TOLERANCE, POSITION_TOLERANCE = 6e-4, 2e-6
+#: CP2K counts R between atoms wrapped into fractional [-1/2, 1/2).
+WRAP_ORIGIN = -0.5
+ONE_RUN = "keep the files of one run together"
+
+
+def find_frames(paths: Sequence[str | Path]) -> list[Path]:
+    """List the frame folders under the paths; see `find_frame_folders`."""
+    return find_frame_folders(paths, MARKS, "a CSR file of H or S, or a band file of CP2K")
+
+
+def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
+    """Read one frame.
+
+    Parameters
+    ----------
+    folder
+        Folder with the main output (*.out), the input (*.inp) or restart file, the CSR files of H and S, and
+        where it exists the band file (*.bs, or what the input says). Every file may be compressed.
+    code
+        "cp2k".
+
+    Returns
+    -------
+    frame, basis
+        The frame and its shells; CP2K prints Gaussians, so there are no radial functions on a grid.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or two files contradict each other.
+    """
+    folder = Path(folder)
+    log = read_log(require(folder, "*.out", remedy="copy the main output of the run (cp2k -o NAME.out)"))
+    root, structure = _geometry(folder, log)
+    basis = Basis(log.atoms)
+    n_orbitals = int(basis.orbital_counts(structure.numbers).sum())
+    files = find_matrices(folder)
+    spins = sorted(spin for what, spin in files if what == "KS")
+    if spins != [*range(1, log.n_spin + 1)]:
+        raise InputError(
+            f"CSR files of spins {spins}, the log has {log.n_spin} spin states", file=folder, remedy=ONE_RUN
+        )
+    hamiltonian = [
+        read_matrix(files["KS", spin], log.images["KS"], n_orbitals, "KS").scaled(log.hartree)
+        for spin in spins
+    ]
+    overlap = read_matrix(files["S", 1], log.images["S"], n_orbitals, "S")
+    h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, WRAP_ORIGIN)
+    frame = Frame(
+        name=frame_name(folder),
+        structure=structure,
+        hamiltonian=to_canonical(h, basis, code),
+        overlap=to_canonical(s, basis, code),
+        n_electrons=log.n_electrons,
+        energy=log.energy,
+        forces=log.forces,
+        stress=log.stress,
+        fermi_level=log.fermi_level,
+        charge=log.charge,
+        bands=_bands(folder, root, log),
+        hermiticity_error=hermiticity,
+        origin={"code": code, **log.origin},
+    )
+    return frame, basis
+
+
+def _geometry(folder: Path, log: Log) -> tuple[Section, Structure]:
+    """Cell and positions with the digits of the input, checked against the log."""
+    path = locate(folder, "*.inp") or locate(folder, "*-1.restart")
+    if path is None:
+        raise InputError(
+            "neither an input *.inp nor *-1.restart: the log has the cell with 3 decimals only",
+            file=folder,
+            field="CELL",
+            remedy="copy the input of the run",
+        )
+    root = read_sections(path)
+    cell = read_cell(path, root)
+    _check(path, "CELL", cell, log.cell, CELL_TOLERANCE)
+    positions = read_coordinates(path, root, cell)
+    if positions is None:
+        positions = log.positions
+    _check(path, "COORD", positions, log.positions, POSITION_TOLERANCE)
+    return root, Structure(cell, positions, log.numbers, log.pbc)
+
+
+def _check(
+    path: Path, field: str, ours: NDArray[np.float64], log: NDArray[np.float64], tolerance: float
+) -> None:
+    if ours.shape != log.shape:
+        problem = f"{len(ours)} atoms, the log has {len(log)}"
+    elif (difference := float(np.abs(ours - log).max())) > tolerance:
+        problem = f"differs from the log by {difference:.2g} A"
+    else:
+        return
+    raise InputError(problem, file=path, field=field, remedy=ONE_RUN)
+
+
+def _bands(folder: Path, root: Section, log: Log) -> BandReference | None:
+    section = root.find("FORCE_EVAL", "DFT", "PRINT", "BAND_STRUCTURE")
+    named = section.value("FILE_NAME") if section else None
+    path = locate(folder, named) if named else None
+    path = path or locate(folder, "*.bs")
+    return read_bands(path, log.n_spin) if path else None

@@ -1,0 +1,1 @@
+"""DeepH folders, present and legacy."""

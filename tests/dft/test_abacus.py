@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import two_centre_crystal as crystal
+from abacus_writer import LATTICE_CONSTANT, orb, write_run
+from ase.data import chemical_symbols
+
+from n2amd.blocks.matrix import fold
+from n2amd.dataset.gate import measure, verdict
+from n2amd.dft.abacus.frame import find_frames, read_frame
+from n2amd.dft.abacus.orbital_file import read_orbitals
+from n2amd.dft.abacus.stru import BOHR_ANGSTROM, read_stru
+from n2amd.errors import InputError
+from n2amd.orbitals.conventions import two_centre_residual
+
+
+@pytest.fixture(scope="module")
+def basis():
+    return crystal.basis(radial=False)
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory, basis):
+    """A spin-unpolarised run in the layout of 3.10."""
+    return write_run(tmp_path_factory.mktemp("abacus") / "run", crystal.frame(), basis)
+
+
+@pytest.fixture
+def run(pristine, tmp_path):
+    """A writable copy of it."""
+    return shutil.copytree(pristine, tmp_path / "run")
+
+
+def assert_same(found, expected, basis):
+    """H and S agree element by element at a general k point, in every spin component."""
+    k = np.array([0.137, -0.211, 0.379])
+    offsets = basis.orbital_offsets(expected.structure.numbers)
+    for ours, theirs in ((found.hamiltonian, expected.hamiltonian), (found.overlap, expected.overlap)):
+        assert ours.n_spin == theirs.n_spin
+        for spin in range(theirs.n_spin):
+            assert fold(ours, offsets, k, spin) == pytest.approx(fold(theirs, offsets, k, spin), abs=1e-10)
+
+
+@pytest.mark.parametrize("layout", ["3.10", "3.11"])
+@pytest.mark.parametrize("n_spin", [1, 2, 4])
+def test_a_run_is_read_back_in_both_layouts_and_every_spin(n_spin, layout, tmp_path, basis):
+    expected = crystal.frame(n_spin)
+    folder = write_run(tmp_path / "run", expected, basis, layout=layout)
+    frame, found_basis = read_frame(folder)
+    assert found_basis == basis
+    assert frame.structure.positions == pytest.approx(expected.structure.positions, abs=1e-10)
+    assert_same(frame, expected, basis)
+    assert two_centre_residual(frame.overlap, basis, frame.structure) < 1e-8
+    assert crystal.band_error(frame, basis) < 1e-7
+    assert frame.bands.energies.shape == (3, 2 if n_spin == 2 else 1, 12)
+    assert frame.bands.weights == pytest.approx(crystal.WEIGHTS)
+    assert frame.hermiticity_error < 1e-12
+
+
+def test_the_gate_accepts_the_run(run):
+    frame, basis = read_frame(run)
+    figures = measure(frame, basis)
+    verdict(frame, figures)
+    assert figures["eigenvalue_error"] < 1e-4
+    assert figures["two_centre_residual"] < 1e-8
+
+
+@pytest.mark.parametrize("positions", ["Direct", "Cartesian", "Cartesian_angstrom"])
+def test_positions_in_every_unit(positions, tmp_path, basis):
+    folder = write_run(tmp_path / "run", crystal.frame(), basis, positions=positions)
+    assert read_frame(folder)[0].structure.positions == pytest.approx(
+        crystal.structure().positions, abs=1e-10
+    )
+
+
+def test_an_upper_triangle_is_completed(tmp_path, basis):
+    folder = write_run(tmp_path / "run", crystal.frame(), basis, triangle=True)
+    assert_same(read_frame(folder)[0], crystal.frame(), basis)
+
+
+def test_observables(tmp_path, basis):
+    rng = np.random.default_rng(0)
+    stress = rng.normal(size=(3, 3))
+    expected = replace(crystal.frame(), forces=rng.normal(size=(3, 3)), stress=stress + stress.T)
+    frame, _ = read_frame(write_run(tmp_path / "run", expected, basis))
+    assert frame.forces == pytest.approx(expected.forces, abs=1e-9)
+    assert frame.stress == pytest.approx(expected.stress, abs=1e-9)
+    assert (frame.energy, frame.fermi_level) == (-123.456, -1.3605698)
+    assert (frame.n_electrons, frame.charge) == (16, 0)
+    assert frame.origin == {"code": "abacus", "version": "3.10.0", "functional": "PBE", "k_mesh": "4 4 2"}
+
+
+def test_orbital_files_give_the_radial_functions_of_the_overlap(run):
+    """S rebuilt from the .orb files is the S of the run."""
+    expected = crystal.basis()
+    for z in expected.numbers:
+        (run / f"{chemical_symbols[z]}.orb").write_text(orb(expected[z]))
+    frame, basis = read_frame(run)
+    for z in expected.numbers:
+        for ours, theirs in zip(basis[z].shells, expected[z].shells):
+            assert (ours.l, ours.label) == (theirs.l, theirs.label)
+            assert ours.radial.step == pytest.approx(theirs.radial.step)
+            # the grid has no point for R / r^l at 0 when l > 0
+            assert ours.radial.values[1:] == pytest.approx(theirs.radial.values[1:], rel=1e-5, abs=1e-9)
+            assert ours.radial.values[0] == pytest.approx(theirs.radial.values[0], rel=1e-4)
+    figures = measure(frame, basis)
+    assert figures["overlap_error"] < 1e-5
+    assert figures["uncovered_pairs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("latname", "parameters", "volume"),
+    [
+        ("sc", [], 1), ("fcc", [], 1 / 4), ("bcc", [], 1 / 2), ("hexagonal", [1.6], 1.6 * np.sqrt(3) / 2),
+        ("trigonal", [0.1], np.sqrt(1 - 3 * 0.01 + 2 * 0.001)), ("st", [1.3], 1.3), ("bct", [1.3], 0.65),
+        ("so", [1.1, 1.2], 1.32), ("baco", [1.1, 1.2], 0.66), ("fco", [1.1, 1.2], 0.33),
+        ("bco", [1.1, 1.2], 0.66),
+        ("sm", [1.1, 1.2, 0.1], 1.32 * np.sqrt(0.99)), ("bacm", [1.1, 1.2, 0.1], 0.66 * np.sqrt(0.99)),
+        ("triclinic", [1.1, 1.2, 0.1, 0.2, 0.3], 1.32 * np.sqrt(1 - 0.14 + 2 * 0.006)),
+    ],
+)  # fmt: skip
+def test_named_lattices_have_the_volume_of_their_cell(latname, parameters, volume, run):
+    text = (run / "STRU").read_text()
+    block = "LATTICE_PARAMETERS\n" + " ".join(map(str, parameters)) + "\n" if parameters else ""
+    text = re.sub(r"LATTICE_VECTORS\n(.*\n){3}", block, text)
+    (run / "STRU").write_text(text)
+    cell = read_stru(run / "STRU", latname).structure.cell
+    assert np.linalg.det(cell) == pytest.approx(volume * (LATTICE_CONSTANT * BOHR_ANGSTROM) ** 3)
+    if latname == "triclinic":
+        unit = cell / np.linalg.norm(cell, axis=1, keepdims=True)
+        assert [unit[0] @ unit[1], unit[0] @ unit[2], unit[1] @ unit[2]] == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_frames_are_found_by_their_output_folders(run):
+    assert find_frames([run.parent]) == [run]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("STRU", "no file STRU"),
+        ("OUT.test/running_scf.log", r"no file running_scf\.log"),
+        ("OUT.test/data-HR-sparse_SPIN0.csr", r"no file data-HR-sparse_SPIN0\.csr"),
+        ("OUT.test/data-SR-sparse_SPIN0.csr", r"no file data-SR-sparse_SPIN0\.csr"),
+    ],
+)
+def test_a_missing_file_is_named(name, message, run):
+    (run / name).unlink()
+    with pytest.raises(InputError, match=message) as caught:
+        read_frame(run)
+    assert caught.value.remedy
+
+
+def test_a_frame_without_eigenvalues_is_read_and_refused_by_the_gate(run):
+    (run / "OUT.test" / "istate.info").unlink()
+    frame, basis = read_frame(run)
+    with pytest.raises(InputError, match="own eigenvalues are missing"):
+        verdict(frame, measure(frame, basis))
+
+
+H, LOG = "OUT.test/data-HR-sparse_SPIN0.csr", "OUT.test/running_scf.log"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (H, r"H\(R\): 39", "H(R): 50", "matrix dimension 50, the basis has 39 orbitals"),
+        (H, r"Matrix number of H\(R\): \d+", "Matrix number of H(R): 999", "lattice vectors of 999"),
+        (H, r"STEP: 0\n", "STEP: 0\nSTEP: 1\n", "2 ionic steps"),
+        (H, r"e-\d\d ", "e-xx ", "not numbers at R"),
+        (H, r"STEP: 0\n.*\n", "", "no header with the matrix dimension"),
+        ("STRU", r"\n\nS\n0.0\n2\n", "\n\nS\n0.0\n3\n", "2 of 3 atoms S"),
+        ("STRU", r"LATTICE_CONSTANT\n\S+", "LATTICE_CONSTANT\n1.7", "the cell differs from the log"),
+        ("STRU", r"0\.0000000000000000 0\.13", "0.0100000000000000 0.13", "positions differ from the log"),
+        ("STRU", "Direct", "Cartesian_angstrom_center_xy", "is not supported"),
+        ("STRU", r"Mo 1.0 Mo.upf\n", "", "label Mo is not in ATOMIC_SPECIES"),
+        ("STRU", r"LATTICE_VECTORS\n(.*\n){3}", "", "no lattice vectors, and latname"),
+        (LOG, "convergence is achieved", "convergence has NOT been achieved", "converged SCF cycle"),
+        (LOG, "nspin = 1", "nspin = 2", "no file data-HR-sparse_SPIN1"),
+        (LOG, "L=3, number of zeta = 1", "L=3, number of zeta = 2", "the basis has 46 orbitals"),
+        (LOG, r"0\.5000000000", "0.500000000*", "a number in the log is damaged"),
+        (LOG, "number of electrons", "number", "number of electrons is not complete"),
+        ("OUT.test/istate.info", r"12 -?\d", "12 x", "is not an energy"),
+        ("OUT.test/istate.info", r"(?s)BAND.*\n\n(BAND.*)", r"\1", "1 k points, the log has 3"),
+    ],
+)  # fmt: skip
+def test_defects_are_named(name, old, new, message, run):
+    path = run / name
+    text, count = re.subn(old, new, path.read_text(), count=1)
+    assert count
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_frame(run)
+    assert caught.value.remedy
+    assert caught.value.file
+
+
+@pytest.mark.parametrize("layout", ["3.10", "3.11"])
+@pytest.mark.parametrize("fraction", [0.3, 0.55, 0.8])
+def test_half_a_matrix_is_named(layout, fraction, tmp_path, basis):
+    folder = write_run(tmp_path / "run", crystal.frame(), basis, layout=layout)
+    path = folder / "OUT.test" / ("srs1_nao.csr" if layout == "3.11" else "data-SR-sparse_SPIN0.csr")
+    text = path.read_text()
+    path.write_text(text[: int(fraction * len(text))])
+    with pytest.raises(
+        InputError, match=r"arrays of R|ends inside R|lattice vectors of|not numbers|instead of a"
+    ):
+        read_frame(folder)
+
+
+def test_atoms_in_another_order_than_the_matrices_are_refused(run):
+    """The two S atoms exchanged in STRU alone."""
+    lines = (run / "STRU").read_text().splitlines()
+    lines[-2:] = lines[-1], lines[-2]
+    (run / "STRU").write_text("\n".join([*lines, ""]))
+    with pytest.raises(InputError, match="another geometry or order"):
+        read_frame(run)
+
+
+def test_a_hamiltonian_in_another_unit_fails_the_gate(tmp_path, basis):
+    expected = crystal.frame()
+    wide = {key: 2 * blocks for key, blocks in expected.hamiltonian.values.items()}
+    folder = write_run(tmp_path / "run", replace(expected, hamiltonian=expected.hamiltonian.map(wide)), basis)
+    frame, found = read_frame(folder)
+    with pytest.raises(InputError, match=r"eigenvalue_error.*2 times too wide"):
+        verdict(frame, measure(frame, found))
+
+
+def test_output_of_two_runs_is_refused(run):
+    (run / "OUT.other").mkdir()
+    with pytest.raises(InputError, match="2 folders OUT"):
+        read_frame(run)
+
+
+@pytest.mark.parametrize(("old", "new"), [(r"Mesh \d+", "Mesh 7"), (r"(?s)Type.*", ""), ("dr", "DR")])
+def test_a_damaged_orbital_file_is_named(old, new, tmp_path):
+    path = tmp_path / "S.orb"
+    path.write_text(re.sub(old, new, orb(crystal.basis()[16]), count=1))
+    with pytest.raises(InputError, match="not a complete orbital file"):
+        read_orbitals(path)
+
+
+def test_orbitals_of_another_basis_are_refused(run):
+    (run / "Mo.orb").write_text(orb(crystal.basis()[16]))
+    with pytest.raises(InputError, match="radial functions for l = 0, 1"):
+        read_frame(run)
