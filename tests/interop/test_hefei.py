@@ -325,8 +325,8 @@ def test_exported_couplings_run_again_as_the_program_would(tmp_path: Path) -> No
     made = run.invoke(dynamics_commands.app, ["run", *arguments])
     assert made.exit_code == 0, made.output
     with open_hdf5(ours, "populations") as source:
-        assert (source.attrs["method"], source.attrs["steps"], source.attrs["absorbing"]) == ("dish", 20, 0)
-        assert source["population"].shape == (3, 21, 2)
+        assert (source.attrs["method"], source.attrs["steps"], source.attrs["absorbing"]) == ("dish", 40, 0)
+        assert source["population"].shape == (3, 41, 2)
         assert source["dephasing_time"][0, 1] == 4.0
         starts = source["initial/frame"][()] + 1
     assert {file.name for file in tmp_path.glob("*.*") if file.name[:6] in ("SHPROP", "RECOMB")} == {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.decay import first_arrivals, fit_exponential, verdict
+from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, statistics, verdict
 from n2amd.analysis.lifetime import Resampling
 from n2amd.errors import InputError
 from n2amd.hopping.path import Carrier
@@ -111,8 +111,8 @@ def read_run(file: str | Path) -> Run:
         )
 
 
-def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
-    """Return the lifetimes of one run in ns with a verdict on its length.
+def analyse_run(run: Run, resampling: Resampling, expected_fs: float | None = None) -> dict[str, Any]:
+    """Return the lifetimes of one run in ns with a verdict on its length and on its hops.
 
     Parameters
     ----------
@@ -120,6 +120,8 @@ def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
         Of the dynamics stage.
     resampling
         Bootstrap over initial conditions, and the level of the intervals.
+    expected_fs
+        Lifetime by another method, for the verdict on runs without hops.
     """
     options = {
         "resamples": resampling.resamples,
@@ -130,13 +132,32 @@ def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
     duration = float(run.time[-1])
     hops, watched = len(run.arrivals), len(run.survival) * run.trajectories
     counted = first_arrivals(run.arrivals, watched, duration, resampling.confidence)
+    exposure = float(run.arrivals.sum() + (watched - hops) * duration)
     return {
         "method": run.method,
         "seed": run.seed,
         "duration_fs": duration,
+        **fit_document(fit),
+        "arrivals": {
+            "hops": hops,
+            "trajectories": watched,
+            "exposure_ns": 1e-6 * exposure,
+            "lifetime_ns": counted.document(1e-6),
+            "statistics": statistics(hops, exposure, expected_fs),
+        },
+        "verdict": verdict(fit, duration, hops),
+    }
+
+
+def fit_document(fit: DecayFit) -> dict[str, Any]:
+    """Return both fits of a decay as JSON, lifetimes in ns."""
+    return {
         "decayed": fit.decayed,
         "lifetime_ns": fit.lifetime_fs.document(1e-6),
         "r_squared": fit.r_squared,
-        "arrivals": {"hops": hops, "trajectories": watched, "lifetime_ns": counted.document(1e-6)},
-        "verdict": verdict(fit, duration, hops),
+        "linear": {
+            "lifetime_ns": None if fit.linear_fs is None else 1e-6 * fit.linear_fs,
+            "window_fs": fit.linear_window_fs,
+            "r_squared": fit.linear_r_squared,
+        },
     }
