@@ -18,7 +18,7 @@ _RAD_CM_PER_FS = 2 * np.pi * 2.99792458e-5
 
 
 def random_phases(frames: int, timestep_fs: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return a Gaussian series of unit variance: many phonons with random frequencies and phases, (frames,)."""
+    """Return a Gaussian series of unit variance, (frames,): phonons of random frequency and phase."""
     time = timestep_fs * np.arange(frames)
     frequency = _RAD_CM_PER_FS * generator.uniform(*PHONONS_PER_CM, MODES)
     phase = generator.uniform(0, 2 * np.pi, MODES)
