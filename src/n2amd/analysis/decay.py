@@ -192,7 +192,7 @@ def statistics(hops: int, exposure_fs: float, expected_fs: float | None) -> str:
     )
 
 
-def verdict(fit: DecayFit, duration_fs: float, hops: int) -> str:
+def verdict(fit: DecayFit, duration_fs: float, hops: int | None) -> str:
     """Say in half a sentence whether a run is long enough for its lifetime.
 
     Parameters
@@ -202,11 +202,11 @@ def verdict(fit: DecayFit, duration_fs: float, hops: int) -> str:
     duration_fs
         Length of the run.
     hops
-        First arrivals.
+        First arrivals; None if they were not counted.
     """
     decayed = fit.decayed
     percent = f"{100 * decayed:.1f} %" if decayed >= 1e-3 else f"{100 * decayed:.2g} %"
-    counted = f" with {hops} hop{'' if hops == 1 else 's'}"
+    counted = "" if hops is None else f" with {hops} hop{'' if hops == 1 else 's'}"
     if fit.lifetime_fs.value is None:
         return f"nothing decayed within {duration_fs:.0f} fs: use the exact method, or run longer"
     longer = f"{fit.lifetime_fs.value / duration_fs:.3g}x longer"

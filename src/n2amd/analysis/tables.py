@@ -63,7 +63,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "-"
     text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e" in text and 1 <= abs(value) < 1e6 else text
+    return f"{float(text):.0f}" if "e" in text and 1 <= abs(value) < 1e6 else text
 
 
 def with_interval(interval: dict[str, float | None]) -> str:

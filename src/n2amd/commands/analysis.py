@@ -90,6 +90,40 @@ def lifetime(
 
 
 @app.command()
+def decay(
+    files: Annotated[list[Path], typer.Argument(help="Populations (.h5), or SHPROP.* of Hefei-NAMD.")],
+    trajectories: Annotated[
+        int | None, typer.Option(min=1, help="Trajectories behind each SHPROP, to judge its statistics.")
+    ] = None,
+    carrier: Annotated[
+        str, typer.Option(help="SHPROP: electron (decays to the first band) or hole.")
+    ] = "electron",
+    settings: Settings = None,
+) -> None:
+    """Say how much of a population has decayed, its lifetime by two fits, and whether the run was enough."""
+    from n2amd.analysis.lifetime import Resampling
+    from n2amd.analysis.populations import Survival, analyse_decay, read_run
+    from n2amd.config import load_section
+    from n2amd.errors import InputError
+    from n2amd.interop.hefei import read_shprop
+
+    section = load_section("analysis", settings)
+    resampling = Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed)
+    if carrier not in ("electron", "hole"):
+        raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
+    own = [file for file in files if file.suffix in (".h5", ".hdf5")]
+    for file in own:
+        run = read_run(file)
+        survival = Survival(run.time, run.survival, run.trajectories)
+        typer.echo(f"{file}: {analyse_decay(survival, resampling)}")
+    if others := [file for file in files if file not in own]:
+        final = 0 if carrier == "electron" else -1
+        tables = [read_shprop(file) for file in others]
+        survival = Survival.joined([(time, 1 - p[:, final]) for time, _, p in tables], others, trajectories)
+        typer.echo(f"{len(others)} SHPROP files: {analyse_decay(survival, resampling)}")
+
+
+@app.command()
 def figures(
     inputs: Annotated[list[Path], typer.Argument(help="Input files of this figure.")],
     what: Annotated[What, typer.Option(help="Which figure.")],
