@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import write_populations
+from typer.testing import CliRunner
 
-from n2amd.analysis.decay import exponential_rate, first_arrivals, fit_exponential, verdict
+from n2amd.analysis.decay import exponential_rate, first_arrivals, fit_exponential, statistics, verdict
+from n2amd.commands.analysis import app
 
 OPTIONS = {"resamples": 200, "confidence": 0.95, "seed": 1}
 
@@ -87,3 +92,62 @@ def test_verdict(lifetime: float, said: str) -> None:
     sentence = verdict(fit, 1000.0, 1)
     assert said in sentence
     assert "1 hop:" in sentence
+
+
+def test_straight_line_sees_the_beginning_alone() -> None:
+    """A fast tenth and a slow rest: the line has the initial slope, the exponential compromises."""
+    time = np.linspace(0, 1000, 2001)
+    curve = 0.5 * np.exp(-time / 200) + 0.5 * np.exp(-time / 1e5)
+    fit = fit_exponential(time, curve[None], **OPTIONS)  # type: ignore[arg-type]
+    assert fit.linear_fs == pytest.approx(400, rel=0.12)
+    assert fit.linear_window_fs == pytest.approx(-200 * np.log(0.8), rel=0.05)
+    assert fit.lifetime_fs.value > 1.5 * fit.linear_fs  # type: ignore[operator]
+    assert fit.linear_r_squared > 0.99 > fit.r_squared  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("hops", "exposure", "expected", "said"),
+    [
+        (400, 1e6, None, "400 hops: statistical error 5 %"),
+        (4, 1e6, None, "4 hops: statistical error 50 %; 10 % takes 25x as many"),
+        (0, 1e6, 2e7, "no hops, 0.05 expected: 10 % takes 2e+03x as many"),
+        (0, 1e6, None, "no hops: no statistics"),
+    ],
+)
+def test_statistics(hops: int, exposure: float, expected: float | None, said: str) -> None:
+    assert statistics(hops, exposure, expected).startswith(said)
+
+
+def shprop(file: Path, lifetime: float, *, hole: bool = False, times: int = 1000) -> str:
+    time = np.arange(1.0, times + 1)
+    stayed = np.exp(-(time - 1) / lifetime)
+    populations = [stayed, 1 - stayed] if hole else [1 - stayed, stayed]
+    np.savetxt(file, np.c_[time, np.zeros(times), *populations], fmt="%13.2f%11.6f%11.6f%11.6f")
+    return str(file)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_diagnosis_of_shprop(tmp_path: Path, hole: bool) -> None:
+    files = [shprop(tmp_path / f"SHPROP.{k}", 2e5, hole=hole) for k in (10, 20)]
+    options = ["--trajectories", "1000", "--carrier", "hole" if hole else "electron"]
+    said = CliRunner().invoke(app, ["decay", *files, *options]).output
+    assert "2 SHPROP files: decayed 0.5 %: extrapolated; need 200x longer" in said
+    assert "exponential fit 0.2 ns" in said
+    assert "10 hops: statistical error 32 %; 10 % takes 10x as many" in said
+
+
+def test_diagnosis_of_what_never_decays_and_of_what_does_not_fit(tmp_path: Path) -> None:
+    flat = shprop(tmp_path / "SHPROP.1", np.inf)
+    said = CliRunner().invoke(app, ["decay", flat, "--trajectories", "50"]).output
+    assert "nothing decayed within 999 fs" in said
+    assert "no hops" in said
+    short = shprop(tmp_path / "SHPROP.2", 100.0, times=10)
+    refused = CliRunner().invoke(app, ["decay", flat, short])
+    assert "SHPROP.2: 10 times up to 10 fs, SHPROP.1 has 1000" in str(refused.exception)
+
+
+def test_diagnosis_of_our_own_populations(tmp_path: Path) -> None:
+    run = write_populations(tmp_path / "dish.h5", lifetime_fs=500)
+    said = CliRunner().invoke(app, ["decay", str(run)]).output
+    assert "decayed 87.2 %: long enough for a fit; exponential fit 0.000497 ns" in said
+    assert "statistical error 2 %" in said

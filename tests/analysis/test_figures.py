@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+from synthetic import write_populations
 from typer.testing import CliRunner
 
 from n2amd.analysis.case import CaseFiles, build_case
@@ -57,7 +58,14 @@ def test_scaling_is_drawn_with_and_without_a_power_law(case_files: dict[str, Pat
     )
     case = build_case(files, functional="pbe")
     sizes = [
-        {**case, "supercell": str(n), "n_atoms": n, "nac_rms_meV": 20 / n, "lifetime_ns": life}
+        {
+            **case,
+            "supercell": str(n),
+            "n_atoms": n,
+            "nac_rms_meV": 20 / n,
+            "lifetime_ns": life,
+            "nac_rms_interval_meV": {"low": 18 / n, "high": 23 / n},
+        }
         for n, life in zip(
             (48, 216, 576),
             ({"value": v, "low": v / 2, "high": 2 * v, "method": "m"} for v in (4.0, 25.0, 100.0)),
@@ -70,6 +78,12 @@ def test_scaling_is_drawn_with_and_without_a_power_law(case_files: dict[str, Pat
         assert "Atoms" in text
         assert "TiO2,pbe" in text
         assert ("±" in text) == (len(cases) == 3)
+
+
+def test_a_run_without_hops_says_so(tmp_path: Path) -> None:
+    run = write_populations(tmp_path / "none.h5", lifetime_fs=1e12)
+    draw("populations", [run], tmp_path / "none.svg")
+    assert "nothingrecombined" in words(tmp_path / "none.svg")
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf"])

@@ -7,9 +7,9 @@ from synthetic import write_couplings, write_populations
 from n2amd.analysis.dephasing import dephasing_report
 from n2amd.analysis.lifetime import Resampling
 from n2amd.analysis.populations import read_run, state_names
-from n2amd.analysis.report import lifetime_report
+from n2amd.analysis.report import _against_estimate, lifetime_report
 from n2amd.config import Scissor
-from n2amd.errors import InputError
+from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.dephasing import autocorrelation, dephasing_function, of_gap
 from n2amd.units import HBAR_EV_FS
 
@@ -42,6 +42,60 @@ def test_static_gaussian_disorder_dephases_with_hbar_over_sigma() -> None:
     result = of_gap(gap, 1.0)
     assert result.gaussian_fs == pytest.approx(HBAR_EV_FS / gap.std(), rel=0.02)
     assert result.one_over_e_fs == pytest.approx(np.sqrt(2) * result.gaussian_fs, rel=0.02)
+
+
+def test_definitions_stand_in_a_table_with_the_one_that_is_used(tmp_path: Path) -> None:
+    report = dephasing_report(write_couplings(tmp_path / "c.h5", frames=2000))
+    rows = {row["definition"]: row for row in report["definitions"]}
+    assert [name for name, row in rows.items() if row["used"]] == ["gaussian"]
+    assert rows["libra"]["time_fs"] == pytest.approx(np.sqrt(12 / 5) * rows["inverse_sigma"]["time_fs"])
+    assert rows["exponential"]["ratio"] == pytest.approx(report["exponential_fs"] / report["gaussian_fs"])
+    assert 0 < report["gaussian_error_fs"] < 0.3 * report["gaussian_fs"]
+    assert f"{report['gaussian_fs']:.1f} ± {report['gaussian_error_fs']:.1f} fs" in report["verdict"]
+
+
+def test_short_trajectories_have_no_error_of_the_dephasing_time(tmp_path: Path) -> None:
+    report = dephasing_report(write_couplings(tmp_path / "c.h5", frames=300))
+    assert report["gaussian_error_fs"] is None
+    assert "error unknown" in report["verdict"]
+
+
+def test_other_definitions_give_other_lifetimes(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=600)
+    times = {"gaussian": 15.0, "libra": 23.0, "one_over_e": None, "exponential": 500.0}
+    rows = {
+        row["definition"]: row
+        for row in lifetime_report(file, 15.0, [], QUICK, None, times)["exact"]["by_definition"]
+    }
+    report = lifetime_report(file, 15.0, [], QUICK)
+    assert rows["gaussian"]["lifetime_ns"] == pytest.approx(report["lifetime_ns"]["value"])
+    assert rows["libra"]["exponential_waiting_ns"] > 1.2 * rows["gaussian"]["exponential_waiting_ns"]
+    assert rows["one_over_e"]["lifetime_ns"] is rows["exponential"]["lifetime_ns"] is None
+
+
+def test_estimate_stands_beside_and_a_difference_is_told() -> None:
+    assert "beyond a factor of 2" in _against_estimate(2.4, 1.0)
+    assert "beyond" not in _against_estimate(0.6, 1.0)
+
+
+def test_couplings_of_identical_frames_have_no_lifetime(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=200, nac=0.0)
+    with pytest.raises(ComputationError, match=r"couplings of the band edges are zero \(rms 0 meV\)"):
+        lifetime_report(file, 15.0, [], QUICK)
+
+
+def test_a_closed_gap_and_nan_are_told_by_frame(tmp_path: Path) -> None:
+    import h5py
+
+    for value, message in (
+        (-3.0, r"frame 7, field 'energies': the gap is -"),
+        (np.nan, "not a finite number"),
+    ):
+        file = write_couplings(tmp_path / "c.h5", frames=200)
+        with h5py.File(file, "r+") as source:
+            source["energies"][7, 2] = value
+        with pytest.raises(InputError, match=message):
+            lifetime_report(file, 15.0, [], QUICK)
 
 
 def test_gap_that_does_not_move_is_refused(tmp_path: Path) -> None:

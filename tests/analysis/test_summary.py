@@ -10,7 +10,7 @@ from synthetic import forcefield_report, write_couplings, write_populations, wri
 from typer.testing import CliRunner
 
 from n2amd.analysis.case import CaseFiles, build_case, stage_of
-from n2amd.analysis.scaling import power_law
+from n2amd.analysis.scaling import power_law, relative_errors
 from n2amd.analysis.summary import build_summary
 from n2amd.commands.analysis import app
 from n2amd.errors import InputError
@@ -27,10 +27,15 @@ HEADLINE_KEYS = {
     "gap_mean_eV",
     "gap_std_eV",
     "nac_rms_meV",
+    "nac_rms_interval_meV",
     "nac_mean_abs_meV",
     "dephasing_time_fs",
+    "dephasing_definition",
     "lifetime_ns",
+    "tau_band_ns",
     "estimate_ns",
+    "estimate_ratio",
+    "confidence",
     "verdict",
     "forcefield",
     "hamiltonian",
@@ -169,9 +174,11 @@ def test_summary_from_the_command_line(case_files: dict[str, Path], tmp_path: Pa
         assert f"TiO2 {functional} 2x2x2: gap" in made.output
     out, table = tmp_path / "summary.json", tmp_path / "table.csv"
     cases = [str(tmp_path / f"{name}.json") for name in ("pbe", "pbe+scissor")]
-    made = run.invoke(app, ["summary", "--case", *cases, "--out", str(out), "--table", str(table)])
+    tables = ["--table", str(table), "--tables", str(tmp_path / "tables")]
+    made = run.invoke(app, ["summary", "--case", *cases, "--out", str(out), *tables])
     assert made.exit_code == 0, made.output
     assert "lifetime" in made.output
+    assert "pbe+scissor" in (tmp_path / "tables" / "functionals.md").read_text()
     summary = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert set(summary) >= HEADLINE_KEYS
     assert summary["functional"] == "pbe"
@@ -224,6 +231,38 @@ def test_power_law_is_recovered_with_its_error() -> None:
     paper = power_law(atoms, [0.43, 0.19, 0.099, 0.043, 0.022])
     assert paper["exponent"] == pytest.approx(-0.64, abs=0.02)
     assert 0 < paper["error"] < 0.03
+
+
+def test_weights_and_scatter_of_a_power_law() -> None:
+    atoms = np.array([50.0, 200.0, 800.0])
+    values = 3.0 * atoms**-0.5
+    values[2] *= 2.0
+    # a point known to nobody does not move the line
+    loose = power_law(atoms, values, [0.01, 0.01, 10.0])
+    assert loose["exponent"] == pytest.approx(-0.5, abs=1e-4)
+    # the error is that of the weights while the points fit, and that of the scatter where they do not
+    spread = np.sum((np.log(atoms) - np.log(atoms).mean()) ** 2)
+    wide = power_law(atoms, values, [1.0, 1.0, 1.0])
+    assert wide["error"] == pytest.approx(1 / np.sqrt(spread))
+    assert wide["chi2_reduced"] < 1
+    narrow = power_law(atoms, values, [0.01, 0.01, 0.01])
+    assert narrow["error"] == pytest.approx(power_law(atoms, values)["error"])
+    assert narrow["chi2_reduced"] > 100
+
+
+def test_the_error_of_an_exponent_covers_it() -> None:
+    rng = np.random.default_rng(3)
+    atoms, errors = np.array([48, 216, 576, 1728]), np.array([0.05, 0.1, 0.2, 0.3])
+    hits = 0
+    for _ in range(400):
+        law = power_law(atoms, 5.0 * atoms**1.3 * np.exp(errors * rng.standard_normal(4)), errors)
+        hits += abs(law["exponent"] - 1.3) < 1.96 * law["error"]
+    assert 0.93 <= hits / 400 <= 1.0
+
+
+def test_open_intervals_leave_a_power_law_unweighted() -> None:
+    assert relative_errors([1.0, None], [2.0, 3.0], 0.95) is None
+    assert relative_errors([1.0], [np.exp(2 * 1.959964)], 0.95) == pytest.approx([1.0])  # type: ignore[list-item]
 
 
 def test_scaling_needs_three_sizes(case_files: dict[str, Path]) -> None:

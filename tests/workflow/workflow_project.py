@@ -24,6 +24,9 @@ line=$*
 while [ $# -gt 0 ]; do
   case $1 in
     --out | --report | --json) printf '%s\\n' "$line" > "$2" ;;
+    --tables)
+      for name in {{functionals,supercells,scaling}}.{{csv,md}} tables.html
+      do printf 'case\\n' > "$2/$name"; done ;;
     --table) printf 'case\\n' > "$2"; printf 'case\\n' > "${{2%.csv}}.parquet" ;;
   esac
   shift

@@ -94,7 +94,7 @@ rule summary:
     """All cases as one document and one table; the first case is the headline."""
     input:
         cases=every_case("<results>/{material}/{supercell}/{variant}/analysis/case.json"),
-        code=code("analysis/summary.py", "analysis/scaling.py"),
+        code=code("analysis/summary.py", "analysis/scaling.py", "analysis/tables.py"),
     output:
         summary="<results>/summary.json",
         table=report(
@@ -102,6 +102,16 @@ rule summary:
             caption="../report/summary.rst",
             category="Summary",
             labels={"table": "all cases"},
+        ),
+        tables=multiext(
+            "<results>/tables/",
+            *("functionals.csv", "functionals.md", "supercells.csv", "supercells.md", "scaling.csv", "scaling.md"),
+        ),
+        page=report(
+            "<results>/tables/tables.html",
+            caption="../report/tables.rst",
+            category="Summary",
+            labels={"table": "functionals and supercells"},
         ),
         parquet="<results>/summary.parquet",
     log:
@@ -114,5 +124,8 @@ rule summary:
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
+    params:
+        folder=subpath(output.page, parent=True),
     shell:
-        "n2amd analysis summary --out {output.summary:q} --table {output.table:q} --case {input.cases:q} > {log:q} 2>&1"
+        "n2amd analysis summary --out {output.summary:q} --table {output.table:q} --tables {params.folder:q}"
+        " --case {input.cases:q} > {log:q} 2>&1"

@@ -13,6 +13,8 @@ from n2amd.analysis.bootstrap import Interval
 EXTRAPOLATED_BELOW = 0.1
 #: Times a curve is thinned to before a fit; more do not change it.
 MOST_POINTS = 2000
+#: Relative statistical error of a sampled lifetime that is called enough.
+ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,20 @@ class DecayFit:
         1 - survival at the last time.
     r_squared
         Of the fit of the mean survival; None for a straight line at one.
+    linear_fs
+        Lifetime from the straight line 1 - t / lifetime through the beginning; None if nothing decays there.
+    linear_window_fs
+        Length of that beginning: until a tenth has decayed, or the whole run.
+    linear_r_squared
+        Of that line; None where there is none.
     """
 
     lifetime_fs: Interval
     decayed: float
     r_squared: float | None
+    linear_fs: float | None
+    linear_window_fs: float
+    linear_r_squared: float | None
 
 
 def exponential_rate(time: NDArray[np.float64], survival: NDArray[np.float64]) -> float:
@@ -96,13 +107,32 @@ def fit_exponential(
         rates = np.array([exponential_rate(time, curve) for curve in weights @ survival])
         low, high = np.quantile(rates, [0.5 - confidence / 2, 0.5 + confidence / 2])
         bounds = (float(low), float(high))
-    residual = float(np.sum((mean - np.exp(-rate * time)) ** 2))
-    total = float(np.sum((mean - mean.mean()) ** 2))
+    slope, window, linear_r_squared = _initial_slope(time, mean)
     return DecayFit(
         lifetime_fs=Interval(rate, *bounds).inverse(1.0),
         decayed=last,
-        r_squared=1.0 - residual / total if total > 0 else None,
+        r_squared=_r_squared(mean, np.exp(-rate * time)),
+        linear_fs=1 / slope if slope > 0 else None,
+        linear_window_fs=window,
+        linear_r_squared=linear_r_squared if slope > 0 else None,
     )
+
+
+def _r_squared(found: NDArray[np.float64], fitted: NDArray[np.float64]) -> float | None:
+    total = float(np.sum((found - found.mean()) ** 2))
+    return 1.0 - float(np.sum((found - fitted) ** 2)) / total if total > 0 else None
+
+
+def _initial_slope(
+    time: NDArray[np.float64], survival: NDArray[np.float64]
+) -> tuple[float, float, float | None]:
+    """Slope of 1 - survival through the origin while less than a tenth has decayed, its window and R^2."""
+    beyond = np.flatnonzero(survival < 1 - EXTRAPOLATED_BELOW)
+    # two times at least beside the start: a faster decay has no linear beginning to speak of
+    stop = max(int(beyond[0]) if len(beyond) else len(time), min(3, len(time)))
+    begin, lost = time[:stop], 1.0 - survival[:stop]
+    slope = float(begin @ lost / (begin @ begin))
+    return slope, float(begin[-1]), _r_squared(lost, slope * begin)
 
 
 def first_arrivals(
@@ -136,7 +166,33 @@ def first_arrivals(
     return Interval(hops / exposure, low_rate / exposure, high_rate / exposure).inverse(1.0)
 
 
-def verdict(fit: DecayFit, duration_fs: float, hops: int) -> str:
+def statistics(hops: int, exposure_fs: float, expected_fs: float | None) -> str:
+    """Say whether trajectories times their length are enough to count hops.
+
+    Parameters
+    ----------
+    hops
+        First arrivals.
+    exposure_fs
+        Total time that trajectories were at risk.
+    expected_fs
+        Lifetime by another method, to say how far off a run without hops is.
+    """
+    wanted = round(1 / ENOUGH**2)
+    if hops:
+        error = f"{hops} hop{'' if hops == 1 else 's'}: statistical error {100 / np.sqrt(hops):.0f} %"
+        if hops >= wanted:
+            return error
+        return f"{error}; {100 * ENOUGH:.0f} % takes {wanted / hops:.3g}x as many trajectories or steps"
+    if expected_fs is None:
+        return "no hops: no statistics"
+    return (
+        f"no hops, {exposure_fs / expected_fs:.2g} expected: "
+        f"{100 * ENOUGH:.0f} % takes {wanted * expected_fs / exposure_fs:.3g}x as many trajectories or steps"
+    )
+
+
+def verdict(fit: DecayFit, duration_fs: float, hops: int | None) -> str:
     """Say in half a sentence whether a run is long enough for its lifetime.
 
     Parameters
@@ -146,11 +202,11 @@ def verdict(fit: DecayFit, duration_fs: float, hops: int) -> str:
     duration_fs
         Length of the run.
     hops
-        First arrivals.
+        First arrivals; None if they were not counted.
     """
     decayed = fit.decayed
     percent = f"{100 * decayed:.1f} %" if decayed >= 1e-3 else f"{100 * decayed:.2g} %"
-    counted = f" with {hops} hop{'' if hops == 1 else 's'}"
+    counted = "" if hops is None else f" with {hops} hop{'' if hops == 1 else 's'}"
     if fit.lifetime_fs.value is None:
         return f"nothing decayed within {duration_fs:.0f} fs: use the exact method, or run longer"
     longer = f"{fit.lifetime_fs.value / duration_fs:.3g}x longer"

@@ -255,6 +255,28 @@ def estimate(tau_fs: float, gap_eV: float, nac_rms_eV: float) -> float:
     return 0.5 * tau_fs * (gap_eV / nac_rms_eV) ** 2
 
 
+def at_definitions(result: RenewalLifetime, times_fs: dict[str, float | None]) -> list[dict[str, Any]]:
+    """Return the lifetimes (ns) that other definitions of the dephasing time would give.
+
+    Parameters
+    ----------
+    result
+        Its scan is looked up; a time beyond it, or none, gives None.
+    times_fs
+        Dephasing times by definition.
+    """
+    timestep = float(result.scan[0, 0])
+    rows = []
+    for name, tau in times_fs.items():
+        row: dict[str, Any] = {"definition": name, "tau_fs": tau, "lifetime_ns": None}
+        row["exponential_waiting_ns"] = None
+        if tau is not None and waiting_steps(tau, timestep) <= len(result.scan):
+            row["lifetime_ns"] = 1e-6 * float(result.scan[waiting_steps(tau, timestep) - 1, 1])
+            row["exponential_waiting_ns"] = 1e-6 * float(np.interp(tau, result.scan[:, 0], result.scan[:, 4]))
+        rows.append(row)
+    return rows
+
+
 def renewal_document(result: RenewalLifetime) -> dict[str, Any]:
     """Return the result as JSON, lifetimes in ns."""
     ns = 1e-6

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.decay import first_arrivals, fit_exponential, verdict
+from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, statistics, verdict
 from n2amd.analysis.lifetime import Resampling
 from n2amd.errors import InputError
 from n2amd.hopping.path import Carrier
@@ -111,8 +111,8 @@ def read_run(file: str | Path) -> Run:
         )
 
 
-def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
-    """Return the lifetimes of one run in ns with a verdict on its length.
+def analyse_run(run: Run, resampling: Resampling, expected_fs: float | None = None) -> dict[str, Any]:
+    """Return the lifetimes of one run in ns with a verdict on its length and on its hops.
 
     Parameters
     ----------
@@ -120,6 +120,8 @@ def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
         Of the dynamics stage.
     resampling
         Bootstrap over initial conditions, and the level of the intervals.
+    expected_fs
+        Lifetime by another method, for the verdict on runs without hops.
     """
     options = {
         "resamples": resampling.resamples,
@@ -130,13 +132,115 @@ def analyse_run(run: Run, resampling: Resampling) -> dict[str, Any]:
     duration = float(run.time[-1])
     hops, watched = len(run.arrivals), len(run.survival) * run.trajectories
     counted = first_arrivals(run.arrivals, watched, duration, resampling.confidence)
+    exposure = float(run.arrivals.sum() + (watched - hops) * duration)
     return {
         "method": run.method,
         "seed": run.seed,
         "duration_fs": duration,
+        **fit_document(fit),
+        "arrivals": {
+            "hops": hops,
+            "trajectories": watched,
+            "exposure_ns": 1e-6 * exposure,
+            "lifetime_ns": counted.document(1e-6),
+            "statistics": statistics(hops, exposure, expected_fs),
+        },
+        "verdict": verdict(fit, duration, hops),
+    }
+
+
+def fit_document(fit: DecayFit) -> dict[str, Any]:
+    """Return both fits of a decay as JSON, lifetimes in ns."""
+    return {
         "decayed": fit.decayed,
         "lifetime_ns": fit.lifetime_fs.document(1e-6),
         "r_squared": fit.r_squared,
-        "arrivals": {"hops": hops, "trajectories": watched, "lifetime_ns": counted.document(1e-6)},
-        "verdict": verdict(fit, duration, hops),
+        "linear": {
+            "lifetime_ns": None if fit.linear_fs is None else 1e-6 * fit.linear_fs,
+            "window_fs": fit.linear_window_fs,
+            "r_squared": fit.linear_r_squared,
+        },
     }
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What is needed to judge a decay, whichever program it comes from.
+
+    Attributes
+    ----------
+    time
+        (T,), fs, from the start.
+    survival
+        Probability not to have recombined, (samples, T).
+    trajectories
+        Trajectories an initial condition; None if unknown.
+    """
+
+    time: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    trajectories: int | None
+
+    @staticmethod
+    def joined(
+        curves: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
+        files: list[Path],
+        trajectories: int | None,
+    ) -> Survival:
+        """Join (time, survival) of several initial conditions, with time counted from the first row.
+
+        Raises
+        ------
+        InputError
+            If they do not have the same times, or fewer than two.
+        """
+        time = curves[0][0]
+        for (other, _), file in zip(curves, files):
+            if len(other) != len(time) or not np.allclose(other, time):
+                raise InputError(
+                    f"{len(other)} times up to {other[-1]:g} fs, {files[0].name} has {len(time)} up to "
+                    f"{time[-1]:g} fs",
+                    file=file,
+                    remedy="pass files of one run",
+                )
+        if len(time) < 2:
+            raise InputError("one time", file=files[0], remedy="run longer")
+        # rows are labelled by the end of their step, but the first is the start
+        return Survival(time - time[0], np.stack([curve for _, curve in curves]), trajectories)
+
+
+def analyse_decay(decay: Survival, resampling: Resampling) -> str:
+    """Say in a sentence how much has decayed, how long it lives, and whether the run was long enough.
+
+    Parameters
+    ----------
+    decay
+        Survival of every initial condition. Hops are counted as what has decayed times the trajectories.
+    resampling
+        Bootstrap over initial conditions.
+    """
+    fit = fit_exponential(
+        decay.time,
+        decay.survival,
+        resamples=resampling.resamples,
+        confidence=resampling.confidence,
+        seed=resampling.seed,
+    )
+    duration = float(decay.time[-1])
+    parts = [verdict(fit, duration, None)]
+    life = fit.lifetime_fs
+    if life.value is not None:
+        bounds = (
+            ""
+            if life.low is None or life.high is None
+            else f" ({life.low * 1e-6:.3g} to {life.high * 1e-6:.3g})"
+        )
+        quality = "" if fit.r_squared is None else f", R^2 {fit.r_squared:.3f}"
+        parts.append(f"exponential fit {life.value * 1e-6:.3g} ns{bounds}{quality}")
+    if fit.linear_fs is not None:
+        parts.append(f"straight line over {fit.linear_window_fs:g} fs {fit.linear_fs * 1e-6:.3g} ns")
+    if decay.trajectories is not None:
+        watched = decay.trajectories * len(decay.survival)
+        exposure = float(np.trapezoid(decay.survival.mean(axis=0), decay.time)) * watched
+        parts.append(statistics(max(round(fit.decayed * watched), 0), exposure, None))
+    return "; ".join(parts) + "."

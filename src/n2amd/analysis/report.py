@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from n2amd.analysis.bootstrap import mean_of_positive
 from n2amd.analysis.decay import EXTRAPOLATED_BELOW
-from n2amd.analysis.edges import band_edge_weights, edge_pair, edge_series, read_window
+from n2amd.analysis.edges import EdgeSeries, band_edge_weights, edge_pair, edge_series, read_window
 from n2amd.analysis.lifetime import (
     TWO_STATE_RANGE,
     RenewalLifetime,
     Resampling,
+    at_definitions,
     estimate,
     hop_probabilities,
     renewal_document,
@@ -25,6 +29,10 @@ from n2amd.hopping.propagators import Scheme, build
 
 #: Hops below which a Monte Carlo lifetime is not made the headline.
 FEWEST_HOPS = 10
+#: Headline over the estimate beyond which, either way, the two are said to differ.
+ESTIMATE_FACTOR = 2.0
+#: Coupling below which it is rounding of identical frames, eV.
+NO_COUPLING = 1e-12
 
 
 def lifetime_report(
@@ -33,6 +41,7 @@ def lifetime_report(
     runs: list[Run],
     resampling: Resampling,
     scissor: Scissor | None = None,
+    definitions_fs: dict[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """Gather every lifetime of one case.
 
@@ -49,6 +58,8 @@ def lifetime_report(
         How error bars are made.
     scissor
         Shift of the conduction bands, the one the runs had.
+    definitions_fs
+        Dephasing times by other definitions, whose lifetimes are listed beside.
 
     Returns
     -------
@@ -75,6 +86,11 @@ def lifetime_report(
         )
     scheme: Scheme = runs[0].scheme if runs else "local_diabatic"
     edges = edge_series(window, couplings)
+    if edges.nac_rms < NO_COUPLING:
+        raise ComputationError(
+            f"{couplings}: the couplings of the band edges are zero (rms {1000 * edges.nac_rms:.1g} meV), so "
+            "that nothing recombines; check that the frames differ"
+        )
     temperature = runs[0].temperature_K if runs else None
     tau_fs = _dephasing_of(runs, tau_fs)
     steps = scan_length(tau_fs, window.timestep_fs, len(window.energies), couplings)
@@ -82,15 +98,17 @@ def lifetime_report(
     pair = _edge_pair(window, tau_fs, steps, scheme, resampling)
     exact = thermal if pair is None else pair
     ratio = None if pair is None else thermal.exponential_waiting / pair.exponential_waiting
-    fits = {run.label: analyse_run(run, resampling) for run in runs}
+    fits = {run.label: analyse_run(run, resampling, exact.lifetime.value) for run in runs}
     gap, nac = float(edges.gap.mean()), edges.nac_rms
     headline = _headline(exact, thermal, ratio, fits)
+    guess = 1e-6 * estimate(tau_fs, gap, nac)
     return {
         "lifetime_ns": headline,
         "exact": {
             **renewal_document(exact),
             "states": "thermal band edges" if pair is None else "edge pair",
             "two_state_ratio": ratio,
+            "by_definition": at_definitions(exact, definitions_fs or {}),
             "thermal_edges": {
                 key: value
                 for key, value in renewal_document(thermal).items()
@@ -98,16 +116,36 @@ def lifetime_report(
             },
         },
         "tau_band": renewal_document(exact)["tau_band"],
-        "estimate_ns": 1e-6 * estimate(tau_fs, gap, nac),
+        "estimate_ns": guess,
+        "estimate_ratio": headline["value"] / guess,
         "fits": fits,
-        "verdict": _verdict(headline, exact, ratio, fits),
+        "verdict": _verdict(headline, exact, ratio, fits, guess),
         "gap": {"mean_eV": gap, "std_eV": float(edges.gap.std())},
-        "nac": {"rms_meV": 1000 * nac, "mean_abs_meV": 1000 * edges.nac_mean},
+        "nac": _coupling(edges, resampling),
         "carrier": window.carrier,
         "scheme": scheme,
         "scissor_eV": shift,
         "confidence": resampling.confidence,
         "seed": resampling.seed,
+    }
+
+
+def _coupling(edges: EdgeSeries, resampling: Resampling) -> dict[str, float]:
+    """Size of the coupling between the edges, meV, with the interval of its rms."""
+    square = mean_of_positive(
+        np.abs(edges.coupling) ** 2,
+        int(np.ceil(resampling.block_fs / edges.timestep_fs)),
+        resamples=resampling.resamples,
+        confidence=resampling.confidence,
+        seed=resampling.seed,
+    )
+    assert square.low is not None
+    assert square.high is not None
+    return {
+        "rms_meV": 1000 * edges.nac_rms,
+        "rms_low_meV": 1000 * float(np.sqrt(square.low)),
+        "rms_high_meV": 1000 * float(np.sqrt(square.high)),
+        "mean_abs_meV": 1000 * edges.nac_mean,
     }
 
 
@@ -180,7 +218,11 @@ def _quoted(result: RenewalLifetime) -> dict[str, float | None]:
 
 
 def _verdict(
-    headline: dict[str, Any], exact: RenewalLifetime, ratio: float | None, fits: dict[str, dict[str, Any]]
+    headline: dict[str, Any],
+    exact: RenewalLifetime,
+    ratio: float | None,
+    fits: dict[str, dict[str, Any]],
+    guess: float,
 ) -> str:
     spread = headline["high"] / headline["low"]
     wide = (
@@ -197,6 +239,17 @@ def _verdict(
             else [f"rate of the edge pair over that of the thermal band edges {ratio:.2f}"]
         ),
         narrow,
-        *(f"{label}: {fit['verdict']}" for label, fit in fits.items()),
+        _against_estimate(headline["value"] / guess, guess),
+        *(f"{label}: {fit['verdict']} ({fit['arrivals']['statistics']})" for label, fit in fits.items()),
     ]
     return "; ".join(parts) + "."
+
+
+def _against_estimate(ratio: float, guess: float) -> str:
+    compared = f"{ratio:.2f} times the estimate tau (gap/NAC)^2 / 2 = {guess:.3g} ns"
+    if 1 / ESTIMATE_FACTOR <= ratio <= ESTIMATE_FACTOR:
+        return compared
+    return (
+        f"{compared}: beyond a factor of {ESTIMATE_FACTOR:g}; look at the ripple in tau, at states that "
+        "share the carrier, and at couplings that oscillate as fast as the gap"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from n2amd.analysis.case import total_cpu
 from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
+from n2amd.analysis.tables import supercells_table
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
 from n2amd.versions import versions
@@ -88,6 +89,8 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
                 "lifetime_low_ns": case["lifetime_ns"]["low"],
                 "lifetime_high_ns": case["lifetime_ns"]["high"],
                 "lifetime_method": case["lifetime_ns"]["method"],
+                "lifetime_tau_low_ns": case["tau_band_ns"]["low"],
+                "lifetime_tau_high_ns": case["tau_band_ns"]["high"],
                 "estimate_ns": case["estimate_ns"],
                 "hamiltonian_mae_meV": hamiltonian.get("mae_meV"),
                 "gap_mae_meV": hamiltonian.get("gap_mae_meV"),
@@ -102,7 +105,7 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
     return frame.astype({name: float for name in frame.columns if name not in (*text, "n_atoms", "n_frames")})
 
 
-def write_tables(cases: list[dict[str, Any]], csv: Path) -> Path:
+def write_flat_table(cases: list[dict[str, Any]], csv: Path) -> Path:
     """Write the table as CSV and, beside it, as Parquet; return the Parquet path."""
     frame = table_frame(cases)
     parquet = csv.with_suffix(".parquet")
@@ -114,27 +117,13 @@ def write_tables(cases: list[dict[str, Any]], csv: Path) -> Path:
 
 
 def printed_table(cases: list[dict[str, Any]]) -> Table:
-    """Return the layout of the paper's Tables 1 and 2 for the terminal."""
-    from rich.table import Table
+    """Return the supercells' table for the terminal."""
+    from rich.table import Table as Printed
 
-    table = Table(title="Carrier recombination")
-    table.add_column("material")
-    table.add_column("functional")
-    for heading in ("supercell", "atoms", "gap (eV)", "dephasing (fs)", "NAC rms (meV)", "lifetime (ns)"):
-        table.add_column(heading, justify="right")
-    table.add_column("interval (ns)", justify="right")
-    for case in cases:
-        life = case["lifetime_ns"]
-        low, high = ("?" if life[key] is None else f"{life[key]:.3g}" for key in ("low", "high"))
-        table.add_row(
-            case["material"],
-            case["functional"],
-            case["supercell"],
-            str(case["n_atoms"]),
-            f"{case['gap_mean_eV']:.3f}",
-            f"{case['dephasing_time_fs']:.1f}",
-            f"{case['nac_rms_meV']:.3g}",
-            f"{life['value']:.3g}",
-            f"{low} .. {high}",
-        )
+    text = supercells_table(cases)
+    table = Printed(title=text.title)
+    for number, heading in enumerate(text.header):
+        table.add_column(heading, justify="left" if number < 3 else "right")
+    for row in text.rows:
+        table.add_row(*row)
     return table

@@ -37,7 +37,7 @@ def dephasing(
     out: Annotated[Path, typer.Option(help="dephasing.json to write.")],
     settings: Settings = None,
 ) -> None:
-    """Pure-dephasing time of the band edges by four definitions, and of every pair of states."""
+    """Pure-dephasing time of the band edges by every definition, and of every pair of states."""
     from n2amd.analysis.dephasing import dephasing_report
     from n2amd.config import load_section
     from n2amd.storage import write_json
@@ -45,17 +45,11 @@ def dephasing(
     section = load_section("analysis", settings)
     report = dephasing_report(couplings)
     write_json(out, report, config=section, inputs=[couplings])
-    names = {
-        "Gaussian": "gaussian",
-        "exponential": "exponential",
-        "1/e": "one_over_e",
-        "hbar/sigma": "inverse_sigma",
-    }
-    times = {name: report[f"{key}_fs"] for name, key in names.items()}
-    typer.echo(
-        f"pure dephasing: {', '.join(f'{name} {time:.1f} fs' for name, time in times.items() if time)} "
-        f"(the gap fluctuates by {1000 * report['gap_std_eV']:.0f} meV)"
-    )
+    typer.echo(f"pure dephasing (the gap fluctuates by {1000 * report['gap_std_eV']:.0f} meV):")
+    for row in report["definitions"]:
+        found = "      none" if row["time_fs"] is None else f"{row['time_fs']:7.1f} fs"
+        typer.echo(f"{found}  {row['meaning']}{' (used)' if row['used'] else ''}")
+    typer.echo(report["verdict"])
 
 
 @app.command()
@@ -82,15 +76,51 @@ def lifetime(
 
     section = load_section("analysis", settings)
     files = [*(dynamics or []), *(more or [])]
+    times = read_report(dephasing)
     document = lifetime_report(
         couplings,
-        float(at(read_report(dephasing), "gaussian_fs")),
+        float(at(times, "gaussian_fs")),
         [read_run(path) for path in files],
         Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed),
         load_section("scissor", scissor) if scissor else None,
+        {row["definition"]: row["time_fs"] for row in at(times, "definitions")},
     )
     write_json(out, without_nan(document), config=section, inputs=[couplings, dephasing, *files])
     typer.echo(document["verdict"])
+
+
+@app.command()
+def decay(
+    files: Annotated[list[Path], typer.Argument(help="Populations (.h5), or SHPROP.* of Hefei-NAMD.")],
+    trajectories: Annotated[
+        int | None, typer.Option(min=1, help="Trajectories behind each SHPROP, to judge its statistics.")
+    ] = None,
+    carrier: Annotated[
+        str, typer.Option(help="SHPROP: electron (decays to the first band) or hole.")
+    ] = "electron",
+    settings: Settings = None,
+) -> None:
+    """Say how much of a population has decayed, its lifetime by two fits, and whether the run was enough."""
+    from n2amd.analysis.lifetime import Resampling
+    from n2amd.analysis.populations import Survival, analyse_decay, read_run
+    from n2amd.config import load_section
+    from n2amd.errors import InputError
+    from n2amd.interop.hefei import read_shprop
+
+    section = load_section("analysis", settings)
+    resampling = Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed)
+    if carrier not in ("electron", "hole"):
+        raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
+    own = [file for file in files if file.suffix in (".h5", ".hdf5")]
+    for file in own:
+        run = read_run(file)
+        survival = Survival(run.time, run.survival, run.trajectories)
+        typer.echo(f"{file}: {analyse_decay(survival, resampling)}")
+    if others := [file for file in files if file not in own]:
+        final = 0 if carrier == "electron" else -1
+        tables = [read_shprop(file) for file in others]
+        survival = Survival.joined([(time, 1 - p[:, final]) for time, _, p in tables], others, trajectories)
+        typer.echo(f"{len(others)} SHPROP files: {analyse_decay(survival, resampling)}")
 
 
 @app.command()
@@ -161,19 +191,25 @@ def summary(
     out: Annotated[Path, typer.Option(help="summary.json to write.")],
     more: Annotated[list[Path] | None, typer.Argument(metavar="[CASE]...", help="More cases.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV to write; a Parquet file goes beside it.")] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the tables by functional and by supercell.")
+    ] = None,
 ) -> None:
     """Gather all cases, print them as a table and write it."""
     from rich.console import Console
 
     from n2amd.analysis.documents import read_report
-    from n2amd.analysis.summary import build_summary, printed_table, write_tables
+    from n2amd.analysis.summary import build_summary, printed_table, write_flat_table
+    from n2amd.analysis.tables import write_tables
     from n2amd.storage import write_json
 
     document = build_summary([read_report(path) for path in [*case, *(more or [])]])
     write_json(out, document)
     if table is not None:
-        write_tables(document["cases"], table)
+        write_flat_table(document["cases"], table)
+    if tables is not None:
+        write_tables(tables, document)
     console = Console()
     # a log file has no width of its own
-    wide = console if console.is_terminal else Console(width=140)
+    wide = console if console.is_terminal else Console(width=180)
     wide.print(printed_table(document["cases"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,16 @@ Settings = Annotated[
 StatesSettingsOption = Annotated[
     str | None, typer.Option("--states-settings", help="Settings of `states`: inline JSON or a YAML file.")
 ]
+
+
+class Format(StrEnum):
+    """Programs that couplings are written for."""
+
+    hefei = "hefei"
+    hefei_dish = "hefei-dish"
+    hefei_dev = "hefei-dev"
+    pyxaid = "pyxaid"
+    libra = "libra"
 
 
 @app.command()
@@ -128,3 +139,34 @@ def parity(
         "VBM-CBM", str(document["n_frames"] - 1), f"{edge['rms_dft_meV']:.3f}", f"{edge['mae_meV']:.3f}"
     )
     Console().print(table)
+
+
+@app.command()
+def export(
+    couplings: Annotated[Path, typer.Argument(help="Couplings (HDF5).")],
+    out: Annotated[Path, typer.Option(help="Folder to write into.")],
+    format: Annotated[
+        Format, typer.Option(help="hefei: public namd; hefei-dish: public dish; hefei-dev; pyxaid; libra.")
+    ] = Format.hefei_dev,
+    dynamics: Annotated[
+        str | None, typer.Option("--settings", help="Settings of `dynamics`: inline JSON or a YAML file.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="hefei-dev: dish or fssh.")] = "dish",
+    temperature: Annotated[float, typer.Option(min=0.1, help="Temperature in inp, K.")] = 300.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the start frames.")] = 1,
+) -> None:
+    """Write the couplings for another program: Hefei-NAMD's run folder, or vibronic Hamiltonians."""
+    from n2amd.config import load_section
+    from n2amd.couplings.store import read_couplings
+    from n2amd.interop import hefei, libra, pyxaid
+
+    if format in (Format.pyxaid, Format.libra):
+        writer = pyxaid if format is Format.pyxaid else libra
+        number = writer.write(out, read_couplings(couplings))
+        typer.echo(f"{out}: {number} Hamiltonians for {format.value}")
+        return
+    code: hefei.Code = {Format.hefei: "namd", Format.hefei_dish: "dish"}.get(format, "dev")  # type: ignore
+    frames, bands = hefei.export(
+        out, couplings, load_section("dynamics", dynamics), code, method, temperature, seed
+    )
+    typer.echo(f"{out}: {frames} frames of bands {bands[0]}..{bands[1]}, with INICON, DEPHTIME and inp")

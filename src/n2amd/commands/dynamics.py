@@ -34,7 +34,9 @@ def run(
     settings: Annotated[
         str | None, typer.Option(help="Section `dynamics`: inline JSON or a YAML file.")
     ] = None,
-    method: Annotated[str, typer.Option(help="dish or fssh.")] = "dish",
+    method: Annotated[
+        str | None, typer.Option(help="dish or fssh; default: what inp of --hefei says, else dish.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     temperature: Annotated[
         float | None, typer.Option(min=0.1, help="Temperature, K; default: inp's, else 300.")
@@ -45,7 +47,9 @@ def run(
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
     carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
-    shprop: Annotated[Path | None, typer.Option(help="Also write SHPROP files into this folder.")] = None,
+    shprop: Annotated[
+        Path | None, typer.Option(help="Also write SHPROP and RECOMB files into this folder.")
+    ] = None,
 ) -> None:
     """Run surface hopping; alone, or under `mpiexec -n N` with the same result to the bit.
 
@@ -62,7 +66,7 @@ def run(
 
     if (couplings is None) == (hefei is None):
         raise InputError("give either --couplings or --hefei", field="dynamics run", remedy="name one input")
-    if method not in ("dish", "fssh"):
+    if method not in (None, "dish", "fssh"):
         raise InputError(f"unknown method {method!r}", field="--method", remedy="choose dish or fssh")
     if carrier not in (None, "electron", "hole"):
         raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
@@ -74,7 +78,7 @@ def run(
     else:
         assert couplings is not None
         path, plan, moved, inputs = _from_couplings(
-            couplings, section, given, method, seed, temperature, shift
+            couplings, section, given, method or "dish", seed, temperature, shift
         )
 
     ranks = processes()
@@ -97,14 +101,16 @@ def run(
                 out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
             )
             if shprop is not None:
-                from n2amd.interop.hefei import write_shprop
+                from n2amd.interop.hefei import write_recomb, write_shprop
 
-                write_shprop(shprop, path, plan.start_frames, result.population, plan.stride)
+                shown = shprop, path, plan.start_frames, result.population
+                write_shprop(*shown, plan.stride)
+                write_recomb(*shown, result.arrival_step, result.arrival_source, plan.stride)
             ensemble.clean(workdir)
             final = result.population[:, -1].mean(axis=0)
             arrived = int((result.arrival_step >= 0).sum())
             typer.echo(
-                f"{out}: {method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
+                f"{out}: {plan.method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
                 f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; populations at the end: "
                 f"start state {final[path.start]:.4f}, final state {final[path.final]:.4f}; "
                 f"{arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
@@ -164,7 +170,7 @@ def _from_hefei(
     folder: Path,
     section: DynamicsSettings,
     given: dict,
-    method: str,
+    method: str | None,
     seed: int,
     temperature: float | None,
     scissor: Scissor | None,
@@ -189,13 +195,13 @@ def _from_hefei(
         path, moved = apply_scissor(path, scissor)
     inp = source.namelist
     timestep = path.timestep_fs
-    # NAMDTIME counts stored times, the first of which is the start
-    length = given["duration_fs"] or ((inp.namdtime - 1) * timestep if inp.namdtime else section.duration_fs)
+    # the programs count stored times, the first of which is the start
+    length = given["duration_fs"] or ((inp.times - 1) * timestep if inp.times else section.duration_fs)
     dephasing = source.dephasing_time
     if dephasing is None or section.dephasing_time_fs is not None:
         dephasing = _dephasing(path, section)
     plan = ensemble.Plan(
-        method=method,
+        method=method or inp.method or "dish",
         scheme="hst",
         temperature=temperature or inp.temp or 300.0,
         dephasing_time=dephasing,
@@ -207,6 +213,7 @@ def _from_hefei(
         seed=seed,
         waiting=section.waiting,
         substeps=inp.nelm or section.substeps,
+        absorbing=inp.absorbing,
     )
     return path, plan, moved, list(source.files)
 

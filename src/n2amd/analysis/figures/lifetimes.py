@@ -65,6 +65,9 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
             )
     left.set(ylabel="Recombined (%)")
     left.margins(x=0)
+    if all((run.survival == 1).all() for run in runs):
+        left.set_ylim(top=1.0)
+        left.text(0.5, 0.5, "nothing recombined", transform=left.transAxes, ha="center", va="center")
     left.set_ylim(bottom=0)
     left.legend(loc="best", ncols=1 if len(runs) < 3 else 2)
     first = runs[0]
@@ -129,9 +132,12 @@ def scaling(summary: dict[str, Any]) -> Figure:
             [[case["lifetime_ns"][k] or np.nan for k in ("value", "low", "high")] for case in cases]
         )
         nac = np.array([case["nac_rms_meV"] for case in cases], float)
+        nac_bounds = np.array(
+            [[case["nac_rms_interval_meV"][k] for k in ("low", "high")] for case in cases], float
+        )
         name = ", ".join(key)
         for axes, values, error, quantity in (
-            (left, nac, None, "nac_rms_meV"),
+            (left, nac, np.abs(nac_bounds - nac[:, None]).T, "nac_rms_meV"),
             (right, life[:, 0], np.nan_to_num(np.abs(life[:, 1:] - life[:, :1]).T), "lifetime_ns"),
         ):
             label = name

@@ -1,0 +1,228 @@
+"""A run folder of Hefei-NAMD as a classical path: EIGTXT, NATXT, INICON, DEPHTIME and inp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.errors import InputError
+from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.interop.hefei.namelist import Namelist, read_namelist
+from n2amd.interop.hefei.text import find, parse_table, read_table, read_text
+from n2amd.units import HBAR_EV_FS
+
+
+@dataclass(frozen=True)
+class HefeiInput:
+    """A run folder of Hefei-NAMD.
+
+    Attributes
+    ----------
+    path
+        Energies and couplings; the final state is the first band for electrons, the last for holes.
+    start_frames, start_states
+        INICON, counted from zero, (samples,).
+    dephasing_time
+        DEPHTIME, (n, n), fs, or None where there is none.
+    namelist
+        `inp`.
+    files
+        The files that were read.
+    """
+
+    path: ClassicalPath
+    start_frames: NDArray[np.int64]
+    start_states: NDArray[np.int64]
+    dephasing_time: NDArray[np.float64] | None
+    namelist: Namelist
+    files: tuple[Path, ...]
+
+
+def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
+    """Read a run folder: EIGTXT, NATXT and INICON, and DEPHTIME and inp where they are.
+
+    Without `inp` the time step is 1 fs and the carrier an electron, as in Hefei-NAMD. Of longer files only
+    what `inp` names is used: NSW frames, NSAMPLE initial conditions. `namd` needs one energy row less than
+    NSW. NATXT may be real or complex.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, cut short, or does not fit the others.
+    """
+    namelist_file = find(folder, "inp")
+    namelist = read_namelist(namelist_file) if namelist_file else Namelist()
+    eig_file, nat_file, initial_file = (
+        _require(folder, name) for name in ("EIGTXT", "NATXT", namelist.tbinit)
+    )
+    energies = _read_energies(eig_file, namelist)
+    frames, n = energies.shape
+    timestep = namelist.potim or 1.0
+    numerator = read_couplings(nat_file, n)
+    if len(numerator) < frames - 1:
+        raise InputError(
+            f"{len(numerator)} rows for the {frames - 1} intervals between the frames of EIGTXT",
+            file=nat_file,
+            remedy="the file was cut short, or is of another trajectory: make it again",
+        )
+    if carrier is None:
+        carrier = "hole" if namelist.lhole else "electron"
+    first_band = namelist.bmin or 1
+    # rows beyond the last interval would couple to a frame that EIGTXT does not have
+    nac = HBAR_EV_FS / (2 * timestep) * numerator[: frames - 1]
+    initial_frames, states = read_initial(initial_file, first_band, n, namelist.nsample)
+    if initial_frames.max() >= frames - 1:
+        raise InputError(
+            f"start frame {initial_frames.max() + 1} of {frames}",
+            file=initial_file,
+            remedy="start before the last frame",
+        )
+    dephasing_file = find(folder, namelist.diinit)
+    path = ClassicalPath(
+        energies=energies,
+        timestep_fs=timestep,
+        carrier=carrier,
+        band_index=first_band - 1 + np.arange(n),
+        start=int(states[0]),
+        final=0 if carrier == "electron" else n - 1,
+        nac=nac,
+    )
+    files = (eig_file, nat_file, initial_file, dephasing_file, namelist_file)
+    return HefeiInput(
+        check(path, eig_file),
+        initial_frames,
+        states,
+        read_dephasing(dephasing_file, n) if dephasing_file else None,
+        namelist,
+        tuple(file for file in files if file),
+    )
+
+
+def _read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
+    energies = read_table(file)
+    frames, n = energies.shape
+    if namelist.bmin is not None and namelist.bmax is not None and namelist.bmax - namelist.bmin + 1 != n:
+        raise InputError(
+            f"{n} columns, inp has bands {namelist.bmin}..{namelist.bmax}",
+            file=file,
+            field="BMIN, BMAX",
+            remedy="correct inp",
+        )
+    if namelist.nsw is not None and frames < namelist.nsw - 1:
+        raise InputError(
+            f"{frames} rows, inp has NSW = {namelist.nsw}",
+            file=file,
+            field="NSW",
+            remedy="correct inp, or make the file again if it was cut short",
+        )
+    return energies[: namelist.nsw]
+
+
+def read_couplings(file: Path, n: int) -> NDArray:
+    """Read NATXT, (rows, n, n), dimensionless; complex where it is written as (re,im) pairs.
+
+    Raises
+    ------
+    InputError
+        If rows are not n x n numbers, or are no difference of overlaps.
+    """
+    text = read_text(file)
+    is_complex = "(" in text[:256]
+    values: NDArray = parse_table(text, file)
+    found = values.shape[1] // 2 if is_complex else values.shape[1]
+    if found != n * n:
+        raise InputError(
+            f"{found} columns, {n} bands need {n * n}",
+            file=file,
+            remedy="take EIGTXT and NATXT of one run",
+        )
+    if is_complex:
+        values = values[:, ::2] + 1j * values[:, 1::2]
+    matrices = values.reshape(-1, n, n)
+    error = np.abs(matrices + matrices.conj().swapaxes(1, 2)).max(axis=(1, 2))
+    if error.max() > 1e-6:
+        raise InputError(
+            f"not anti-Hermitian (by {error.max():.1e})",
+            file=file,
+            frame=int(error.argmax()) + 1,
+            remedy="write <i(t)|j(t+dt)> - <j(t)|i(t+dt)>, i slow and j fast",
+        )
+    largest = np.abs(matrices).max(axis=(1, 2))
+    if largest.max() > 2:
+        raise InputError(
+            f"{largest.max():.3g} is no difference of two overlaps, which is 2 at most",
+            file=file,
+            frame=int(largest.argmax()) + 1,
+            remedy="the file must hold 2 dt d, without unit, not the coupling in meV or 1/fs",
+        )
+    return matrices
+
+
+def read_initial(
+    file: Path, first_band: int, n: int, samples: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read INICON as frames and states counted from zero.
+
+    Bands are absolute numbers; if the first is below `first_band` (BMIN) they count within the window, as DEV
+    has it.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than `samples`, or something counts from zero or is outside the window.
+    """
+    table = read_table(file)[:samples]
+    if table.shape[1] < 2 or (table != np.round(table)).any():
+        raise InputError(
+            "rows are not two whole numbers", file=file, remedy="give frame and band, both counted from one"
+        )
+    if samples is not None and len(table) < samples:
+        raise InputError(
+            f"{len(table)} rows, inp has NSAMPLE = {samples}",
+            file=file,
+            field="NSAMPLE",
+            remedy="correct inp",
+        )
+    frames, bands = table[:, 0].astype(np.int64) - 1, table[:, 1].astype(np.int64)
+    states = bands - (1 if bands[0] < first_band else first_band)
+    if frames.min() < 0 or states.min() < 0 or states.max() >= n:
+        raise InputError(
+            f"frame {frames.min() + 1}, bands {bands.min()}..{bands.max()}, {n} bands from {first_band}",
+            file=file,
+            remedy="frames and bands count from one",
+        )
+    return frames, states
+
+
+def read_dephasing(file: Path, n: int) -> NDArray[np.float64]:
+    """Read DEPHTIME, (n, n), fs, with the diagonal set to zero.
+
+    Raises
+    ------
+    InputError
+        If it is not n x n, or a time is not positive.
+    """
+    times = read_table(file)
+    if times.shape != (n, n):
+        raise InputError(f"{times.shape} times for {n} bands", file=file, remedy=f"give {n} x {n}")
+    apart = ~np.eye(n, dtype=bool)
+    if times[apart].min() <= 0:
+        i, j = np.argwhere((times <= 0) & apart)[0]
+        raise InputError(
+            f"{times[i, j]:g} fs between bands {i + 1} and {j + 1}",
+            file=file,
+            remedy="give a positive time for every pair; only the diagonal is zero",
+        )
+    return times * apart
+
+
+def _require(folder: Path, name: str) -> Path:
+    file = find(folder, name)
+    if file is None:
+        raise InputError(
+            "the file does not exist", file=folder / name, remedy="give a run folder of Hefei-NAMD"
+        )
+    return file
