@@ -15,7 +15,7 @@ from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 
 #: Elements of the dense matrices held at once.
-MESH_ELEMENTS = 2**22
+MESH_ELEMENTS = 2**17
 #: Fractional k points closer than this to half a reciprocal vector give real matrices.
 REAL_K = 1e-9
 
