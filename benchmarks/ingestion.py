@@ -3,8 +3,8 @@
 python benchmarks/ingestion.py [--frames 10 40 120] [--jobs 1] [--out benchmarks/results/ingestion.csv]
 
 A frame is the 2 x 2 x 2 supercell of a TiO2 frame of resources/, written as HSX, XV, EIG, ... as the code
-does, with Gamma and one more k point; the frames differ by 1e-5 A. Each line is a process of its own, and its peak memory is
-that of the process (workers apart), so that a growth with the number of frames would show.
+does, with Gamma and one more k point; the frames differ by 1e-5 A. Each line is a process of its own, and its
+peak memory is that of the process (workers apart), so that a growth with the number of frames would show.
 """
 
 # ruff: noqa: E402 - threads are set before numerical libraries are loaded

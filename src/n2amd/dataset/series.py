@@ -9,7 +9,7 @@ from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.work import Work, work_between
+from n2amd.dataset.work import work_between
 from n2amd.errors import InputError
 from n2amd.units import AMU_A2_FS2_IN_EV
 
@@ -98,14 +98,11 @@ class Series:
             self._seen[digest] = frame.name
         if frame.energy is not None:
             self._energies.setdefault(_composition(frame), (frame.energy, frame.name))
-        if self._last is not None and (work := work_between(self._last, frame)) is not None:
-            self._note(work)
+        work = None if self._last is None else work_between(self._last, frame)
+        if work is not None and work.tells:
+            self._products += [work.change**2, work.expected**2, work.change * work.expected]
+            self._comparisons += 1
         self._last = frame
-
-    def _note(self, work: Work) -> None:
-        """Gather the correlation of energies and forces."""
-        self._products += [work.change**2, work.expected**2, work.change * work.expected]
-        self._comparisons += 1
 
     def finish(self) -> None:
         """Judge the set as a whole.

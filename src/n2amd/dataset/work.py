@@ -19,7 +19,7 @@ MAX_DISPLACEMENT = 0.3
 MAX_STRAIN = 0.03
 #: Tolerance in parts of the largest possible work: constant, and per Angstrom of displacement.
 RELATIVE, PER_ANGSTROM = 0.05, 2.0
-#: Tolerance whatever the work, eV: constant, and per atom (noise of a self-consistent cycle).
+#: Noise of a self-consistent cycle, eV: constant, and per atom.
 ABSOLUTE, PER_ATOM = 2e-3, 3e-4
 
 
@@ -35,16 +35,24 @@ class Work:
         Work of forces and stress, eV.
     tolerance
         Largest plausible difference of the two, eV.
+    noise
+        Change of the energy that says nothing, eV.
     """
 
     change: float
     expected: float
     tolerance: float
+    noise: float
 
     @property
     def agrees(self) -> bool:
         """Tell whether the energies follow the forces."""
         return abs(self.change - self.expected) <= self.tolerance
+
+    @property
+    def tells(self) -> bool:
+        """Tell whether the change is more than noise."""
+        return max(abs(self.change), abs(self.expected)) > self.noise
 
 
 def work_between(a: Frame, b: Frame) -> Work | None:
@@ -84,5 +92,6 @@ def work_between(a: Frame, b: Frame) -> Work | None:
         tension = (a.structure.volume * a.stress + b.structure.volume * b.stress) / 2
         expected += float((tension * strain).sum())
         largest += float(np.linalg.norm(tension) * np.linalg.norm(strain))
-    tolerance = (RELATIVE + PER_ANGSTROM * farthest) * largest + ABSOLUTE + PER_ATOM * len(forces)
-    return Work(b.energy - a.energy, expected, tolerance)
+    noise = ABSOLUTE + PER_ATOM * len(forces)
+    tolerance = (RELATIVE + PER_ANGSTROM * farthest) * largest + noise
+    return Work(b.energy - a.energy, expected, tolerance, noise)
