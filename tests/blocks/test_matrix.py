@@ -13,6 +13,8 @@ from n2amd.blocks.matrix import (
     add_overlap,
     canonical_half,
     fold,
+    fold_mesh,
+    fold_spinor,
     gauge_shift,
     inner_product,
     with_partners,
@@ -52,6 +54,52 @@ def test_a_spinor_is_hermitian_as_a_whole() -> None:
     whole = np.block([[up_up, up_down], [down_up, down_down]])
     assert np.allclose(whole, whole.conj().T, rtol=0, atol=1e-12)
     assert not np.allclose(up_down, up_down.conj().T, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n_spin", "complex_"), [(1, False), (2, False), (1, True), (4, True)])
+def test_a_mesh_is_the_fold_at_each_k_point(n_spin: int, complex_: bool) -> None:
+    hops = random_hops(NUMBERS, np.random.default_rng(5), n_pairs=50, n_spin=n_spin, complex_=complex_)
+    for matrix in (block_matrix(hops, NUMBERS), block_matrix(hops, NUMBERS, hermitian=False)):
+        for spin in range(n_spin):
+            expected = np.array([fold(matrix, OFFSETS, k, spin) for k in KPOINTS])
+            assert np.allclose(
+                fold_mesh(matrix, OFFSETS, np.array(KPOINTS), spin), expected, rtol=0, atol=1e-12
+            )
+
+
+def time_reversal_symmetric(seed: int) -> BlockMatrix:
+    """A random spinor matrix that commutes with i sigma_y K: quadrants A, B, -B*, A*."""
+    hops = random_hops(NUMBERS, np.random.default_rng(seed), n_pairs=40, n_spin=4, complex_=True)
+    values = {}
+    for key, blocks in (matrix := block_matrix(hops, NUMBERS)).values.items():
+        up, flip = blocks[0], blocks[1].copy()
+        if (own := matrix.pairs[key].on_site).any():
+            flip[own] -= flip[own].swapaxes(-1, -2)  # of one atom it must be antisymmetric
+        values[key] = np.stack([up, flip, -flip.conj(), up.conj()])
+    return matrix.map(values)
+
+
+def test_spinors_are_hermitian_and_kramers_degenerate() -> None:
+    matrix = time_reversal_symmetric(11)
+    inside, corner = KPOINTS[2], np.array([0.5, 0.0, 0.5])
+    h = fold_spinor(matrix, OFFSETS, np.array([inside, -inside, np.zeros(3), corner]))
+    assert np.allclose(h, h.conj().swapaxes(-1, -2), rtol=0, atol=1e-12)
+    there, back, *invariant = np.linalg.eigvalsh(h)
+    assert np.allclose(there, back, rtol=0, atol=1e-10)
+    assert np.diff(there)[::2].max() > 1e-2  # without inversion no degeneracy inside the zone
+    for levels in invariant:
+        assert np.allclose(levels[::2], levels[1::2], rtol=0, atol=1e-10)
+
+
+def test_the_overlap_repeats_for_both_spins() -> None:
+    _, s = random_pair()
+    up = fold_mesh(s, OFFSETS, np.array(KPOINTS))
+    both = fold_spinor(s, OFFSETS, np.array(KPOINTS))
+    n = OFFSETS[-1]
+    assert np.array_equal(both[:, :n, :n], up)
+    assert np.array_equal(both[:, n:, n:], up)
+    assert not both[:, :n, n:].any()
+    assert not both[:, n:, :n].any()
 
 
 vectors = st.tuples(*[st.floats(-2, 2)] * 3).map(np.array)

@@ -41,7 +41,7 @@ def scaled(matrix: BlockMatrix, factor: float) -> BlockMatrix:
 
 def test_a_sound_frame_passes_with_wide_margins(loaded, figures):
     verdict(loaded[0], figures)
-    assert set(figures) >= {check.name for check in CHECKS}
+    assert set(figures) >= {check.name for check in CHECKS} - {"kinetic_temperature"}
     bars = {
         "eigenvalue_error": 0.02,
         "two_centre_residual": 1e-6,
@@ -99,7 +99,8 @@ def test_a_geometry_in_the_wrong_unit_is_seen(loaded, factor):
         frame.structure, cell=frame.structure.cell * factor, positions=frame.structure.positions * factor
     )
     message = refused(replace(frame, structure=structure), basis)
-    assert ("bond_ratio" if factor < 1 else "overlap_error") in message
+    assert "bond_ratio" in message
+    assert "Bohr or Angstrom" in message
 
 
 def test_a_displaced_atom_is_seen_by_the_rebuilt_overlap(loaded):

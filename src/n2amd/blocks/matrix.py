@@ -194,6 +194,80 @@ def _fold_listed(
     return dense.reshape(n, n)
 
 
+def fold_mesh(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], kpoints: NDArray[np.float64], spin: int = 0
+) -> NDArray[np.complex128]:
+    """Fold to dense matrices at many k points: `fold` for each of them, in one product per atom pair.
+
+    Parameters
+    ----------
+    matrix, offsets, spin
+        As for `fold`.
+    kpoints
+        Fractional k points, (n_k, 3).
+
+    Returns
+    -------
+    dense
+        (n_k, n, n).
+    """
+    listed = _mesh_of_listed(matrix, offsets, kpoints, spin)
+    if not matrix.hermitian:
+        return listed
+    mirrored = _ADJOINT_SPIN[matrix.n_spin][spin]
+    partners = listed if mirrored == spin else _mesh_of_listed(matrix, offsets, kpoints, mirrored)
+    return listed + partners.conj().swapaxes(-1, -2)
+
+
+def _mesh_of_listed(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], kpoints: NDArray[np.float64], spin: int
+) -> NDArray[np.complex128]:
+    """Fold the listed pairs alone, on-site blocks of a Hermitian matrix with half weight."""
+    n = int(offsets[-1])
+    dense = np.zeros((len(kpoints), n, n), dtype=np.complex128)
+    for key, index in matrix.pairs.items():
+        order = np.lexsort((index.j, index.i))
+        i, j = index.i[order], index.j[order]
+        phases = np.exp(2j * np.pi * (kpoints @ index.shift[order].T))
+        if matrix.hermitian:
+            # adding the adjoint restores them
+            phases[:, index.on_site[order]] *= 0.5
+        blocks = matrix.values[key][spin][order]
+        elements = blocks.reshape(len(order), -1).astype(np.complex128)
+        borders = np.flatnonzero(np.diff(i, prepend=-1) | np.diff(j, prepend=-1)).tolist()
+        for begin, end in zip(borders, [*borders[1:], len(order)]):
+            rows, columns = (slice(*offsets[atom : atom + 2]) for atom in (i[begin], j[begin]))
+            summed = phases[:, begin:end] @ elements[begin:end]
+            dense[:, rows, columns] += summed.reshape(-1, *blocks.shape[1:])
+    return dense
+
+
+def fold_spinor(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], kpoints: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    """Fold a spinor's four quadrants, or an overlap for each spin, to one matrix at each k point.
+
+    Parameters
+    ----------
+    matrix
+        Spinor matrix (n_spin = 4), or one that knows no spin (n_spin = 1) and repeats for up and down.
+    offsets
+        As for `fold`.
+    kpoints
+        Fractional k points, (n_k, 3).
+
+    Returns
+    -------
+    dense
+        (n_k, 2 n, 2 n), all orbitals with spin up, then all with spin down.
+    """
+    if matrix.n_spin == 1:
+        up = fold_mesh(matrix, offsets, kpoints)
+        return np.block([[up, np.zeros_like(up)], [np.zeros_like(up), up]])
+    upup, updown, downup, downdown = (fold_mesh(matrix, offsets, kpoints, part) for part in range(4))
+    return np.block([[upup, updown], [downup, downdown]])
+
+
 def inner_product(a: BlockMatrix, b: BlockMatrix) -> float:
     """Frobenius inner product Re <A, B> per cell and summed over spin, implied partners counted.
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 app = typer.Typer(
-    help="Ingest DFT frames into a checked data set; check, describe, split, export it.", no_args_is_help=True
+    help="Ingest DFT frames into a checked data set; check, describe, split, merge, export it.",
+    no_args_is_help=True,
 )
 
 
@@ -25,6 +31,13 @@ class DftCode(StrEnum):
     deeph = "deeph"
 
 
+class ExportFormat(StrEnum):
+    """What a data set can be written as."""
+
+    extxyz = "extxyz"
+    deeph = "deeph"
+
+
 class SplitSection(StrEnum):
     """Sections of the configuration that hold out frames; equal fractions and seeds give equal splits."""
 
@@ -33,11 +46,16 @@ class SplitSection(StrEnum):
 
 
 Dataset = Annotated[Path, typer.Argument(help="Data set file (dataset.h5).")]
+GateJson = Annotated[Path | None, typer.Option(help="Write the gate's figures of every frame here (JSON).")]
+PerFrame = Annotated[
+    bool | None,
+    typer.Option("--per-frame/--summary", help="A row a frame, or ranges only; default: by size."),
+]
 
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Frame folders, or folders of frame folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Frame folders, folders of them, or archives.")],
     code: Annotated[DftCode, typer.Option(help="DFT code that wrote the files.")],
     out: Annotated[Path, typer.Option(help="Data set file to write.")],
     consecutive: Annotated[bool, typer.Option(help="The frames follow each other in time.")] = False,
@@ -47,18 +65,22 @@ def ingest(
     functional: Annotated[
         str | None, typer.Option(help="Label of the functional; default: the input files'.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the gate's figures here (JSON).")] = None,
+    json: GateJson = None,
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
     ] = None,
+    per_frame: PerFrame = None,
 ) -> None:
-    """Read DFT frames, pass each through the gate, and write them as one data set."""
+    """Read DFT frames, pass each through the gate, and write them as one data set.
+
+    The same command goes on where a killed one stopped.
+    """
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.ingest import ingest as run
-    from n2amd.storage import single_writer, write_json
+    from n2amd.storage import single_writer
 
     with single_writer(out), frame_progress("ingesting") as progress:
         result = run(
@@ -73,43 +95,44 @@ def ingest(
         )
     for _, reason in result.refused:
         typer.echo(f"warning: dropped: {reason}", err=True)
-    _print_figures(_ranges(result.figures))
-    if json is not None:
-        frames = [{"name": name, **figures} for name, figures in zip(result.frames, result.figures)]
-        refused = [{"name": name, "reason": reason} for name, reason in result.refused]
-        write_json(json, {"dataset": str(out), "frames": frames, "refused": refused}, inputs=[out])
-    typer.echo(f"{out}: {len(result.frames)} frames")
+    _report_gate(out, json, result.refused, per_frame)
+    typer.echo(f"{out}: {result.n_frames} frames")
 
 
 @app.command()
-def check(path: Dataset) -> None:
+def check(path: Dataset, json: GateJson = None, per_frame: PerFrame = None) -> None:
     """Pass the frames of a data set through the gate again, from what the file holds."""
+    from n2amd.commands.gate_table import print_gate
     from n2amd.commands.progress import frame_progress
-    from n2amd.dataset.gate import measure, verdict
-    from n2amd.dataset.store import n_frames, read_basis, read_frames
+    from n2amd.dataset.check import check_dataset
 
-    basis, total = read_basis(path), n_frames(path)
-    figures = []
     with frame_progress("checking") as progress:
-        for done, frame in enumerate(read_frames(path), 1):
-            measured = measure(frame, basis)
-            verdict(frame, measured)
-            figures.append(measured)
-            progress(done, total)
-    _print_figures(_ranges(figures))
-    typer.echo(f"{path}: ok ({total} frames)")
+        names, figures = check_dataset(path, progress=progress)
+    print_gate(names, figures, per_frame)
+    if json is not None:
+        _write_gate(json, path, names, figures, [])
+    typer.echo(f"{path}: ok ({len(names)} frames)")
 
 
 @app.command()
-def info(path: Dataset) -> None:
+def info(
+    path: Dataset,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
     """Describe a data set: frames, basis, energies, gaps, ranges of H and S."""
+    from json import dumps
+
     from rich.console import Console
     from rich.table import Table
 
     from n2amd.dataset.statistics import describe
 
+    entries = describe(path)
+    if json:
+        typer.echo(dumps(entries, indent=2))
+        return
     table = Table(title=str(path), show_header=False)
-    for name, value in describe(path).items():
+    for name, value in entries.items():
         table.add_row(name, value)
     Console().print(table)
 
@@ -148,12 +171,37 @@ def split(
 
 
 @app.command()
-def export(path: Dataset, out: Annotated[Path, typer.Option(help="Extended XYZ file to write.")]) -> None:
-    """Write geometries, energies, forces and stresses as extended XYZ."""
-    from n2amd.dataset.store import read_frames
-    from n2amd.interop.extxyz import write_extxyz
+def merge(
+    paths: Annotated[list[Path], typer.Argument(help="Data sets of one code, functional and basis.")],
+    out: Annotated[Path, typer.Option(help="Data set file to write.")],
+) -> None:
+    """Write the frames of several data sets into one; refuse what does not belong together."""
+    from n2amd.commands.progress import frame_progress
+    from n2amd.dataset.merge import merge as run
 
-    typer.echo(f"{out}: {write_extxyz(out, read_frames(path))} frames")
+    with frame_progress("merging") as progress:
+        count = run(paths, out, progress=progress)
+    typer.echo(f"{out}: {count} frames")
+
+
+@app.command()
+def export(
+    path: Dataset,
+    out: Annotated[Path, typer.Option(help="Extended XYZ file, or folder of DeepH folders, to write.")],
+    format: Annotated[ExportFormat, typer.Option(help="What to write.")] = ExportFormat.extxyz,
+) -> None:
+    """Write geometries, energies, forces and stresses as extended XYZ, or matrices as DeepH folders."""
+    from n2amd.dataset.store import read_basis, read_frames
+
+    if format is ExportFormat.deeph:
+        from n2amd.interop.deeph import write_deeph
+
+        count = write_deeph(out, read_frames(path), read_basis(path))
+    else:
+        from n2amd.interop.extxyz import write_extxyz
+
+        count = write_extxyz(out, read_frames(path))
+    typer.echo(f"{out}: {count} frames")
 
 
 def available_cores() -> int:
@@ -163,22 +211,34 @@ def available_cores() -> int:
     return max(1, cores // int(claimed)) if claimed.isdigit() and int(claimed) else cores
 
 
-def _ranges(figures: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """Smallest and largest value of every figure."""
-    names = {name: None for row in figures for name in row}
-    values = {name: [row[name] for row in figures if name in row] for name in names}
-    return {name: (min(found), max(found)) for name, found in values.items()}
+def _report_gate(
+    path: Path, json: Path | None, refused: list[tuple[str, str]], per_frame: bool | None
+) -> None:
+    """Print the figures stored with a data set and write them as JSON where asked for."""
+    from n2amd.commands.gate_table import print_gate
+    from n2amd.dataset.store import read_gate, read_names
+
+    names, figures = read_names(path), read_gate(path)
+    print_gate(names, figures, per_frame)
+    if json is not None:
+        _write_gate(json, path, names, figures, refused)
 
 
-def _print_figures(ranges: dict[str, tuple[float, float]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _write_gate(
+    json: Path,
+    path: Path,
+    names: Sequence[str],
+    figures: Mapping[str, NDArray[np.float64]],
+    refused: Sequence[tuple[str, str]],
+) -> None:
+    from math import isnan
 
-    from n2amd.dataset.gate import CHECKS
+    from n2amd.storage import write_json
 
-    table = Table("check", "smallest", "largest", "must be", "unit", title="ingestion gate")
-    for entry in CHECKS:
-        if entry.name in ranges:
-            low, high = ranges[entry.name]
-            table.add_row(entry.name, f"{low:.3g}", f"{high:.3g}", entry.bounds, entry.unit)
-    Console().print(table)
+    columns = {name: values.tolist() for name, values in figures.items()}
+    frames = [
+        {"name": name} | {check: found[row] for check, found in columns.items() if not isnan(found[row])}
+        for row, name in enumerate(names)
+    ]
+    reasons = [{"name": name, "reason": reason} for name, reason in refused]
+    write_json(json, {"dataset": str(path), "frames": frames, "refused": reasons}, inputs=[path])

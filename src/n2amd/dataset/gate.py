@@ -7,120 +7,43 @@ DFT code's own bands from its blocks, in the canonical orbital convention, with 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.linalg
+from ase.data import atomic_masses, covalent_radii
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
+from n2amd.dataset.checks import BY_NAME, CHECKS, Check
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.spectrum import measure_spectrum
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure
-from n2amd.units import SIESTA_RYDBERG_EV
+from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K, SIESTA_RYDBERG_EV
 
-#: Bands above the highest occupied one whose energies are compared.
-EXTRA_BANDS = 5
+__all__ = ["BY_NAME", "CHECKS", "Check", "measure", "verdict"]
+
 #: Overlap elements above this need a Hamiltonian block.
 COVERED_OVERLAP = 1e-4
-
-
-@dataclass(frozen=True)
-class Check:
-    """One figure of the gate and the range it must lie in.
-
-    Attributes
-    ----------
-    name, unit
-        Name in tables and in the data set, and its unit.
-    low, high
-        Smallest and largest value that passes.
-    meaning
-        What the figure is.
-    remedy
-        What to do with a frame that fails.
-    """
-
-    name: str
-    unit: str
-    meaning: str
-    remedy: str
-    low: float = -np.inf
-    high: float = np.inf
-
-    def passes(self, value: float) -> bool:
-        """Tell whether a value lies in the range; not a number never does."""
-        return self.low <= value <= self.high
-
-    @property
-    def bounds(self) -> str:
-        """The range in words."""
-        parts = [f">= {self.low:g}"] if self.low > -np.inf else []
-        return ", ".join(parts + ([f"<= {self.high:g}"] if self.high < np.inf else []))
-
-
-_UNITS = "check that lengths are in the unit the code writes (Bohr or Angstrom)"
-_WRITER = "check that H and S were written by one run and copied whole"
-
-#: In the order in which a failure is reported: the cause before its consequences.
-CHECKS: tuple[Check, ...] = (
-    Check("not_finite", "", "values that are NaN or infinite", "run the frame again", high=0),
-    Check("min_distance", "A", "smallest distance of two atoms", _UNITS, low=0.5),
-    Check("bond_ratio", "", "smallest distance over the sum of covalent radii", _UNITS, low=0.6),
-    Check("volume_per_atom", "A^3", "cell volume per atom", _UNITS, low=1.5, high=5000),
-    Check("hermiticity_error", "eV", "largest |M - M^dagger| in the file", _WRITER, high=1e-4),
-    Check(
-        "two_centre_residual",
-        "",
-        "part of S that two centres forbid in the bond frame",
-        "check orbital order and signs: pass the code that wrote the files (--code)",
-        high=1e-4,
-    ),
-    Check(
-        "overlap_error",
-        "",
-        "off-site S against the radial functions",
-        "use the radial functions and the geometry of this run",
-        high=1e-4,
-    ),
-    Check(
-        "overlap_error_on_site",
-        "",
-        "on-site S against the radial functions",
-        "use the radial functions of this run",
-        high=1e-3,
-    ),
-    Check(
-        "uncovered_pairs",
-        "",
-        "atom pairs that overlap but have no Hamiltonian",
-        "write H to its full range: it must not be cut shorter than S",
-        high=0,
-    ),
-    Check(
-        "overlap_min_eigenvalue",
-        "",
-        "smallest eigenvalue of S(k)",
-        "remove nearly dependent orbitals from the basis",
-        low=1e-6,
-    ),
-    Check("overlap_condition", "", "largest condition number of S(k)", "use a smaller basis", high=1e8),
-    Check(
-        "eigenvalue_error",
-        "meV",
-        f"bands of (H, S) against the code's own, up to n_occupied + {EXTRA_BANDS}",
-        "keep H and the eigenvalues of one converged SCF step",
-        high=1.0,
-    ),
+#: Atoms whose overlap block is larger than this (Frobenius norm) are neighbours.
+NEIGHBOUR_OVERLAP = 0.1
+#: Pairs up to this distance are compared with those beyond, Angstrom.
+NEIGHBOUR_REACH = 10.0
+#: They form solids without bonds: distances say nothing about units.
+NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+#: Factors of a wrong energy unit: by how much the bands are too wide, and what happened.
+ENERGY_UNITS = (
+    (SIESTA_RYDBERG_EV, "H seems to be in eV where Rydberg was expected"),
+    (2 * SIESTA_RYDBERG_EV, "H seems to be in eV where Hartree was expected"),
+    (2.0, "H seems to be in Hartree where Rydberg was expected"),
+    (0.5, "H seems to be in Rydberg where Hartree was expected"),
+    (1 / SIESTA_RYDBERG_EV, "H seems to be in Rydberg where eV was expected"),
+    (0.5 / SIESTA_RYDBERG_EV, "H seems to be in Hartree where eV was expected"),
 )
-
-#: Checks by name.
-BY_NAME: Mapping[str, Check] = {check.name: check for check in CHECKS}
 
 
 def measure(frame: Frame, basis: Basis) -> dict[str, float]:
@@ -138,19 +61,23 @@ def measure(frame: Frame, basis: Basis) -> dict[str, float]:
     figures
         Value per check name; absent where the frame lacks what the check needs.
     """
-    broken = _count_not_finite(frame)
+    broken = sum(_not_finite(frame).values())
     figures = {"not_finite": float(broken)}
     if broken:
         return figures
     figures |= _distances(frame.structure)
+    if frame.velocities is not None:
+        figures["kinetic_temperature"] = _temperature(frame)
     if frame.hermiticity_error is not None:
         figures["hermiticity_error"] = frame.hermiticity_error
+    figures["overlap_norm"] = _norm_error(frame.overlap)
+    figures["overlap_growth"] = _growth(frame.overlap, frame.structure)
     figures["two_centre_residual"] = two_centre_residual(frame.overlap, basis, frame.structure)
     if all(shell.radial is not None for atom in basis.atoms.values() for shell in atom.shells):
         figures |= _rebuilt_overlap(frame, basis)
     else:
         figures["uncovered_pairs"] = float(_uncovered(frame.overlap, frame.hamiltonian))
-    return figures | _spectrum(frame, basis)
+    return figures | measure_spectrum(frame, basis)
 
 
 def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
@@ -166,10 +93,10 @@ def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
         if value is None or check.passes(value):
             continue
         bound = f"at least {check.low:g}" if value < check.low else f"at most {check.high:g}"
-        hint = _unit_hint(frame, check, figures)
+        unit = f" {check.unit}" if check.unit else ""
         raise InputError(
-            f"{check.meaning} ({check.name}) is {value:.4g} {check.unit}".rstrip()
-            + f", must be {bound}{hint}",
+            f"{check.meaning} ({check.name}) is {value:.4g}{unit}, must be {bound}"
+            + _hint(frame, check, figures),
             frame=frame.name,
             remedy=check.remedy,
         )
@@ -182,65 +109,135 @@ def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
         )
 
 
-def _unit_hint(frame: Frame, check: Check, figures: Mapping[str, float]) -> str:
-    """Name a wrong energy unit, seen as a common factor of all band energies."""
-    ratio = figures.get("band_ratio", 1.0)
-    if check.name != "eigenvalue_error" or abs(ratio - 1) < 0.05:
+def _hint(frame: Frame, check: Check, figures: Mapping[str, float]) -> str:
+    """What the figures together say about the cause."""
+    if check.name == "not_finite":
+        return f" (in {', '.join(name for name, count in _not_finite(frame).items() if count)})"
+    if check.name != "eigenvalue_error":
         return ""
-    for factor, found in (
-        (SIESTA_RYDBERG_EV, "eV"),
-        (2.0, "Hartree"),
-        (1 / SIESTA_RYDBERG_EV, "Rydberg, twice"),
-    ):
-        if abs(ratio / factor - 1) < 0.05:
-            return f" (bands {ratio:.3g} times too wide: H seems to be in {found} where Rydberg was expected)"
-    return f" (bands {ratio:.3g} times too wide)"
+    ratio = figures.get("band_ratio", 1.0)
+    if abs(ratio - 1) > 0.05:
+        cause = next((cause for factor, cause in ENERGY_UNITS if abs(ratio / factor - 1) < 0.05), None)
+        return f" (bands {ratio:.3g} times too wide{f': {cause}' if cause else ''})"
+    shift = figures.get("band_shift", 0.0)
+    if figures.get("band_scatter", np.inf) > max(BY_NAME["eigenvalue_error"].high, 0.01 * abs(shift)):
+        return ""
+    fermi = 1e3 * (frame.fermi_level or 0.0)
+    shifted = " by the Fermi level" if fermi and abs(abs(shift / fermi) - 1) < 0.01 else ""
+    return (
+        f" (all bands are shifted{shifted}, {shift:+.4g} meV: H and the eigenvalues have other energy zeros)"
+    )
 
 
-def _count_not_finite(frame: Frame) -> int:
-    arrays = [frame.structure.cell, frame.structure.positions, np.array([frame.n_electrons])]
-    arrays += [
-        np.array(x) for x in (frame.energy, frame.forces, frame.stress, frame.fermi_level) if x is not None
-    ]
-    arrays += [values for matrix in (frame.hamiltonian, frame.overlap) for values in matrix.values.values()]
+def _not_finite(frame: Frame) -> dict[str, int]:
+    """Count the values that are not finite, by field."""
+    fields: dict[str, list] = {
+        "cell": [frame.structure.cell],
+        "positions": [frame.structure.positions],
+        "electrons": [frame.n_electrons, frame.charge],
+        "energy": [frame.energy, frame.fermi_level],
+        "forces": [frame.forces],
+        "stress": [frame.stress],
+        "velocities": [frame.velocities],
+        "Hamiltonian": list(frame.hamiltonian.values.values()),
+        "overlap": list(frame.overlap.values.values()),
+    }
     if frame.bands is not None:
-        arrays += [frame.bands.kpoints, frame.bands.weights, frame.bands.energies]
-    return sum(int(np.count_nonzero(~np.isfinite(values))) for values in arrays)
+        fields["k points"] = [frame.bands.kpoints, frame.bands.weights]
+        fields["eigenvalues"] = [frame.bands.energies]
+    return {
+        name: sum(int(np.count_nonzero(~np.isfinite(array))) for array in arrays if array is not None)
+        for name, arrays in fields.items()
+    }
 
 
 def _distances(structure: Structure) -> dict[str, float]:
-    from ase.data import covalent_radii
-
+    """Shortest distance, alone and over the covalent radii, and volume per atom."""
     radii = covalent_radii[structure.numbers]
     reach = 2 * float(radii.max()) + 1.0
     present = sorted({int(z) for z in structure.numbers})
-    ranges = {(a, b): reach for a in present for b in present if a <= b}
-    distances, ratios = [reach], [np.inf]
-    for index in find_pairs(structure, ranges, half=True).values():
+    everywhere = {(a, b): reach for a in present for b in present if a <= b}
+    distances, ratios = [reach], list[float]()
+    for index in find_pairs(structure, everywhere, half=True).values():
         bonds = index.select(~index.on_site)
         if len(bonds):
             lengths = np.linalg.norm(bonds.vectors(structure), axis=1)
             distances.append(float(lengths.min()))
             ratios.append(float((lengths / (radii[bonds.i] + radii[bonds.j])).min()))
-    return {
-        "min_distance": min(distances),
-        "bond_ratio": min(ratios),
-        "volume_per_atom": structure.volume / structure.n_atoms,
+    figures = {"min_distance": min(distances), "volume_per_atom": structure.volume / structure.n_atoms}
+    if ratios and not set(present) <= set(NOBLE_GASES):
+        figures["bond_ratio"] = min(ratios)
+    return figures
+
+
+def _temperature(frame: Frame) -> float:
+    """Temperature of the velocities, K: 2/3 of the kinetic energy per atom over the Boltzmann constant."""
+    masses = AMU_A2_FS2_IN_EV * atomic_masses[frame.structure.numbers]
+    kinetic = 0.5 * (masses * (np.asarray(frame.velocities) ** 2).sum(axis=1)).mean()
+    return float(kinetic / (1.5 * BOLTZMANN_EV_K))
+
+
+def _norm_error(matrix: BlockMatrix) -> float:
+    """Largest deviation of an orbital's norm from 1."""
+    worst = 0.0
+    for key, index in matrix.pairs.items():
+        own = np.diagonal(matrix.values[key][:, index.on_site], axis1=-2, axis2=-1)
+        worst = max(worst, float(np.abs(own - 1).max(initial=0.0)))
+    return worst
+
+
+def _growth(matrix: BlockMatrix, structure: Structure) -> float:
+    """Largest growth of an overlap block with the distance of its two atoms, as Frobenius norms.
+
+    The norm does not depend on the direction of the bond and falls with its length, so that atoms which are
+    nearer than two neighbours overlap more than these do. A wrong lattice vector breaks that, even where the
+    orbitals are all s or the bond keeps its direction: neighbours are told far apart, and the pair that is
+    really near hardly overlaps or is not listed.
+    """
+    known = {}
+    for key, index in matrix.pairs.items():
+        lengths = np.linalg.norm(index.vectors(structure), axis=1)
+        known[key] = (
+            np.where(index.on_site, 0.0, lengths),
+            np.linalg.norm(matrix.values[key][0], axis=(-2, -1)),
+        )
+    reach = {
+        key: min(float(lengths[norms > NEIGHBOUR_OVERLAP].max(initial=0.0)) + 1e-6, NEIGHBOUR_REACH)
+        for key, (lengths, norms) in known.items()
     }
+    worst = 0.0
+    for key, index in find_pairs(structure, _every_pair(structure, reach), half=True).items():
+        if key not in known:
+            continue
+        off_site = index.select(~index.on_site)
+        order = np.argsort(np.linalg.norm(off_site.vectors(structure), axis=1))
+        norms = np.linalg.norm(_on_pairs(matrix, key, off_site.select(order))[0], axis=(-2, -1))
+        lengths, all_norms = known[key]
+        farther = all_norms[lengths > reach[key]].max(initial=0.0)
+        beyond = np.maximum.accumulate(np.append(norms, farther)[::-1])[::-1][:-1]
+        worst = max(worst, float((beyond - norms).max(initial=0.0)))
+    return worst
+
+
+def _every_pair(structure: Structure, ranges: Mapping[SpeciesPair, float]) -> dict[SpeciesPair, float]:
+    """Ranges with zero for the species pairs of the structure that have none."""
+    present = sorted({int(z) for z in structure.numbers})
+    return {(a, b): ranges.get((a, b), 0.0) for a in present for b in present if a <= b}
 
 
 @lru_cache(maxsize=4)
-def _overlap_table(basis_json: str) -> OverlapTable:
-    return OverlapTable.from_basis(Basis.from_json(basis_json))
+def _overlap_table(atoms: tuple[AtomBasis, ...]) -> OverlapTable:
+    return OverlapTable.from_basis(Basis({atom.number: atom for atom in atoms}))
 
 
 def _rebuilt_overlap(frame: Frame, basis: Basis) -> dict[str, float]:
     """Compare S with the one made of the radial functions; count the overlapping pairs H does not have."""
-    rebuilt = overlap(_overlap_table(basis.to_json()), frame.structure)
+    table = _overlap_table(tuple(basis[z] for z in basis.numbers))
+    rebuilt = overlap(table, frame.structure)
     off_site, on_site = 0.0, 0.0
-    for key, index in rebuilt.pairs.items():
-        stored = _on_pairs(frame.overlap, key, rebuilt)
-        error = np.abs(stored - rebuilt.values[key])[0].max(axis=(-1, -2), initial=0.0)
+    for key, index in (*rebuilt.pairs.items(), *frame.overlap.pairs.items()):
+        difference = _on_pairs(frame.overlap, key, index) - _on_pairs(rebuilt, key, index)
+        error = np.abs(difference[0]).max(axis=(-1, -2), initial=0.0)
         on_site = max(on_site, float(error[index.on_site].max(initial=0.0)))
         off_site = max(off_site, float(error[~index.on_site].max(initial=0.0)))
     return {
@@ -250,64 +247,34 @@ def _rebuilt_overlap(frame: Frame, basis: Basis) -> dict[str, float]:
     }
 
 
-def _on_pairs(matrix: BlockMatrix, key: tuple[int, int], like: BlockMatrix) -> NDArray:
-    """Blocks of `matrix` at the pairs of `like`, zero where it has none."""
-    wanted = like.pairs[key]
-    blocks = np.zeros(
-        (matrix.n_spin, *like.values[key].shape[1:]), dtype=next(iter(matrix.values.values())).dtype
-    )
-    if key in matrix.pairs:
-        have = matrix.pairs[key]
-        position = {
-            pair: n
-            for n, pair in enumerate(zip(have.i.tolist(), have.j.tolist(), map(tuple, have.shift.tolist())))
-        }
-        source = [
-            position.get(pair, -1)
-            for pair in zip(wanted.i.tolist(), wanted.j.tolist(), map(tuple, wanted.shift.tolist()))
-        ]
-        found = np.array(source, dtype=np.int64)
-        blocks[:, found >= 0] = matrix.values[key][:, found[found >= 0]]
-    return blocks
-
-
 def _uncovered(reference: BlockMatrix, hamiltonian: BlockMatrix) -> int:
     """Count the pairs of the overlap whose Hamiltonian block is absent or exactly zero."""
     count = 0
     for key, blocks in reference.values.items():
         overlapping = np.abs(blocks).max(axis=(0, 2, 3), initial=0.0) > COVERED_OVERLAP
-        stored = np.abs(_on_pairs(hamiltonian, key, reference)).max(axis=(0, 2, 3), initial=0.0)
+        stored = np.abs(_on_pairs(hamiltonian, key, reference.pairs[key])).max(axis=(0, 2, 3), initial=0.0)
         count += int(np.count_nonzero(overlapping & (stored == 0)))
     return count
 
 
-def _spectrum(frame: Frame, basis: Basis) -> dict[str, float]:
-    """Extreme eigenvalues of S(k) and the bands of (H, S), over all k points of the code's own bands."""
-    offsets = basis.orbital_offsets(frame.structure.numbers)
-    kpoints = frame.bands.kpoints if frame.bands is not None else np.zeros((1, 3))
-    lowest, condition, error = np.inf, 0.0, 0.0
-    ours: list[NDArray] = []
-    theirs: list[NDArray] = []
-    for number, k in enumerate(kpoints):
-        s = fold(frame.overlap, offsets, k)
-        spectrum = np.linalg.eigvalsh(s)
-        lowest = min(lowest, float(spectrum[0]))
-        condition = max(condition, float(spectrum[-1] / spectrum[0]) if spectrum[0] > 0 else np.inf)
-        if spectrum[0] < BY_NAME["overlap_min_eigenvalue"].low or frame.bands is None:
-            continue
-        for spin in range(frame.hamiltonian.n_spin):
-            reference = frame.bands.energies[number, spin]
-            count = min(int(np.ceil(frame.n_electrons / 2)) + EXTRA_BANDS, len(reference))
-            h = fold(frame.hamiltonian, offsets, k, spin)
-            ours.append(scipy.linalg.eigvalsh(h, s)[:count])
-            theirs.append(reference[:count])
-    figures = {"overlap_min_eigenvalue": lowest, "overlap_condition": condition}
-    if ours:
-        found, expected = np.concatenate(ours), np.concatenate(theirs)
-        error = float(np.abs(found - expected).max())
-        spread = float(np.std(expected))
-        figures |= {
-            "eigenvalue_error": 1e3 * error,
-            "band_ratio": float(np.std(found)) / spread if spread else 1.0,
-        }
-    return figures
+def _on_pairs(matrix: BlockMatrix, key: SpeciesPair, wanted: PairIndex) -> NDArray:
+    """Blocks of a matrix at other pairs of a species pair, (n_spin, n_wanted, n_i, n_j); zero if absent."""
+    blocks = matrix.values.get(key)
+    if blocks is None or not len(matrix.pairs[key]):
+        return np.zeros((matrix.n_spin, len(wanted), 1, 1))
+    listed = matrix.pairs[key]
+    if wanted.same_as(listed):
+        return blocks
+    reach = max(int(np.abs(p.shift).max(initial=0)) for p in (listed, wanted))
+    n_atoms = 1 + max(int(max(p.i.max(initial=0), p.j.max(initial=0))) for p in (listed, wanted))
+    have, want = (_pair_numbers(p, n_atoms, reach) for p in (listed, wanted))
+    order = np.argsort(have)
+    source = order[np.minimum(np.searchsorted(have, want, sorter=order), len(have) - 1)]
+    return np.where((have[source] == want)[:, None, None], blocks[:, source], 0.0)
+
+
+def _pair_numbers(pairs: PairIndex, n_atoms: int, reach: int) -> NDArray[np.int64]:
+    """One integer for each pair (i, j, R), with all components of R within +-reach."""
+    width = 2 * reach + 1
+    a, b, c = pairs.shift.T + reach
+    return (((pairs.i * n_atoms + pairs.j) * width + a) * width + b) * width + c

@@ -1,13 +1,15 @@
 """From DFT output to a data set: read, gate and write frame by frame.
 
 Frames are read and measured in worker processes; this process compares them with each other and writes, so
-that memory holds a few frames whatever the size of the set.
+that memory holds a few frames whatever the size of the set. What is done is kept in a work folder
+(`n2amd.dataset.parts`) until the data set is whole: the same command goes on where a killed one stopped.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,14 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2amd.dataset.frame import Frame
-from n2amd.dataset.gate import BY_NAME, measure, verdict
+from n2amd.dataset.checks import BY_NAME
+from n2amd.dataset.gate import measure, verdict
+from n2amd.dataset.parts import Part, read_part, work_folder, write_part
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
 from n2amd.dft.readers import reader_for
-from n2amd.errors import InputError
-from n2amd.orbitals.basis import Basis
+from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.conventions import Code
+from n2amd.provenance import sha256_of_files
 
 #: Fewer frames than this are not worth the start of a worker process.
 FRAMES_PER_WORKER = 4
@@ -36,16 +39,13 @@ class Ingestion:
 
     Attributes
     ----------
-    frames
-        Names of the frames.
-    figures
-        Gate figures of each frame, by check name.
+    n_frames
+        Frames written.
     refused
         Name and reason of the frames that were dropped.
     """
 
-    frames: list[str]
-    figures: list[dict[str, float]]
+    n_frames: int
     refused: list[tuple[str, str]]
 
 
@@ -65,7 +65,7 @@ def ingest(
     Parameters
     ----------
     paths
-        Frame folders, or folders of frame folders.
+        Frame folders, folders of frame folders, or archives of either.
     out
         Data set file to write; it appears only when every frame has passed.
     code
@@ -85,7 +85,7 @@ def ingest(
     Returns
     -------
     ingestion
-        Frames written with their figures, and frames dropped.
+        How many frames were written, and which were dropped.
 
     Raises
     ------
@@ -98,65 +98,91 @@ def ingest(
             field="skip-bad",
             remedy="correct the frame, or ingest the parts before and after it separately",
         )
-    folders = reader_for(code).find(paths)
-    inputs = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
-    series = Series(timestep_fs)
-    names: list[str] = []
-    figures: list[dict[str, float]] = []
+    out = Path(out)
     refused: list[tuple[str, str]] = []
-    with create_dataset(
-        out, code=code, functional=functional, timestep_fs=timestep_fs, inputs=inputs
-    ) as writer:
-        for done, (folder, outcome) in enumerate(_outcomes(folders, code, jobs), 1):
-            try:
-                if isinstance(outcome, InputError):
-                    raise outcome
-                frame, basis, measured = outcome
-                series.check(frame)
-                writer.append(frame, basis, measured)
-                series.add(frame)
-                names.append(frame.name)
-                figures.append(measured)
-            except InputError as error:
-                if not skip_bad:
-                    raise
-                refused.append((f"{folder.parent.name}/{folder.name}", str(error)))
-            progress(done, len(folders))
-    return Ingestion(names, figures, refused)
+    with work_folder(out) as work:
+        folders = reader_for(code).find([work.folder_of(Path(path)) for path in paths])
+        parts = ((folder, work.part_of(folder, code)) for folder in folders)
+        series = Series(timestep_fs)
+        with create_dataset(out, code=code, functional=functional, timestep_fs=timestep_fs) as writer:
+            for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), code, jobs), 1):
+                try:
+                    if isinstance(outcome, InputError):
+                        raise outcome
+                    series.check(outcome.frame)
+                    writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
+                    series.add(outcome.frame)
+                except InputError as error:
+                    if not skip_bad:
+                        raise
+                    refused.append((f"{folder.parent.name}/{folder.name}", str(error)))
+                progress(done, len(folders))
+            series.finish()
+    return Ingestion(writer.n_frames, refused)
 
 
-def read_and_measure(folder: Path, code: Code) -> tuple[Frame, Basis, dict[str, float]] | InputError:
-    """Read one frame and pass it through the gate; a refusal is returned, not raised."""
+def read_and_measure(folder: Path, code: Code, path: Path) -> InputError | None:
+    """Read one frame, pass it through the gate and write it as a part; a refusal is returned, not raised."""
     try:
         frame, basis = reader_for(code).read(folder, code)
         figures = measure(frame, basis)
         verdict(frame, figures)
+        files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+        sha256 = sha256_of_files(file for file in files if file.is_file())
     except InputError as error:
         return error
-    return frame, basis, {name: value for name, value in figures.items() if name in BY_NAME}
+    write_part(path, Part(frame, basis, {n: x for n, x in figures.items() if n in BY_NAME}, sha256))
+    return None
 
 
 def _outcomes(
-    folders: Sequence[Path], code: Code, jobs: int
-) -> Iterator[tuple[Path, tuple[Frame, Basis, dict[str, float]] | InputError]]:
-    """Read and measure the frames, in order, with a few in flight."""
-    workers = min(jobs, len(folders) // FRAMES_PER_WORKER)
+    parts: Iterator[tuple[Path, Path]], n_frames: int, code: Code, jobs: int
+) -> Iterator[tuple[Path, Part | InputError]]:
+    """Give the frames in order, read and measured now or in an earlier run, with a few in flight."""
+    workers = min(jobs, n_frames // FRAMES_PER_WORKER)
     if workers < 2:
-        for folder in folders:
-            yield folder, read_and_measure(folder, code)
+        for folder, path in parts:
+            yield folder, _part(folder, code, path)
         return
     # spawned, not forked: a fork of a process whose BLAS threads run can deadlock
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(workers, context) as pool:
-        waiting: deque[tuple[Path, Future]] = deque()
-        for folder in folders:
-            waiting.append((folder, pool.submit(read_and_measure, folder, code)))
+    with _one_thread_each(), ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        waiting: deque[tuple[Path, Path, Future[InputError | None] | None]] = deque()
+
+        def first() -> tuple[Path, Part | InputError]:
+            folder, path, future = waiting.popleft()
+            return folder, (future.result() if future else None) or _part(folder, code, path)
+
+        for folder, path in parts:
+            future = None if path.exists() else pool.submit(read_and_measure, folder, code, path)
+            waiting.append((folder, path, future))
             if len(waiting) > 2 * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield first()
         while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+            yield first()
+
+
+def _part(folder: Path, code: Code, path: Path) -> Part | InputError:
+    """Return the part kept of a frame; read the frame where there is none, or a damaged one."""
+    if (part := read_part(path)) is not None:
+        return part
+    if (refusal := read_and_measure(folder, code, path)) is not None:
+        return refusal
+    if (part := read_part(path)) is None:
+        raise ComputationError(f"{path}: cannot be read back; check the disk and run the same command again")
+    return part
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

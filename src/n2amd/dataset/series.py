@@ -1,4 +1,4 @@
-"""Frames compared with each other: duplicates, energies out of line, frames that do not follow in time."""
+"""Frames compared with each other: copies, energies and velocities out of line, frames that do not follow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.work import work_between
 from n2amd.errors import InputError
 from n2amd.units import AMU_A2_FS2_IN_EV
 
@@ -16,6 +17,12 @@ from n2amd.units import AMU_A2_FS2_IN_EV
 ENERGY_SPREAD = 10.0
 #: Kinetic energy of one atom beyond which two frames cannot follow each other, eV.
 MAX_KINETIC_ENERGY = 5.0
+#: Forces below this may be equal in two frames by symmetry, eV/A.
+NO_FORCE = 1e-2
+#: Velocities and steps of consecutive frames agree to this part.
+VELOCITY_TOLERANCE = 0.4
+#: Fewest comparisons of energies with forces from which the whole set is judged, and the least correlation.
+MIN_COMPARISONS, MIN_CORRELATION = 5, 0.5
 
 
 class Series:
@@ -32,6 +39,8 @@ class Series:
         self._seen: dict[bytes, str] = {}
         self._energies: dict[tuple[int, ...], tuple[float, str]] = {}
         self._last: Frame | None = None
+        self._products = np.zeros(3)
+        self._comparisons = 0
 
     def check(self, frame: Frame) -> None:
         """Compare a frame with those added before.
@@ -39,8 +48,8 @@ class Series:
         Raises
         ------
         InputError
-            If its functional differs, its geometry was seen before, its energy is out of line, or it cannot
-            follow the last frame in time.
+            If its functional differs, its geometry or a file of it was seen before, its energy is out of line
+            with the first frame's or with the forces, or it cannot follow the last frame in time.
         """
         functionals = [f.origin.get("functional", "unknown") for f in (frame, self._last or frame)]
         if functionals[0] != functionals[1]:
@@ -50,10 +59,15 @@ class Series:
                 field="functional",
                 remedy="make one data set for each functional",
             )
-        if twin := self._seen.get(_digest(frame)):
-            raise InputError(
-                f"the geometry is that of frame {twin}", frame=frame.name, remedy="remove one of the two"
-            )
+        for what, digest in _digests(frame).items():
+            if twin := self._seen.get(digest):
+                raise InputError(
+                    f"the {what} of frame {twin}",
+                    frame=frame.name,
+                    remedy="remove one of the two"
+                    if what.startswith("geometry")
+                    else "keep the files of one run together: one seems to be a copy of the other frame's",
+                )
         first_energy, first = self._energies.get(_composition(frame), (frame.energy, frame.name))
         if frame.energy is not None and first_energy is not None:
             difference = (frame.energy - first_energy) / frame.structure.n_atoms
@@ -64,23 +78,73 @@ class Series:
                     field="energy",
                     remedy="check the unit, the functional and the pseudopotentials of the two runs",
                 )
-        if self._timestep is not None and self._last is not None:
+        if self._last is None:
+            return
+        if self._timestep is not None:
             _check_follows(self._last, frame, self._timestep)
+        work = work_between(self._last, frame)
+        if work is not None and not work.agrees:
+            raise InputError(
+                f"the energy changes by {work.change:+.4f} eV from frame {self._last.name}, forces and "
+                f"stress say {work.expected:+.4f} eV; anharmonicity explains {work.tolerance:.4f} eV of that",
+                frame=frame.name,
+                field="energy, forces, stress",
+                remedy="check their units and signs, and that they are of this frame and that one",
+            )
 
     def add(self, frame: Frame) -> None:
         """Remember a frame that was accepted."""
-        self._seen[_digest(frame)] = frame.name
+        for digest in _digests(frame).values():
+            self._seen[digest] = frame.name
         if frame.energy is not None:
             self._energies.setdefault(_composition(frame), (frame.energy, frame.name))
+        work = None if self._last is None else work_between(self._last, frame)
+        if work is not None and work.tells:
+            self._products += [work.change**2, work.expected**2, work.change * work.expected]
+            self._comparisons += 1
         self._last = frame
 
+    def finish(self) -> None:
+        """Judge the set as a whole.
 
-def _digest(frame: Frame) -> bytes:
-    """Hash of cell, positions (to 1e-6 A) and species."""
+        Raises
+        ------
+        InputError
+            If the energies do not follow the forces: a sign that one pair of frames alone cannot show.
+        """
+        changes, works, both = self._products.tolist()
+        if self._comparisons < MIN_COMPARISONS or not changes * works:
+            return
+        correlation = both / np.sqrt(changes * works)
+        if correlation < MIN_CORRELATION:
+            raise InputError(
+                f"energies do not follow forces and stress: from frame to frame their correlation is "
+                f"{correlation:.2f} ({self._comparisons} pairs), must be at least {MIN_CORRELATION:g}",
+                field="forces, stress",
+                remedy="check the signs of forces and stress, and that each frame has its own files",
+            )
+
+
+def _digests(frame: Frame) -> dict[str, bytes]:
+    """Hashes of what no two frames have in common, by how a second one is told of."""
     structure = frame.structure
-    lengths = np.concatenate([structure.cell, structure.positions])
-    rounded = np.rint(lengths * 1e6).astype(np.int64)
-    return hashlib.sha256(rounded.tobytes() + structure.numbers.tobytes()).digest()
+    digests = {
+        "geometry is that": _digest(
+            np.concatenate([structure.cell, structure.positions]), structure.numbers.tobytes()
+        )
+    }
+    if frame.forces is not None and np.abs(frame.forces).max(initial=0.0) > NO_FORCE:
+        digests["forces are those"] = _digest(frame.forces, b"forces")
+    if frame.energy is not None and frame.stress is not None:
+        digests["energy and stress are those"] = _digest(
+            np.append(frame.stress.ravel(), frame.energy), b"energy and stress"
+        )
+    return digests
+
+
+def _digest(values: NDArray[np.float64], more: bytes) -> bytes:
+    """Hash of numbers, rounded to 1e-6 (Angstrom, eV/A, ...)."""
+    return hashlib.sha256(np.rint(values * 1e6).astype(np.int64).tobytes() + more).digest()
 
 
 def _composition(frame: Frame) -> tuple[int, ...]:
@@ -104,6 +168,20 @@ def _check_follows(last: Frame, frame: Frame, timestep: float) -> None:
             frame=frame.name,
             field="positions",
             remedy="pass consecutive frames in order, unwrapped, with the right --timestep-fs",
+        )
+    if last.velocities is None or frame.velocities is None:
+        return
+    step = (frame.structure.positions - last.structure.positions) / timestep
+    velocity = (frame.velocities + last.velocities) / 2
+    if not velocity.any():
+        return
+    ratio = float((velocity * step).sum() / max(float((step**2).sum()), 1e-30))
+    if abs(ratio - 1) > VELOCITY_TOLERANCE:
+        raise InputError(
+            f"the velocities are {ratio:.3g} times the step from frame {last.name} over {timestep:g} fs",
+            frame=frame.name,
+            field="velocities",
+            remedy="check their unit (A/fs, Bohr/fs or atomic units) and --timestep-fs",
         )
 
 

@@ -5,6 +5,7 @@ Layout: docs/file-formats.md. Ragged axes (atoms, pairs, k points) are concatena
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
 from n2amd.dataset.frame import BandReference, Frame
+from n2amd.dataset.growing import CHUNK, append_offset, append_rows, append_text, lengthen
 from n2amd.dataset.series import verlet_velocities
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis
@@ -24,8 +26,8 @@ from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure
 
 FORMAT = "n2amd/dataset"
-#: Pairs in one chunk of a block data set.
-CHUNK = 64
+#: Frames whose velocities are derived at once.
+SLAB = 256
 
 
 class DatasetWriter:
@@ -38,6 +40,8 @@ class DatasetWriter:
         self._n_frames = 0
         self._n_spin = 0
         self._functional = ""
+        self._lacks_velocities = self._lacks_forces = False
+        self._inputs = hashlib.sha256()
         for name in ("frames", "atoms", "blocks", "bands", "gate"):
             file.create_group(name)
 
@@ -46,8 +50,19 @@ class DatasetWriter:
         """Frames written so far."""
         return self._n_frames
 
-    def append(self, frame: Frame, basis: Basis, figures: Mapping[str, float]) -> None:
+    def append(
+        self, frame: Frame, basis: Basis, figures: Mapping[str, float], sha256: str | None = None
+    ) -> None:
         """Write one frame with the figures of its ingestion gate.
+
+        Parameters
+        ----------
+        frame, basis
+            The frame, and the basis of its elements.
+        figures
+            Value per check name.
+        sha256
+            Hash of the files that the frame was read from.
 
         Raises
         ------
@@ -65,21 +80,28 @@ class DatasetWriter:
             "gauge_shift": gauge_shift(frame.hamiltonian, frame.overlap),
         }
         for name, value in scalars.items():
-            _extend(frames, name, np.array([np.nan if value is None else value]))
-        _extend(frames, "stress", np.full((1, 3, 3), np.nan) if frame.stress is None else frame.stress[None])
-        _extend(frames, "cell", frame.structure.cell[None])
-        _extend(frames, "pbc", np.array([frame.structure.pbc]))
-        _extend_text(frames, "name", frame.name)
-        _extend_text(frames, "origin", json.dumps(dict(frame.origin), sort_keys=True))
-        _extend(atoms, "positions", frame.structure.positions)
-        _extend(atoms, "numbers", frame.structure.numbers)
-        _extend(atoms, "forces", unknown if frame.forces is None else frame.forces)
-        _extend(atoms, "velocities", unknown if frame.velocities is None else frame.velocities)
-        _extend_offset(frames, "atom_offset", frame.structure.n_atoms)
+            append_rows(frames, name, np.array([np.nan if value is None else value]))
+        append_rows(
+            frames, "stress", np.full((1, 3, 3), np.nan) if frame.stress is None else frame.stress[None]
+        )
+        append_rows(frames, "cell", frame.structure.cell[None])
+        append_rows(frames, "pbc", np.array([frame.structure.pbc]))
+        append_text(frames, "name", frame.name)
+        append_text(frames, "origin", json.dumps(dict(frame.origin), sort_keys=True))
+        append_rows(atoms, "positions", frame.structure.positions)
+        append_rows(atoms, "numbers", frame.structure.numbers)
+        append_rows(atoms, "forces", unknown if frame.forces is None else frame.forces)
+        append_rows(atoms, "velocities", unknown if frame.velocities is None else frame.velocities)
+        append_offset(frames, "atom_offset", frame.structure.n_atoms)
         self._append_blocks(frame)
         self._append_bands(frame)
         for name, value in figures.items():
             self._append_figure(name, value)
+        self._lacks_velocities |= frame.velocities is None
+        self._lacks_forces |= frame.forces is None
+        if sha256 is not None:
+            self._inputs.update(sha256.encode())
+            self._file.attrs["inputs_sha256"] = self._inputs.hexdigest()
         self._n_frames += 1
 
     def finish(self, code: str, functional: str | None, timestep_fs: float | None) -> None:
@@ -89,7 +111,7 @@ class DatasetWriter:
         for key, offsets in self._offsets.items():
             self._group(key)["offset"] = np.array(self._padded(offsets), dtype=np.int64)
         for dataset in self._file["gate"].values():
-            _resize(dataset, self._n_frames)
+            lengthen(dataset, self._n_frames)
         self._file["basis"] = Basis(self._atoms).to_json()
         self._file.attrs.update(
             n_frames=self._n_frames,
@@ -102,19 +124,24 @@ class DatasetWriter:
 
     def _complete_velocities(self, timestep_fs: float | None) -> str:
         """Derive the velocities of consecutive frames that came without; say where they are from."""
-        atoms = self._file["atoms"]
-        shape = self._n_frames, -1, 3
-        if not np.isnan(atoms["velocities"][...]).any():
+        if not self._lacks_velocities:
             return "code"
-        if timestep_fs is None or self._n_frames < 2 or np.isnan(atoms["forces"][...]).any():
+        if timestep_fs is None or self._n_frames < 2 or self._lacks_forces:
             return "unknown"
-        velocities = verlet_velocities(
-            atoms["positions"][...].reshape(shape),
-            atoms["forces"][...].reshape(shape),
-            atoms["numbers"][...].reshape(self._n_frames, -1)[0],
-            timestep_fs,
-        )
-        atoms["velocities"][...] = velocities.reshape(-1, 3)
+        atoms = self._file["atoms"]
+        n_atoms = len(atoms["numbers"]) // self._n_frames
+        numbers = atoms["numbers"][:n_atoms]
+        for start in range(0, self._n_frames, SLAB):
+            stop = min(start + SLAB, self._n_frames)
+            # one frame more on either side, where there is one
+            first, last = max(start - 1, 0), min(stop + 1, self._n_frames)
+            rows = slice(first * n_atoms, last * n_atoms)
+            positions, forces = (
+                atoms[name][rows].reshape(-1, n_atoms, 3) for name in ("positions", "forces")
+            )
+            velocities = verlet_velocities(positions, forces, numbers, timestep_fs)
+            inside = velocities[start - first : stop - first]
+            atoms["velocities"][start * n_atoms : stop * n_atoms] = inside.reshape(-1, 3)
         return "derived from positions and forces"
 
     def _check_alike(self, frame: Frame, basis: Basis) -> None:
@@ -143,21 +170,23 @@ class DatasetWriter:
         return offsets + [offsets[-1]] * (self._n_frames + 1 - len(offsets))
 
     def _append_blocks(self, frame: Frame) -> None:
+        dtype = np.complex128 if self._n_spin == 4 else np.float64
         for key, index in frame.hamiltonian.pairs.items():
             offsets = self._padded(self._offsets.get(key, [0]))
             self._offsets[key] = [*offsets, offsets[-1] + len(index)]
             group = self._group(key)
-            _extend(group, "i", index.i)
-            _extend(group, "j", index.j)
-            _extend(group, "shift", index.shift)
-            _extend(group, "hamiltonian", frame.hamiltonian.values[key], axis=1)
-            _extend(group, "overlap", frame.overlap.values[key], axis=1)
+            append_rows(group, "i", index.i)
+            append_rows(group, "j", index.j)
+            append_rows(group, "shift", index.shift)
+            append_rows(group, "hamiltonian", frame.hamiltonian.values[key].astype(dtype, copy=False), axis=1)
+            append_rows(group, "overlap", frame.overlap.values[key].astype(np.float64, copy=False), axis=1)
 
     def _append_bands(self, frame: Frame) -> None:
         group = self._file["bands"]
         bands = frame.bands
         if bands is None:
-            bands = BandReference(np.zeros((0, 3)), np.zeros(0), np.zeros((0, self._n_spin, 0)))
+            channels = 2 if self._n_spin == 2 else 1
+            bands = BandReference(np.zeros((0, 3)), np.zeros(0), np.zeros((0, channels, 0)))
         n_bands = bands.energies.shape[2]
         if "energies" in group:
             widest = group["energies"].shape[2]
@@ -167,17 +196,17 @@ class DatasetWriter:
             energies = np.pad(bands.energies, padding, constant_values=np.nan)
         else:
             energies = bands.energies
-        _extend(group, "kpoints", bands.kpoints)
-        _extend(group, "weights", bands.weights)
-        _extend(group, "energies", energies)
-        _extend_offset(group, "offset", len(bands.kpoints))
+        append_rows(group, "kpoints", bands.kpoints)
+        append_rows(group, "weights", bands.weights)
+        append_rows(group, "energies", energies)
+        append_offset(group, "offset", len(bands.kpoints))
 
     def _append_figure(self, name: str, value: float) -> None:
         gate = self._file["gate"]
         if name not in gate:
-            gate.create_dataset(name, (0,), maxshape=(None,), dtype=np.float64, fillvalue=np.nan)
-        _resize(gate[name], self._n_frames)
-        _extend(gate, name, np.array([value]))
+            gate.create_dataset(name, (0,), maxshape=(None,), chunks=(CHUNK,), dtype=float, fillvalue=np.nan)
+        lengthen(gate[name], self._n_frames)
+        append_rows(gate, name, np.array([value]))
 
 
 @contextmanager
@@ -244,6 +273,12 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
     """Return the root attributes of a data set (code, functional, n_frames, timestep_fs, ...)."""
     with open_hdf5(path, FORMAT) as file:
         return {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Return the names of the frames."""
+    with open_hdf5(path, FORMAT) as file:
+        return list(file["frames/name"].asstr()[...])
 
 
 def read_gate(path: str | Path) -> dict[str, NDArray[np.float64]]:
@@ -331,48 +366,3 @@ def _known(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 def _known_scalar(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _resize(dataset: h5py.Dataset, length: int, axis: int = 0) -> None:
-    if dataset.shape[axis] < length:
-        dataset.resize(length, axis=axis)
-
-
-def _extend(group: h5py.Group, name: str, values: NDArray, axis: int = 0) -> None:
-    """Append along an axis; the data set is created at the first call, growing along every axis."""
-    if name not in group:
-        chunk = tuple(min(n, CHUNK) if k == axis else n for k, n in enumerate(values.shape))
-        group.create_dataset(
-            name,
-            data=values,
-            maxshape=(None,) * values.ndim,
-            chunks=tuple(max(1, n) for n in chunk),
-            fillvalue=np.nan if values.dtype.kind == "f" else None,
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-        )
-        return
-    dataset = group[name]
-    start = dataset.shape[axis]
-    dataset.resize(start + values.shape[axis], axis=axis)
-    place = [slice(None)] * dataset.ndim
-    place[axis] = slice(start, None)
-    dataset[tuple(place)] = values
-
-
-def _extend_text(group: h5py.Group, name: str, text: str) -> None:
-    if name not in group:
-        group.create_dataset(name, (0,), maxshape=(None,), dtype=h5py.string_dtype())
-    dataset = group[name]
-    dataset.resize(len(dataset) + 1, axis=0)
-    dataset[-1] = text
-
-
-def _extend_offset(group: h5py.Group, name: str, length: int) -> None:
-    if name not in group:
-        group.create_dataset(name, data=np.zeros(1, dtype=np.int64), maxshape=(None,))
-    dataset = group[name]
-    last = int(dataset[-1])
-    dataset.resize(len(dataset) + 1, axis=0)
-    dataset[-1] = last + length

@@ -54,7 +54,11 @@ def find_frame_folders(paths: Sequence[str | Path], marks: Sequence[str], what: 
     for path in map(Path, paths):
         if not path.is_dir():
             raise InputError(
-                "there is no such folder", file=path, remedy="pass frame folders or folders of frames"
+                "is a file, but no archive (.tar, .tar.xz, .tar.zst, .tar.gz, .tar.bz2, .zip)"
+                if path.exists()
+                else "there is no such folder",
+                file=path,
+                remedy="pass frame folders, folders of frames, or archives of them",
             )
         found = list(_frames_under(path, marks))
         if not found:

@@ -1,0 +1,74 @@
+"""The figures of the ingestion gate as tables: their ranges, and a row a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Width of tables that go to a file.
+LOG_WIDTH = 150
+#: Sets up to this size get a row a frame.
+FEW_FRAMES = 60
+#: Figures in the row of a frame.
+COLUMNS = (
+    "bond_ratio",
+    "hermiticity_error",
+    "overlap_growth",
+    "two_centre_residual",
+    "overlap_error",
+    "uncovered_pairs",
+    "overlap_min_eigenvalue",
+    "overlap_condition",
+    "eigenvalue_error",
+)
+
+
+def print_gate(
+    names: Sequence[str], figures: Mapping[str, NDArray[np.float64]], per_frame: bool | None
+) -> None:
+    """Print the ranges of the figures and, if asked for or the set is small, those of every frame.
+
+    Parameters
+    ----------
+    names
+        Names of the frames.
+    figures
+        Values (n_frames,) by check name, NaN where a frame has none.
+    per_frame
+        Whether to print a row a frame; None: if there are few.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from n2amd.dataset.checks import BY_NAME, CHECKS
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    if per_frame or (per_frame is None and len(names) <= FEW_FRAMES):
+        columns = [name for name in COLUMNS if name in figures]
+        units = [f" ({BY_NAME[name].unit})" if BY_NAME[name].unit else "" for name in columns]
+        headings = [name.replace("_", " ") + unit for name, unit in zip(columns, units)]
+        table = Table("frame", *headings, title="ingestion gate, frame by frame")
+        for row, name in enumerate(names):
+            values = [figures[column][row] for column in columns]
+            table.add_row(name, *("" if np.isnan(value) else f"{value:.3g}" for value in values))
+        console.print(table)
+    table = Table("check", "smallest", "largest", "frame", "must be", "unit", title="ingestion gate")
+    for check in CHECKS:
+        found = figures.get(check.name)
+        if found is None or np.isnan(found).all():
+            continue
+        # the frame nearest to the limit
+        worst = np.nanargmin(found) if check.high == np.inf else np.nanargmax(found)
+        table.add_row(
+            check.name,
+            f"{np.nanmin(found):.3g}",
+            f"{np.nanmax(found):.3g}",
+            names[int(worst)],
+            check.bounds,
+            check.unit,
+        )
+    console.print(table)
