@@ -85,7 +85,7 @@ def read_matrices(run: Run) -> SparseMatrices:
     if (hsx := run.find("HSX")) is not None:
         return read_hsx(hsx)
     raise InputError(
-        f"no file {run.label}.HSX or {run.label}.TSHS (plain or compressed)",
+        "no file *.HSX or *.TSHS (plain or compressed)",
         file=run.folder,
         field="HSX",
         remedy="copy it from the run (SaveHS .true.), or run the frame again",
