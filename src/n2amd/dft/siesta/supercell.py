@@ -22,7 +22,8 @@ from n2amd.structure import Structure
 
 #: Largest disagreement between the bonds or positions in the file of the matrices and those of XV, Angstrom.
 BOND_TOLERANCE = 1e-3
-_NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
+# two cells each way, for lattices whose vectors are not the shortest ones
+_NEIGHBOURS = np.array(list(product(range(-2, 3), repeat=3)))
 
 
 def lattice_vectors(

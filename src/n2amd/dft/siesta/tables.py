@@ -64,9 +64,9 @@ def read_xv(
     numbers = table[:, 1].astype(np.int64)
     if np.any(unknown := (numbers < 1) | (numbers > 118)):
         first = int(np.flatnonzero(unknown)[0])
-        kind = "a ghost (floating orbitals)" if numbers[first] < 0 else "no element"
+        kind = "a ghost, floating orbitals without an atom" if numbers[first] < 0 else "no element"
         raise InputError(
-            f"atom {first + 1} has the atomic number {numbers[first]}: it is {kind}",
+            f"atomic number {numbers[first]} is {kind} (atom {first + 1})",
             file=path,
             field="Z",
             remedy="use real elements only",
