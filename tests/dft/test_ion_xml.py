@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import lzma
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from n2amd.dft.siesta.ion_xml import read_basis, read_ion_xml
+from n2amd.dft.siesta.constants import CODATA_2018, LEGACY
+from n2amd.dft.siesta.ion_xml import read_ion_xml, read_ions
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.units import SIESTA_BOHR_ANGSTROM
@@ -14,6 +16,10 @@ from n2amd.units import SIESTA_BOHR_ANGSTROM
 @pytest.fixture
 def titanium(resources) -> str:
     return lzma.open(resources / "TiO2_6_md" / "Ti.ion.xml.xz", "rt").read()
+
+
+def read_basis(folder: Path) -> Basis:
+    return Basis({ion.atom.number: ion.atom for ion in read_ions(folder, LEGACY)})
 
 
 def test_shells_of_the_data_set(resources):
@@ -45,24 +51,51 @@ def test_a_cut_file_is_refused(titanium, tmp_path):
     path = tmp_path / "Ti.ion.xml"
     path.write_text(titanium[: len(titanium) // 2])
     with pytest.raises(InputError, match=r"Ti\.ion\.xml: not a complete \.ion\.xml"):
-        read_ion_xml(path)
+        read_ion_xml(path, LEGACY)
 
 
 def test_a_ghost_atom_is_refused(titanium, tmp_path):
     path = tmp_path / "Ti.ion.xml"
     path.write_text(titanium.replace("<z>                        22", "<z>                       -22"))
     with pytest.raises(InputError, match="atomic number -22 is a ghost"):
-        read_ion_xml(path)
+        read_ion_xml(path, LEGACY)
 
 
 def test_two_bases_of_one_element_are_refused(titanium, tmp_path):
     (tmp_path / "Ti.ion.xml").write_text(titanium)
-    (tmp_path / "Ti2.ion.xml").write_text(titanium.replace("3.70219954150", "3.70219954151"))
+    other = titanium.replace("<label> Ti </label>", "<label> Ti2 </label>")
+    assert other != titanium
+    (tmp_path / "Ti2.ion.xml").write_text(other)
+    assert [ion.label for ion in read_ions(tmp_path, LEGACY)] == ["Ti", "Ti2"]
+    (tmp_path / "Ti2.ion.xml").write_text(other.replace("3.70219954150", "3.70219954151"))
     with pytest.raises(InputError, match="second species of element 22"):
-        read_basis(tmp_path)
+        read_ions(tmp_path, LEGACY)
+    assert [ion.label for ion in read_ions(tmp_path, LEGACY, {"Ti"})] == ["Ti"]
 
 
-def test_a_folder_without_radial_functions_is_refused(tmp_path):
+def test_two_files_of_one_species_are_refused(titanium, tmp_path):
+    (tmp_path / "Ti.ion.xml").write_text(titanium)
+    (tmp_path / "copy.ion.xml").write_text(titanium)
+    with pytest.raises(InputError, match="a second file of species Ti"):
+        read_ions(tmp_path, LEGACY)
+
+
+def test_a_folder_without_radial_functions_has_none(tmp_path):
     (tmp_path / "set" / "frame").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"no \.ion\.xml file here nor in the folder above"):
-        read_basis(tmp_path / "set" / "frame")
+    assert read_ions(tmp_path / "set" / "frame", LEGACY) == ()
+
+
+def test_the_projectors_bound_the_reach_of_the_hamiltonian(titanium, tmp_path):
+    (tmp_path / "Ti.ion.xml").write_text(titanium)
+    ion = read_ion_xml(tmp_path / "Ti.ion.xml", LEGACY)
+    projectors = titanium.split("<kbs>")[1].split("</kbs>")[0]
+    radii = [float(part.split("</cutoff>")[0]) for part in projectors.split("<cutoff>")[1:]]
+    assert len(radii) >= 3
+    assert ion.projector_radius == pytest.approx(max(radii) * SIESTA_BOHR_ANGSTROM, abs=1e-12)
+    assert ion.projector_radius < ion.atom.cutoff
+
+
+def test_lengths_follow_the_constants_of_the_run(titanium, tmp_path):
+    (tmp_path / "Ti.ion.xml").write_text(titanium)
+    old, new = (read_ion_xml(tmp_path / "Ti.ion.xml", known).atom.cutoff for known in (LEGACY, CODATA_2018))
+    assert new / old == pytest.approx(0.529177210903 / 0.529177, abs=1e-15)

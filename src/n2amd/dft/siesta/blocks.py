@@ -1,4 +1,4 @@
-"""Atom-pair blocks from the orbital-wise sparse matrices of HSX."""
+"""Atom-pair blocks from the orbital-wise sparse matrices of a run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
-from n2amd.dft.siesta.hsx import SparseMatrices
-from n2amd.dft.siesta.tables import OrbitalTable
+from n2amd.dft.siesta.constants import Constants
+from n2amd.dft.siesta.matrices import SparseMatrices
+from n2amd.dft.siesta.spin import ADJOINT_SPIN, spin_axis
 from n2amd.structure import Structure
-from n2amd.units import SIESTA_RYDBERG_EV
 
 
 def gather_blocks(
-    matrices: SparseMatrices, table: OrbitalTable, structure: Structure
+    matrices: SparseMatrices, shift: NDArray[np.int64], structure: Structure, constants: Constants
 ) -> tuple[BlockMatrix, BlockMatrix, float]:
     """Gather orbital pairs into atom-pair blocks over the union of their sparsity, orbitals in native order.
+
+    Parameters
+    ----------
+    matrices, structure, constants
+        The run.
+    shift
+        Lattice vector R of every element, (n_elements, 3).
 
     Returns
     -------
@@ -25,11 +32,10 @@ def gather_blocks(
         Largest difference of the two copies, in H (eV) or S.
     """
     n_atoms = structure.n_atoms
-    in_cell = table.atom[: matrices.n_orbitals]
+    in_cell = matrices.orbital_atom
     first = np.searchsorted(in_cell, np.arange(n_atoms))
     counts = np.bincount(in_cell, minlength=n_atoms)
-    shift = table.shift[matrices.column]
-    i, j = in_cell[matrices.row], table.atom[matrices.column]
+    i, j = in_cell[matrices.row], in_cell[matrices.column_orbital]
     reach = int(np.abs(shift).max(initial=0))
     keys = _pair_keys(i, j, shift, reach, n_atoms)
     # the mirrored key of every pair is listed too, so that a partner which the file lacks counts as zero
@@ -39,8 +45,10 @@ def gather_blocks(
     pairs = _pairs_of_keys(unique, reach, n_atoms)
     partner = np.searchsorted(unique, _pair_keys(pairs.j, pairs.i, -pairs.shift, reach, n_atoms))
     row = matrices.row - first[i]
-    column = table.unit_orbital[matrices.column] - first[j]
-    values = np.concatenate([matrices.hamiltonian * SIESTA_RYDBERG_EV, matrices.overlap[None]])
+    column = matrices.column_orbital - first[j]
+    hamiltonian = spin_axis(matrices.hamiltonian) * constants.rydberg
+    adjoint = [*ADJOINT_SPIN[len(hamiltonian)], len(hamiltonian)]
+    values = np.concatenate([hamiltonian, matrices.overlap[None]])
     z_i, z_j = structure.numbers[pairs.i], structure.numbers[pairs.j]
     dense: dict[SpeciesPair, NDArray] = {}
     place = np.empty(len(unique), dtype=np.int64)
@@ -48,7 +56,7 @@ def gather_blocks(
         members = np.flatnonzero((z_i == key[0]) & (z_j == key[1]))
         place[members] = np.arange(len(members))
         shape = counts[pairs.i[members[0]]], counts[pairs.j[members[0]]]
-        dense[key] = np.zeros((len(values), len(members), *shape))
+        dense[key] = np.zeros((len(values), len(members), *shape), dtype=values.dtype)
         chosen = (z_i[pair_of_element] == key[0]) & (z_j[pair_of_element] == key[1])
         dense[key][:, place[pair_of_element[chosen]], row[chosen], column[chosen]] = values[:, chosen]
     half_pairs: dict[SpeciesPair, PairIndex] = {}
@@ -59,14 +67,14 @@ def gather_blocks(
             continue
         members = np.flatnonzero((z_i == z_pair[0]) & (z_j == z_pair[1]))
         index = pairs.select(members)
-        mirrored = dense[z_pair[::-1]][:, place[partner[members]]].swapaxes(-1, -2)
+        mirrored = dense[z_pair[::-1]][:, place[partner[members]]][adjoint].conj().swapaxes(-1, -2)
         hermiticity = max(hermiticity, float(np.abs(blocks - mirrored).max(initial=0.0)))
         half = canonical_half(index, z_pair[0] == z_pair[1])
         half_pairs[z_pair] = index.select(half)
         half_values[z_pair] = (blocks[:, half] + mirrored[:, half]) / 2
     return (
         BlockMatrix(half_pairs, {key: blocks[:-1] for key, blocks in half_values.items()}),
-        BlockMatrix(half_pairs, {key: blocks[-1:] for key, blocks in half_values.items()}),
+        BlockMatrix(half_pairs, {key: blocks[-1:].real for key, blocks in half_values.items()}),
         hermiticity,
     )
 

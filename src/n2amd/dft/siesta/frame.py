@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from n2amd.dataset.frame import BandReference, Frame
-from n2amd.dft.files import find_frame_folders, frame_name, locate, require
+from n2amd.dft.files import find_frame_folders, frame_name, locate
+from n2amd.dft.siesta.basis import basis_of_run, interaction_reach, read_run_ions
 from n2amd.dft.siesta.blocks import gather_blocks
-from n2amd.dft.siesta.consistency import ONE_RUN, check_bonds, check_orbitals, check_species
-from n2amd.dft.siesta.hsx import read_hsx
-from n2amd.dft.siesta.ion_xml import read_basis
-from n2amd.dft.siesta.log import read_origin
+from n2amd.dft.siesta.consistency import (
+    ONE_RUN,
+    check_atoms,
+    check_basis,
+    check_geometry,
+    check_orbitals,
+)
+from n2amd.dft.siesta.constants import Constants, constants_of_run
+from n2amd.dft.siesta.log import Origin, read_origin
+from n2amd.dft.siesta.matrices import SparseMatrices
+from n2amd.dft.siesta.run import KINDS, Run, find_run, read_matrices
+from n2amd.dft.siesta.supercell import lattice_vectors
 from n2amd.dft.siesta.tables import (
+    as_spinors,
     read_eigenvalues,
-    read_energy_stress,
+    read_force_stress,
     read_forces,
     read_kpoints,
     read_orbital_table,
@@ -23,14 +36,12 @@ from n2amd.dft.siesta.tables import (
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
-
-#: Any of these files makes a folder the folder of a frame.
-MARKS = ("*.HSX", "*.XV", "*.EIG")
+from n2amd.structure import Structure
 
 
 def find_frames(paths: Sequence[str | Path]) -> list[Path]:
     """List the frame folders under the paths; see `find_frame_folders`."""
-    return find_frame_folders(paths, MARKS, "an HSX, XV or EIG file")
+    return find_frame_folders(paths, [f"*.{kind}" for kind in KINDS], "an HSX, TSHS, XV or EIG file")
 
 
 def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]:
@@ -39,7 +50,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     Parameters
     ----------
     folder
-        Folder with LABEL.HSX, XV, EIG, KP and, where they exist, FA, FORCE_STRESS, *.fdf, out;
+        Folder with LABEL.TSHS or LABEL.HSX, XV, EIG and, where they exist, KP, FA, FORCE_STRESS, *.fdf, out;
         LABEL.ORB_INDX and *.ion.xml may stand in the folder above. Every file may be compressed.
     code
         "honpas" or "siesta": both write the same files.
@@ -47,7 +58,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     Returns
     -------
     frame, basis
-        The frame and the basis it was computed in (radial functions included).
+        The frame and the basis it was computed in, with radial functions where there are .ion.xml files.
 
     Raises
     ------
@@ -55,51 +66,93 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
         If a file is missing or damaged, or two files contradict each other.
     """
     folder = Path(folder)
-    rerun = "copy it from the run (SaveHS .true.), or run the frame again"
-    matrices = read_hsx(require(folder, "*.HSX", remedy=rerun))
-    structure, velocities, species_index = read_xv(require(folder, "*.XV", remedy=rerun))
-    table = read_orbital_table(require(folder, "*.ORB_INDX", remedy=rerun, beside=True))
-    basis = read_basis(folder)
-    check_species(folder, matrices, structure, species_index, basis)
-    check_orbitals(folder, matrices, table, structure, basis)
-    check_bonds(folder, matrices, structure, table)
-    fermi_level, energies = read_eigenvalues(require(folder, "*.EIG", remedy=rerun))
-    kpoints, weights = read_kpoints(require(folder, "*.KP", remedy=rerun), structure.cell)
-    if len(kpoints) != len(energies):
-        raise InputError(
-            f"{len(energies)} k points in EIG, {len(kpoints)} in KP", file=folder, remedy=ONE_RUN
-        )
-    if energies.shape[1] != len(matrices.hamiltonian):
-        raise InputError(
-            f"{energies.shape[1]} spin components in EIG, {len(matrices.hamiltonian)} in HSX",
-            file=folder,
-            remedy=ONE_RUN,
-        )
-    forces_file, stress_file = locate(folder, "*.FA"), locate(folder, "FORCE_STRESS")
-    forces = read_forces(forces_file) if forces_file else None
-    if forces is not None and len(forces) != structure.n_atoms:
-        raise InputError(
-            f"forces on {len(forces)} atoms, the geometry has {structure.n_atoms}",
-            file=forces_file,
-            remedy=ONE_RUN,
-        )
-    energy, stress = read_energy_stress(stress_file) if stress_file else (None, None)
-    hamiltonian, overlap, hermiticity = gather_blocks(matrices, table, structure)
-    used = Basis({z: basis[z] for z in sorted({int(z) for z in structure.numbers})})
+    run = find_run(folder)
+    matrices = read_matrices(run)
+    origin = read_origin(folder, run.label)
+    fermi_level, energies = read_eigenvalues(run.require("EIG"))
+    constants = constants_of_run(matrices.fermi_level, fermi_level, origin.provenance.get("version", ""))
+    structure, velocities, species = read_xv(run.require("XV"), constants)
+    table_file = run.find("ORB_INDX", beside=True)
+    table = read_orbital_table(table_file) if table_file else None
+    check_atoms(folder, matrices, structure, species)
+    ions = read_run_ions(run, matrices, table, constants)
+    basis = basis_of_run(run, matrices, structure, species, ions)
+    check_basis(folder, matrices, structure, species, basis)
+    if table is not None:
+        check_orbitals(folder, matrices, table, structure, basis, constants)
+    check_geometry(folder, matrices, structure, constants)
+    reach = interaction_reach(structure, ions)
+    shifts = lattice_vectors(folder, matrices, structure, table, constants, reach)
+    hamiltonian, overlap, hermiticity = gather_blocks(matrices, shifts, structure, constants)
+    energy, forces, stress = _observables(run, structure, origin, constants)
+    provenance = {"code": code, **origin.provenance}
+    if not ions:
+        provenance["radial_functions"] = "unknown: no .ion.xml file"
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
-        hamiltonian=to_canonical(hamiltonian, used, code),
-        overlap=to_canonical(overlap, used, code),
+        hamiltonian=to_canonical(hamiltonian, basis, code),
+        overlap=to_canonical(overlap, basis, code),
         n_electrons=matrices.n_electrons,
         energy=energy,
         forces=forces,
         stress=stress,
         fermi_level=fermi_level,
-        charge=round(used.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0,
+        charge=round(basis.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0,
         velocities=velocities,
-        bands=BandReference(kpoints, weights, energies),
+        bands=_bands(run, matrices, structure, energies, constants),
         hermiticity_error=hermiticity,
-        origin={"code": code, **read_origin(folder)},
+        origin=provenance,
     )
-    return frame, used
+    return frame, basis
+
+
+def _bands(
+    run: Run,
+    matrices: SparseMatrices,
+    structure: Structure,
+    energies: NDArray[np.float64],
+    constants: Constants,
+) -> BandReference:
+    """Bands of the run with their k points; a run of one k point without LABEL.KP is at Gamma."""
+    n_components = len(matrices.hamiltonian)
+    if n_components > 2:
+        energies = as_spinors(energies)
+    n_spin = n_components if n_components <= 2 else 1
+    if energies.shape[1] != n_spin:
+        raise InputError(
+            f"{energies.shape[1]} spin components in EIG, {n_spin} in the file of the matrices",
+            file=run.folder,
+            field="EIG",
+            remedy=ONE_RUN,
+        )
+    kpoints, weights = np.zeros((1, 3)), np.ones(1)
+    if len(energies) > 1 or run.find("KP") is not None:
+        kpoints, weights = read_kpoints(run.require("KP"), structure.cell, constants)
+    if len(kpoints) != len(energies):
+        raise InputError(
+            f"{len(energies)} k points in EIG, {len(kpoints)} in KP",
+            file=run.folder,
+            field="KP",
+            remedy=ONE_RUN,
+        )
+    return BandReference(kpoints, weights, energies)
+
+
+def _observables(
+    run: Run, structure: Structure, origin: Origin, constants: Constants
+) -> tuple[float | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Energy, forces and stress from FORCE_STRESS, LABEL.FA and the log, as far as they are there."""
+    energy, forces, stress = origin.energy, None, None
+    if (path := locate(run.folder, "FORCE_STRESS")) is not None:
+        energy, stress, forces = read_force_stress(path, constants)
+    # more digits
+    if (table := run.find("FA")) is not None:
+        path, forces = table, read_forces(table)
+    if forces is not None and len(forces) != structure.n_atoms:
+        raise InputError(
+            f"forces on {len(forces)} atoms, the geometry has {structure.n_atoms}",
+            file=path,
+            remedy=ONE_RUN,
+        )
+    return energy, forces, stress

@@ -7,16 +7,18 @@ radius, since HONPAS may have replaced the orbitals asked for by Gaussian fits w
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
-from n2amd.dft.files import read_text
+from n2amd.dft.files import DECOMPRESSORS, read_text
+from n2amd.dft.siesta.constants import Constants
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
-from n2amd.units import SIESTA_BOHR_ANGSTROM
+from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
 
 LETTERS = "spdfghi"
 
@@ -26,18 +28,34 @@ def shell_label(n: int, l: int, zeta: int) -> str:
     return f"{n}{LETTERS[l]}" + (f" z{zeta}" if zeta > 1 else "")
 
 
-def read_ion_xml(path: str | Path) -> AtomBasis:
-    """Read the orbitals of one species.
+@dataclass(frozen=True)
+class Ion:
+    """What an .ion.xml file says of a species.
+
+    Attributes
+    ----------
+    label
+        SIESTA's label of the species.
+    atom
+        Shells in the code's own order, with radial functions in Angstrom.
+    projector_radius
+        Largest radius of the pseudopotential's projectors, Angstrom.
+    """
+
+    label: str
+    atom: AtomBasis
+    projector_radius: float
+
+
+def read_ion_xml(path: str | Path, constants: Constants) -> Ion:
+    """Read one species.
 
     Parameters
     ----------
     path
-        LABEL.ion.xml or LABEL.ion.xml.xz.
-
-    Returns
-    -------
-    atom
-        Shells in the code's own order, with radial functions in Angstrom.
+        LABEL.ion.xml, plain or compressed.
+    constants
+        Those of the run.
 
     Raises
     ------
@@ -46,19 +64,21 @@ def read_ion_xml(path: str | Path) -> AtomBasis:
     """
     path = Path(path)
     stat = path.stat()
-    return _read(path, stat.st_mtime_ns, stat.st_size)
+    return _read(path, stat.st_mtime_ns, stat.st_size, constants.bohr)
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, modified: int, size: int) -> AtomBasis:
+def _read(path: Path, modified: int, size: int, bohr: float) -> Ion:
     """Read the file; the time and size are part of the cache's key."""
     # the preamble is free text of the program's log, not XML
     text = re.sub(r"<preamble>.*?</preamble>", "", read_text(path), flags=re.DOTALL)
     try:
         root = ElementTree.fromstring(text)
         number = int(_entry(root, "z"))
-        shells = tuple(_shell(orbital) for orbital in root.findall("paos/orbital"))
+        shells = tuple(_shell(orbital, bohr) for orbital in root.findall("paos/orbital"))
         valence = float(_entry(root, "valence"))
+        projectors = [float(_entry(radial, "cutoff")) for radial in root.findall("kbs/projector/radfunc")]
+        label = _entry(root, "label").strip()
     except (ElementTree.ParseError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             f"not a complete .ion.xml file ({error})", file=path, remedy="copy it again from the run"
@@ -78,7 +98,7 @@ def _read(path: Path, modified: int, size: int) -> AtomBasis:
             field="paos",
             remedy="check the basis of the run",
         )
-    return AtomBasis(number, shells, valence)
+    return Ion(label, AtomBasis(number, shells, valence), max(projectors, default=0.0) * bohr)
 
 
 def _entry(element: ElementTree.Element, name: str) -> str:
@@ -88,7 +108,7 @@ def _entry(element: ElementTree.Element, name: str) -> str:
     return text
 
 
-def _shell(orbital: ElementTree.Element) -> Shell:
+def _shell(orbital: ElementTree.Element, bohr: float) -> Shell:
     n, l, zeta = (int(orbital.attrib[key]) for key in ("n", "l", "z"))
     radial = orbital.find("radfunc")
     if radial is None:
@@ -100,40 +120,59 @@ def _shell(orbital: ElementTree.Element) -> Shell:
     if not np.allclose(table[:, 0], step * np.arange(points), atol=1e-6):
         raise ValueError(f"the grid of {shell_label(n, l, zeta)} is not uniform")
     function = RadialFunction(
-        step=step * SIESTA_BOHR_ANGSTROM,
-        values=table[:, 1] * SIESTA_BOHR_ANGSTROM ** -(1.5 + l),
-        cutoff=float(_entry(radial, "cutoff")) * SIESTA_BOHR_ANGSTROM,
+        step=step * bohr,
+        values=table[:, 1] * bohr ** -(1.5 + l),
+        cutoff=float(_entry(radial, "cutoff")) * bohr,
     )
     return Shell(l, shell_label(n, l, zeta), function)
 
 
 def find_ion_files(folder: Path) -> list[Path]:
-    """List the .ion.xml files of a frame folder, or those of the folder above."""
+    """List the .ion.xml files of a frame folder, or those of the folder above; none where neither has any."""
     for place in (folder, folder.parent):
-        if found := sorted({*place.glob("*.ion.xml"), *place.glob("*.ion.xml.xz")}):
+        if found := sorted({path for end in ("", *DECOMPRESSORS) for path in place.glob(f"*.ion.xml{end}")}):
             return found
-    raise InputError(
-        "no .ion.xml file here nor in the folder above",
-        file=folder,
-        remedy="copy LABEL.ion.xml of every species",
-    )
+    return []
 
 
-def read_basis(folder: str | Path) -> Basis:
-    """Read the basis of a run from the .ion.xml files in its folder, or in the folder above.
+def read_ions(folder: str | Path, constants: Constants, labels: Collection[str] = ()) -> tuple[Ion, ...]:
+    """Read the species of a run from the .ion.xml files in its folder, or in the folder above.
+
+    Parameters
+    ----------
+    folder
+        Frame folder.
+    constants
+        Those of the run.
+    labels
+        Labels of the run's species, where they are known: the files of others are left aside.
+
+    Returns
+    -------
+    ions
+        One for each label that has a file; none where there are no files.
 
     Raises
     ------
     InputError
-        If there is none, or two species of one element have different orbitals.
+        If two species of one element have different orbitals, or one species has two files.
     """
-    atoms: dict[int, AtomBasis] = {}
+    ions: dict[str, Ion] = {}
     for path in find_ion_files(Path(folder)):
-        atom = read_ion_xml(path)
-        if atoms.setdefault(atom.number, atom) != atom:
+        if labels and path.name.partition(".ion.xml")[0] not in labels:
+            continue
+        ion = read_ion_xml(path, constants)
+        if ion.label in ions:
             raise InputError(
-                f"a second species of element {atom.number} has other orbitals",
+                f"a second file of species {ion.label}",
+                file=path,
+                remedy="keep the files of one run together",
+            )
+        if any(ion.atom != other.atom for other in ions.values() if other.atom.number == ion.atom.number):
+            raise InputError(
+                f"a second species of element {ion.atom.number} has other orbitals",
                 file=path,
                 remedy="use one basis for each element",
             )
-    return Basis(atoms)
+        ions[ion.label] = ion
+    return tuple(ions.values())

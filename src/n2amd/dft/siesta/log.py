@@ -1,74 +1,89 @@
-"""What the input file and the log of a run say about how it was computed."""
+"""What the input file and the log of a run say about how it was computed, and its energy."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from n2amd.dft.files import locate, read_text
+from n2amd.dft.files import DECOMPRESSORS, read_text
+from n2amd.dft.siesta.fdf import find_input, read_fdf
 from n2amd.errors import InputError
 
-
-def read_fdf(path: Path) -> dict[str, str]:
-    """Read the keys of an fdf input, and its blocks with lines joined by newlines.
-
-    fdf ignores case and the characters - _ . in keys, and so does the key of the result.
-    """
-    entries: dict[str, str] = {}
-    block, content = None, list[str]()
-    for line in read_text(path).splitlines():
-        words = re.split(r"[#!;]", line)[0].split()
-        if not words:
-            continue
-        if words[0].lower() == "%block" and len(words) > 1:
-            block, content = _key(words[1]), []
-        elif words[0].lower() == "%endblock" and block is not None:
-            entries.setdefault(block, "\n".join(content))
-            block = None
-        elif block is not None:
-            content.append(" ".join(words))
-        else:
-            entries.setdefault(_key(words[0]), " ".join(words[1:]))
-    return entries
+_VERSION = re.compile(r"^\s*(?:Siesta )?Version\s*:\s*(?:siesta-)?(\S+)", re.MULTILINE | re.IGNORECASE)
+_LABEL = re.compile(r"^reinit: System Label:\s*(\S+)", re.MULTILINE)
+_TOTAL = re.compile(r"^siesta:\s+Total\s*=\s*(\S+)", re.MULTILINE)
 
 
-def _key(word: str) -> str:
-    return re.sub(r"[-_.]", "", word.lower())
+@dataclass(frozen=True)
+class Origin:
+    """Where a frame comes from.
 
-
-def read_origin(folder: Path) -> dict[str, str]:
-    """Collect provenance from in.fdf (or LABEL.fdf) and the log (out, LABEL.out or *.log).
-
-    Returns
-    -------
-    origin
+    Attributes
+    ----------
+    provenance
         version, functional, k_mesh, mesh_cutoff where the files tell them.
+    energy
+        Total energy in the log, eV.
+    """
+
+    provenance: dict[str, str] = field(default_factory=dict)
+    energy: float | None = None
+
+
+def read_origin(folder: Path, label: str) -> Origin:
+    """Collect provenance from the fdf input and the log (out, *.out or *.log) of the run `label`.
 
     Raises
     ------
     InputError
-        If the log says that the run did not end or its SCF cycle did not converge.
+        If there are several logs of the run, or its log says that it did not end or that its SCF cycle did
+        not converge.
     """
-    origin: dict[str, str] = {}
-    if (path := locate(folder, "*.fdf")) is not None:
-        fdf = read_fdf(path)
+    provenance: dict[str, str] = {}
+    inputs = find_input(folder, label)
+    if len(inputs) == 1:
+        fdf = read_fdf(inputs[0])
         if "xcauthors" in fdf:
-            origin["functional"] = fdf["xcauthors"]
+            provenance["functional"] = fdf["xcauthors"]
         if "kgridmonkhorstpack" in fdf:
             rows = [line.split() for line in fdf["kgridmonkhorstpack"].splitlines()]
-            origin["k_mesh"] = " ".join(row[axis] for axis, row in enumerate(rows))
+            provenance["k_mesh"] = " ".join(row[axis] for axis, row in enumerate(rows))
         if "meshcutoff" in fdf:
-            origin["mesh_cutoff"] = fdf["meshcutoff"]
-    if (path := locate(folder, "out") or locate(folder, "*.out") or locate(folder, "*.log")) is not None:
+            provenance["mesh_cutoff"] = fdf["meshcutoff"]
+    logs = _find_logs(folder, label)
+    if len(logs) > 1:
+        raise InputError(
+            f"{len(logs)} logs of the run {label}: {', '.join(path.name for path in logs)}",
+            file=folder,
+            field="log",
+            remedy="leave the log of the run that wrote the matrices",
+        )
+    if not logs:
+        return Origin(provenance)
+    ((path, text),) = logs.items()
+    if found := _VERSION.search(text):
+        provenance["version"] = found.group(1)
+    outcomes = re.findall(r"SCF cycle converged|SCF_NOT_CONV", text)
+    if not outcomes or outcomes[-1] == "SCF_NOT_CONV":
+        raise InputError(
+            "the log does not end with a converged SCF cycle",
+            file=path,
+            field="SCF",
+            remedy="run the frame again to convergence",
+        )
+    totals = _TOTAL.findall(text)
+    return Origin(provenance, float(totals[-1]) if totals else None)
+
+
+def _find_logs(folder: Path, label: str) -> dict[Path, str]:
+    """Return the logs of SIESTA in a folder with their text, those of other labels left out."""
+    names = ("out", "*.out", "*.log")
+    paths = {path for name in names for end in ("", *DECOMPRESSORS) for path in folder.glob(name + end)}
+    logs: dict[Path, str] = {}
+    for path in sorted(paths):
         text = read_text(path)
-        if found := re.search(r"^\s*Siesta Version\s*:\s*(\S+)", text, re.MULTILINE | re.IGNORECASE):
-            origin["version"] = found.group(1)
-        outcomes = re.findall(r"SCF cycle converged|SCF_NOT_CONV", text)
-        if not outcomes or outcomes[-1] == "SCF_NOT_CONV":
-            raise InputError(
-                "the log does not end with a converged SCF cycle",
-                file=path,
-                field="SCF",
-                remedy="run the frame again to convergence",
-            )
-    return origin
+        labels = set(_LABEL.findall(text))
+        if _VERSION.search(text) and "siesta:" in text and labels <= {label}:
+            logs[path] = text
+    return logs

@@ -1,6 +1,6 @@
 """The text files of a run: geometry, energy, forces, eigenvalues, k points, orbital table.
 
-Values are returned in n2amd units; SIESTA's own Rydberg and Bohr are used throughout.
+Values are returned in n2amd units, with the Rydberg and Bohr of the run.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.dft.files import read_text
+from n2amd.dft.siesta.constants import Constants
+from n2amd.dft.siesta.records import REMEDY
 from n2amd.errors import InputError
 from n2amd.structure import Structure
-from n2amd.units import SIESTA_BOHR_ANGSTROM, SIESTA_RYDBERG_EV
-
-REMEDY = "copy it again from the run, or run the frame again"
 
 
 def _numbers(path: Path, text: str, field: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -44,7 +43,9 @@ def _lines(path: Path, at_least: int) -> list[str]:
     return lines
 
 
-def read_xv(path: Path) -> tuple[Structure, NDArray[np.float64] | None, NDArray[np.int64]]:
+def read_xv(
+    path: Path, constants: Constants
+) -> tuple[Structure, NDArray[np.float64] | None, NDArray[np.int64]]:
     """Read LABEL.XV.
 
     Returns
@@ -57,19 +58,21 @@ def read_xv(path: Path) -> tuple[Structure, NDArray[np.float64] | None, NDArray[
         Species index of each atom, 0-based.
     """
     lines = _lines(path, 4)
-    cell = _numbers(path, " ".join(lines[:3]), "cell", (3, 6))[:, :3] * SIESTA_BOHR_ANGSTROM
+    cell = _numbers(path, " ".join(lines[:3]), "cell", (3, 6))[:, :3] * constants.bohr
     n_atoms = _count(path, lines[3], "number of atoms")
     table = _numbers(path, " ".join(lines[4:]), "atoms", (n_atoms, 8))
     numbers = table[:, 1].astype(np.int64)
     if np.any(unknown := (numbers < 1) | (numbers > 118)):
+        first = int(np.flatnonzero(unknown)[0])
+        kind = "a ghost, floating orbitals without an atom" if numbers[first] < 0 else "no element"
         raise InputError(
-            f"atomic number {numbers[unknown][0]} is no element",
+            f"atomic number {numbers[first]} is {kind} (atom {first + 1})",
             file=path,
             field="Z",
             remedy="use real elements only",
         )
-    structure = Structure(cell, table[:, 2:5] * SIESTA_BOHR_ANGSTROM, numbers)
-    velocities = table[:, 5:] * SIESTA_BOHR_ANGSTROM
+    structure = Structure(cell, table[:, 2:5] * constants.bohr, numbers)
+    velocities = table[:, 5:] * constants.bohr
     return structure, velocities if velocities.any() else None, table[:, 0].astype(np.int64) - 1
 
 
@@ -81,29 +84,50 @@ def read_forces(path: Path) -> NDArray[np.float64]:
     ]
 
 
-def read_energy_stress(path: Path) -> tuple[float, NDArray[np.float64]]:
-    """Read the total energy (eV) and the stress (3, 3) (eV/A^3) from FORCE_STRESS."""
-    lines = _lines(path, 4)
-    energy = _numbers(path, lines[0], "energy", (1,))[0] * SIESTA_RYDBERG_EV
-    stress = _numbers(path, " ".join(lines[1:4]), "stress", (3, 3))
-    return float(energy), stress * SIESTA_RYDBERG_EV / SIESTA_BOHR_ANGSTROM**3
+def read_force_stress(
+    path: Path, constants: Constants
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Read FORCE_STRESS: total energy (eV), stress (3, 3) (eV/A^3), forces (n_atoms, 3) (eV/A).
+
+    The stress is dE/d(strain) / volume: minus the pressure, as ASE has it.
+    """
+    lines = _lines(path, 5)
+    energy = _numbers(path, lines[0], "energy", (1,))[0] * constants.rydberg
+    stress = _numbers(path, " ".join(lines[1:4]), "stress", (3, 3)) * constants.rydberg / constants.bohr**3
+    n_atoms = _count(path, lines[4], "number of atoms")
+    # species, atomic number, force, and in later versions the label of the species
+    table = " ".join(word for line in lines[5:] for word in line.split()[2:5])
+    forces = _numbers(path, table, "forces", (n_atoms, 3)) * constants.rydberg / constants.bohr
+    return float(energy), stress, forces
 
 
 def read_eigenvalues(path: Path) -> tuple[float, NDArray[np.float64]]:
-    """Read LABEL.EIG: Fermi level (eV) and eigenvalues (n_k, n_spin, n_bands) (eV, absolute)."""
+    """Read LABEL.EIG: Fermi level (eV) and eigenvalues (n_k, n_spin, n_bands) (eV, absolute).
+
+    Spinors have n_spin = 1 and twice the bands. SIESTA writes them as 2 n bands of 1 or 4 spins (4.1, 5) or
+    as n bands of 2 spins (4.0), which cannot be told from collinear spins here: see `as_spinors`.
+    """
     lines = _lines(path, 3)
     fermi = _numbers(path, lines[0], "Fermi level", (1,))[0]
     n_bands, n_spin, n_k = (int(n) for n in _numbers(path, lines[1], "dimensions", (3,)))
+    n_spin = n_spin if n_spin <= 2 else 1
     table = _numbers(path, " ".join(lines[2:]), "eigenvalues", (n_k, 1 + n_spin * n_bands))
     return float(fermi), table[:, 1:].reshape(n_k, n_spin, n_bands)
 
 
-def read_kpoints(path: Path, cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def as_spinors(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring the eigenvalues of a spinor run, in whichever shape, to (n_k, 1, 2 n_orbitals)."""
+    return energies.reshape(len(energies), 1, -1)
+
+
+def read_kpoints(
+    path: Path, cell: NDArray[np.float64], constants: Constants
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Read LABEL.KP: fractional k points (n_k, 3) and weights that sum to 1 (n_k,); `cell` in Angstrom."""
     lines = _lines(path, 2)
     table = _numbers(path, " ".join(lines[1:]), "k points", (_count(path, lines[0], "number of k points"), 5))
     # the file has 2 pi included, so that k.a / 2 pi is fractional
-    fractional = table[:, 1:4] / SIESTA_BOHR_ANGSTROM @ cell.T / (2 * np.pi)
+    fractional = table[:, 1:4] / constants.bohr @ cell.T / (2 * np.pi)
     return fractional, table[:, 4] / table[:, 4].sum()
 
 
@@ -122,7 +146,7 @@ class OrbitalTable:
     quantum
         n, l, m, zeta, (n_supercell, 4).
     radius
-        Cutoff radius, Angstrom, (n_supercell,), 3 decimals of a Bohr.
+        Cutoff radius, Bohr with 3 decimals, (n_supercell,).
     shift
         Lattice vector R, (n_supercell, 3).
     unit_orbital
@@ -152,7 +176,7 @@ def _read_orbital_table(path: Path, modified: int, size: int) -> OrbitalTable:
         n_orbitals, n_supercell = (int(word) for word in lines[0].split()[:2])
         words = np.array([line.split() for line in lines[2 : 2 + n_supercell]])
         numeric = words[:, [0, 1, 5, 6, 7, 8, 12, 13, 14, 15]].astype(np.int64)
-        radius = words[:, 11].astype(float) * SIESTA_BOHR_ANGSTROM
+        radius = words[:, 11].astype(float)
         if not np.array_equal(numeric[:, 0], np.arange(1, n_supercell + 1)):
             raise ValueError(f"the table does not list orbitals 1..{n_supercell}")
     except (ValueError, IndexError) as error:
