@@ -185,7 +185,7 @@ H, LOG = "OUT.test/data-HR-sparse_SPIN0.csr", "OUT.test/running_scf.log"
         (LOG, "L=3, number of zeta = 1", "L=3, number of zeta = 2", "the basis has 46 orbitals"),
         (LOG, r"0\.5000000000", "0.500000000*", "a number in the log is damaged"),
         (LOG, "number of electrons", "number", "number of electrons is not complete"),
-        ("OUT.test/istate.info", r"12 -?\d", "12 x", "is not an energy"),
+        ("OUT.test/istate.info", r"(?m)^ *12 +-?\d", "12 x", "is not an energy"),
         ("OUT.test/istate.info", r"(?s)BAND.*\n\n(BAND.*)", r"\1", "1 k points, the log has 3"),
     ],
 )  # fmt: skip
