@@ -129,25 +129,16 @@ class PyscfSettings(DftSettings):
     conv_tol: float = Field(1e-8, gt=0, le=1e-4, description="Convergence of the SCF energy, Hartree.")
     real_space_mesh: Mesh | None = Field(
         None,
-        description="K mesh that H(R) is made of; default: from the cell, PBE; `kpoints`, HSE06.",
+        description="K mesh that H(R) is made of, after the SCF cycle; default: dense enough for the cell.",
     )
     hybrid: Literal["one-shot", "self-consistent"] = Field(
-        "one-shot", description="HSE06: one exchange operator on PBE's density, or its own SCF cycle."
-    )
-    exxdiv: Literal["ewald", "none"] = Field(
-        "ewald", description="HSE06: correction of the exchange at G = 0 on a finite mesh; kept in the frame."
+        "one-shot", description="HSE06: its operator on PBE's density, or its own SCF cycle."
     )
     stress: bool = Field(False, description="Compute the stress (as slow as the forces).")
 
     @model_validator(mode="after")
-    def _exchange_on_its_own_mesh(self) -> PyscfSettings:
-        if self.functional != "HSE06":
-            return self
-        if self.real_space_mesh not in (None, self.kpoints):
-            raise ValueError(
-                "HSE06: real_space_mesh must be kpoints, the exchange is defined on one mesh only"
-            )
-        if self.stress or self.forces:
+    def _no_hybrid_gradients(self) -> PyscfSettings:
+        if self.functional == "HSE06" and (self.stress or self.forces):
             raise ValueError(
                 "HSE06 in PySCF has no forces and no stress: set both to false, train the force field "
                 "on another functional (forcefield_functional)"
@@ -155,6 +146,7 @@ class PyscfSettings(DftSettings):
         return self
 
 
+#: A program to run, told apart by `program`.
 Engine = Annotated[Cp2kSettings | PyscfSettings, Field(discriminator="program")]
 
 

@@ -23,6 +23,7 @@ class DftCode(StrEnum):
     cp2k = "cp2k"
     abacus = "abacus"
     deeph = "deeph"
+    pyscf = "pyscf"
 
 
 class SplitSection(StrEnum):

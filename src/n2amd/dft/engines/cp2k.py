@@ -83,7 +83,7 @@ class Cp2k:
             raise ComputationError(f"CP2K wrote no output; see {folder / 'run.log'}") from None
         if "SCF run NOT converged" in text:
             raise ComputationError(
-                f"the SCF cycle did not converge in {self.settings.max_scf} steps; raise max_scf, lower mixing"
+                f"the SCF cycle did not converge in {self.settings.max_scf} steps: more max_scf, less mixing"
             )
         if "PROGRAM ENDED AT" not in text:
             raise ComputationError(f"CP2K stopped: {_complaint(text)}; see {folder / OUTPUT}")

@@ -1,7 +1,7 @@
 """The CP2K input of a single point that leaves H(R), S(R), bands, energy, forces and stress behind.
 
-Keywords: CP2K reference manual, version 2023.1. HSE06: PBE with a quarter of its short-range exchange replaced,
-omega = 0.11 / Bohr (A. V. Krukau et al., J. Chem. Phys. 125, 224106, 2006).
+Keywords: CP2K reference manual, version 2023.1. HSE06: a quarter of PBE's short-range exchange is replaced,
+with omega = 0.11 / Bohr (A. V. Krukau et al., J. Chem. Phys. 125, 224106, 2006).
 """
 
 from __future__ import annotations
