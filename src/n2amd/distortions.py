@@ -113,7 +113,8 @@ def thermal_sigma(
     from scipy.integrate import quad
 
     ratio = temperature_K / debye_temperature_K
-    phonons = quad(lambda x: x / np.expm1(x) if x else 1.0, 0.0, 1.0 / ratio)[0]
+    # beyond 100 the integrand is nothing
+    phonons = quad(lambda x: x / np.expm1(x) if x else 1.0, 0.0, min(1.0 / ratio, 100.0))[0]
     masses = atomic_masses[numbers] * AMU_A2_FS2_IN_EV
     scale = 3 * HBAR_EV_FS**2 / (masses * BOLTZMANN_EV_K * debye_temperature_K)
     return np.sqrt(scale * (0.25 + ratio**2 * phonons))

@@ -29,6 +29,8 @@ from n2amd.structure import Structure
 RECORD = "run.json"
 #: Output of the program beside its own log.
 LOG = "run.log"
+#: Part of every fingerprint; raise it where an engine gives other numbers for the same settings.
+GENERATION = "1"
 #: Settings that change how a frame is run but not what comes out.
 WITHOUT_EFFECT = {"command"}
 _PR_SET_PDEATHSIG = 1
@@ -143,7 +145,8 @@ def run_frames(
 
 def _fingerprint(settings: DftSettings, structure: Structure) -> str:
     """Hash what the numbers of a frame depend on."""
-    digest = sha256(sha256_of_config(settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)).encode())
+    plain = settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    digest = sha256((GENERATION + sha256_of_config(plain)).encode())
     for values in (structure.cell, structure.positions, structure.numbers):
         digest.update(values.tobytes())
     return digest.hexdigest()

@@ -17,8 +17,9 @@ from n2amd.errors import ComputationError, InputError
 from n2amd.structure import Structure
 
 JOB, FAILURE = "job.json", "failure.json"
-#: Radius of the supercell that the mesh of H(R) must hold, Angstrom. Measured for Si, largest error of a band up
-#: to n_occupied + 5: 0.003 meV at 11.5 A, 1 meV at 9.6 A, 100 meV at 7.7 A, 840 meV at 5.8 A (docs/engines.md).
+#: Radius of the supercell that the mesh of H(R) must hold, Angstrom. Measured for Si, largest error of a
+#: band up to n_occupied + 5: 0.003 meV at 11.5 A, 1 meV at 9.6 A, 100 meV at 7.7 A, 840 meV at 5.8 A
+#: (docs/engines.md).
 WANTED_RADIUS, SAFE_RADIUS, SMALLEST_RADIUS = 11.0, 10.0, 7.5
 
 

@@ -1,10 +1,10 @@
 """HSE06 in PySCF at any k point, also between those of the SCF mesh.
 
-PySCF leaves out the exchange at G = 0 where two k points coincide, and puts an Ewald correction (J. Paier et
-al., J. Chem. Phys. 122, 234102, 2005) in its place, on the mesh alone: its bands jump between the mesh and the
-rest. The short-range kernel 4 pi (1 - exp(-G^2 / 4 omega^2)) / G^2 has the finite limit pi / omega^2 at G = 0.
-With that limit the sum is smooth in k, and what the Ewald correction adds is a constant for every occupied
-state, which any k point can have. On the mesh the result is PySCF's own.
+PySCF leaves out the exchange at G = 0 where two k points coincide, and puts an Ewald correction (J. Paier
+et al., J. Chem. Phys. 122, 234102, 2005) in its place, on the mesh alone: its bands jump between the mesh
+and the rest. The short-range kernel 4 pi (1 - exp(-G^2 / 4 omega^2)) / G^2 has the finite limit pi /
+omega^2 at G = 0. With that limit the sum is smooth in k, and what the Ewald correction adds is a constant
+for every occupied state, which any k point can have. On the mesh the result is PySCF's own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One frame with PySCF: `python -m n2amd.dft.engines.pyscf_job job.json`, in the folder of the frame.
 
-The SCF cycle runs on its own k mesh. The converged density then gives H(k) on a mesh dense enough for H(R), at
-the cost of one build of the potential: what H(R) needs does not make the SCF cycle slower.
+The SCF cycle runs on its own k mesh. The converged density then gives H(k) on a mesh dense enough for H(R),
+at the cost of one build of the potential: what H(R) needs does not make the SCF cycle slower.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """H(R) from H(k) on a mesh: the inverse Fourier transform with Wigner-Seitz images.
 
-A mesh of N1 x N2 x N3 points knows H(R) modulo N R. Each pair of atoms gets the image that brings them closest,
-shared equally where several do: H(k) is then exact on the mesh, and in between as soon as the supercell holds
-the range of H.
+A mesh of N1 x N2 x N3 points knows H(R) modulo N R. Each pair of atoms gets the image that brings them
+closest, shared equally where several do: H(k) is then exact on the mesh, and in between as soon as the
+supercell holds the range of H.
 """
 
 from __future__ import annotations
