@@ -45,7 +45,7 @@ def generator(seed: int = 0) -> np.random.Generator:
 
 
 def test_hot_atoms_obey_equipartition() -> None:
-    """k T / 2 a degree of freedom: <u^2> = 3 hbar^2 T / (M k theta^2), the classical limit of a Debye crystal."""
+    """The classical limit of a Debye crystal, <u^2> = 3 hbar^2 T / (M k theta^2)."""
     classical = 3 * HBAR_EV_FS**2 * 1e5 / (MASS * BOLTZMANN_EV_K * 645.0**2)
     assert thermal_sigma(SILICON, 1e5, 645.0)[0] ** 2 == pytest.approx(classical, rel=1e-4)
 
@@ -117,8 +117,9 @@ def test_layers_slide_as_wholes_in_their_plane(graphite: Structure) -> None:
 
 
 def test_a_layer_across_the_border_of_the_cell_stays_whole(graphite: Structure) -> None:
-    shifted = graphite.with_positions(graphite.positions + [0, 0, 1.675 + np.tile([0.2, -0.2], 2)[0]])
-    puckered = shifted.with_positions(shifted.positions + np.outer([0.3, -0.3, 0.3, -0.3], [0, 0, 1]))
+    """The lower layer comes to lie on the border, half of it below."""
+    heights = -graphite.positions[0, 2] + np.array([0.3, -0.3, 0.3, -0.3])
+    puckered = graphite.with_positions(graphite.positions + np.outer(heights, [0, 0, 1]))
     assert sorted(sorted(atoms.tolist()) for atoms in find_layers(puckered, 2, 1.5)) == [[0, 1], [2, 3]]
 
 

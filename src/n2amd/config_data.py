@@ -96,6 +96,12 @@ class Cp2kSettings(DftSettings):
     )
     eps_scf: float = Field(1e-7, gt=0, le=1e-3, description="Convergence of the SCF cycle.")
     mixing: float = Field(0.4, gt=0, le=1, description="Share of the new density in Broyden mixing.")
+    smearing_K: float = Field(
+        300.0,
+        ge=0,
+        le=5000,
+        description="Electronic temperature, Kelvin; at 0 cycles fail where a gap nearly closes.",
+    )
     stress: bool = Field(True, description="Compute the stress.")
 
     def potential_of(self, element: str) -> str:

@@ -1,4 +1,4 @@
-"""Running many frames: what is done once, what is done again, what a failure leaves; inputs and checks of the engines."""
+"""Running many frames: what is done once, again, or left by a failure; inputs and checks of the engines."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_finished_frames_are_not_run_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [Cp2kSettings(cutoff_Ry=300), Cp2kSettings(basis="SZV-MOLOPT-SR-GTH"), Cp2kSettings(kpoints=(2, 2, 2))]
+    "settings",
+    [Cp2kSettings(cutoff_Ry=300), Cp2kSettings(basis="SZV-MOLOPT-SR-GTH"), Cp2kSettings(kpoints=(2, 2, 2))],
 )
 def test_other_settings_run_again(settings: Cp2kSettings, tmp_path: Path) -> None:
     run_frames(Scripted("cp x result"), SETTINGS, FRAMES[:1], tmp_path)
@@ -138,7 +139,9 @@ def test_frames_die_with_the_one_who_runs_them(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         pytest.fail("the DFT program went on")
     assert (tmp_path / "frame_0000.part").exists()
-    assert list(run_frames(Scripted("cp x result"), SETTINGS, FRAMES[:1], tmp_path).finished) == ["frame_0000"]
+    assert list(run_frames(Scripted("cp x result"), SETTINGS, FRAMES[:1], tmp_path).finished) == [
+        "frame_0000"
+    ]
 
 
 @pytest.mark.parametrize("mesh", [(1, 1, 1), (2, 2, 2), (3, 3, 3), (2, 3, 4)])
@@ -148,7 +151,9 @@ def test_half_a_mesh_stands_for_the_whole(mesh: tuple[int, int, int]) -> None:
     assert len({tuple(k) for k in np.rint(both).astype(int) % mesh}) == np.prod(mesh)
     assert weights.sum() == pytest.approx(1)
     assert not kpoints[0].any()
-    assert np.abs(off_mesh_points(mesh) * mesh - np.rint(off_mesh_points(mesh) * mesh)).max(axis=1).min() > 0.1
+    assert (
+        np.abs(off_mesh_points(mesh) * mesh - np.rint(off_mesh_points(mesh) * mesh)).max(axis=1).min() > 0.1
+    )
 
 
 def test_the_cp2k_input_has_gamma_in_its_mesh() -> None:
@@ -253,7 +258,10 @@ class TestCommand:
         assert not (tmp_path / "report.json").exists()
         done = self.run(*options, "--first", "2", "--json", str(tmp_path / "report.json"), PATH=path)
         assert done.returncode == 0, done.stderr
-        assert sorted(json.loads((tmp_path / "report.json").read_text())["computed"]) == ["frame_0002", "frame_0003"]
+        assert sorted(json.loads((tmp_path / "report.json").read_text())["computed"]) == [
+            "frame_0002",
+            "frame_0003",
+        ]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

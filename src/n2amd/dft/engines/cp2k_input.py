@@ -89,16 +89,7 @@ def _dft(settings: Cp2kSettings) -> list[str]:
         f"POTENTIAL_FILE_NAME {settings.potential_file}",
         *_section("&MGRID", [f"CUTOFF {settings.cutoff_Ry:g}", f"REL_CUTOFF {settings.rel_cutoff_Ry:g}"]),
         *_section("&QS", ["EPS_DEFAULT 1.0E-12"]),
-        *_section(
-            "&SCF",
-            [
-                "SCF_GUESS ATOMIC",
-                f"EPS_SCF {settings.eps_scf:.1E}",
-                f"MAX_SCF {settings.max_scf}",
-                "ADDED_MOS -1",
-                *_section("&MIXING", ["METHOD BROYDEN_MIXING", f"ALPHA {settings.mixing:g}"]),
-            ],
-        ),
+        *_section("&SCF", _scf(settings)),
         *_section("&XC", _PBE if settings.functional == "PBE" else _HSE06),
     ]
     prints = [*_section("&S_CSR_WRITE", csr), *_section("&KS_CSR_WRITE", csr)]
@@ -106,6 +97,18 @@ def _dft(settings: Cp2kSettings) -> list[str]:
         body += _section("&KPOINTS", _kpoints(settings))
         prints += _section("&BAND_STRUCTURE", _bands(settings))
     return [*body, *_section("&PRINT", prints)]
+
+
+def _scf(settings: Cp2kSettings) -> list[str]:
+    smearing = ["METHOD FERMI_DIRAC", f"ELECTRONIC_TEMPERATURE {settings.smearing_K:g}"]
+    return [
+        "SCF_GUESS ATOMIC",
+        f"EPS_SCF {settings.eps_scf:.1E}",
+        f"MAX_SCF {settings.max_scf}",
+        "ADDED_MOS -1",
+        *(_section("&SMEAR ON", smearing) if settings.smearing_K else []),
+        *_section("&MIXING", ["METHOD BROYDEN_MIXING", f"ALPHA {settings.mixing:g}"]),
+    ]
 
 
 def _kpoints(settings: Cp2kSettings) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pyscf import gto as molecules
 from pyscf.pbc import gto
 
+from n2amd.blocks.pairs import find_pairs
 from n2amd.dft.pyscf.frame import BOHR_ANGSTROM
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.structure import Structure
@@ -65,12 +65,13 @@ def crystal_overlap(
         On the images where either is not zero; S(R) is exact, H(R) is zero where its mesh did not reach.
     """
     home = _molecule(cell, np.zeros(3))
-    reach = _reach(cell) + 2 * float(np.ptp(structure.positions, axis=0).max())
-    heights = 1 / np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
-    box = [range(-n, n + 1) for n in np.ceil(reach / heights).astype(int)]
+    reach = 2 * max(atom.cutoff or 0.0 for atom in shells_of(cell).atoms.values())
+    present = sorted({int(z) for z in structure.numbers})
+    pairs = find_pairs(structure, {(a, b): reach for a in present for b in present if a <= b}, half=False)
+    near = {tuple(shift) for index in pairs.values() for shift in index.shift.tolist()}
     known = {tuple(image): h for image, h in zip(images.tolist(), hamiltonian)}
     found: dict[tuple[int, ...], NDArray[np.float64]] = {}
-    for image in sorted(known.keys() | set(product(*box))):
+    for image in sorted(known.keys() | near):
         shifted = _molecule(cell, np.array(image) @ structure.cell / BOHR_ANGSTROM)
         block = molecules.intor_cross("int1e_ovlp", home, shifted)
         if image in known or np.abs(block).max() > NEGLIGIBLE:
@@ -93,8 +94,3 @@ def _molecule(cell: gto.Cell, shift: NDArray[np.float64]) -> Any:
     molecule.spin, molecule.charge, molecule.verbose = None, 0, 0
     molecule.build(dump_input=False, parse_arg=False)
     return molecule
-
-
-def _reach(cell: gto.Cell) -> float:
-    """Distance beyond which no two orbitals overlap, Angstrom: twice the largest radial cutoff."""
-    return 2 * max(atom.cutoff or 0.0 for atom in shells_of(cell).atoms.values())

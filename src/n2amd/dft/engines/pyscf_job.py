@@ -22,7 +22,7 @@ from n2amd.dft.engines.pyscf import FAILURE, basis_name
 from n2amd.dft.engines.pyscf_basis import crystal_overlap, shells_of
 from n2amd.dft.engines.pyscf_hybrid import hybrid_fock
 from n2amd.dft.pyscf.frame import Calculation, write_calculation
-from n2amd.dft.pyscf.real_space import Mesh, to_real_space
+from n2amd.dft.pyscf.real_space import Mesh, to_real_space, unwrap, wrap
 from n2amd.errors import ComputationError
 from n2amd.structure import Structure
 
@@ -69,7 +69,9 @@ def compute(
     ComputationError
         If the SCF cycle does not converge.
     """
-    cell = build_cell(structure, settings, log)
+    # PySCF's lattice sums are meant for atoms in one cell
+    wrapped, translations = wrap(structure)
+    cell = build_cell(wrapped, settings, log)
     if cell.nelectron % 2:
         raise ComputationError(f"{cell.nelectron} electrons: closed shells only")
     scf = _scf(cell, settings)
@@ -79,8 +81,9 @@ def compute(
     fock = _fock(scf, settings, np.concatenate([half, scf_points, off]))
     basis = shells_of(cell)
     offsets = basis.orbital_offsets(structure.numbers)
-    images, hamiltonian = to_real_space(fock[: len(half)], half, weights, mesh, structure, offsets)
-    images, hamiltonian, overlap = crystal_overlap(cell, structure, images, hamiltonian)
+    images, hamiltonian = to_real_space(fock[: len(half)], half, weights, mesh, wrapped, offsets)
+    images, hamiltonian, overlap = crystal_overlap(cell, wrapped, images, hamiltonian)
+    images, (hamiltonian, overlap) = unwrap(images, np.array([hamiltonian, overlap]), translations, offsets)
     energies = _bands(scf, settings, np.concatenate([scf_points, off]), fock[len(half) :])
     occupied = cell.nelectron // 2
     gap = energies[: len(scf_points), occupied - 1].max(), energies[: len(scf_points), occupied].min()

@@ -58,7 +58,7 @@ def to_real_space(
     mesh
         The mesh.
     structure
-        Atoms, not wrapped.
+        Atoms, wrapped into one cell.
     offsets
         First orbital of each atom and the total, (n_atoms + 1,).
 
@@ -71,14 +71,12 @@ def to_real_space(
     residues = np.array(list(product(*(range(n) for n in mesh))))
     phases = np.exp(-2j * np.pi * residues @ kpoints.T) * weights
     periodic = np.real(np.tensordot(phases, matrices, axes=1))
+    candidates = residues[:, None] + size * _multiples(2)
+    shifts = candidates @ structure.cell
     found: dict[tuple[int, int, int], NDArray[np.float64]] = {}
     for i, j in product(range(structure.n_atoms), repeat=2):
         rows, columns = slice(*offsets[i : i + 2]), slice(*offsets[j : j + 2])
-        bond = structure.positions[j] - structure.positions[i]
-        # atoms may be many cells apart: the images around the one that brings them into one cell
-        home = np.rint((-bond @ np.linalg.inv(structure.cell) - residues) / size).astype(np.int64)
-        candidates = residues[:, None] + size * (home[:, None] + _multiples(2))
-        lengths = np.linalg.norm(bond + candidates @ structure.cell, axis=-1)
+        lengths = np.linalg.norm(structure.positions[j] - structure.positions[i] + shifts, axis=-1)
         nearest = lengths < lengths.min(axis=1, keepdims=True) + TIE
         share = 1.0 / nearest.sum(axis=1)
         for residue, candidate in np.argwhere(nearest):
@@ -87,3 +85,48 @@ def to_real_space(
             target[rows, columns] = share[residue] * periodic[residue, rows, columns]
     images = sorted(found)
     return np.array(images), np.array([found[image] for image in images])
+
+
+def wrap(structure: Structure) -> tuple[Structure, NDArray[np.int64]]:
+    """Bring every atom into the cell.
+
+    Returns
+    -------
+    wrapped, translations
+        The structure, and n of every atom, (n_atoms, 3): position = wrapped position + n @ cell.
+    """
+    translations = np.floor(structure.positions @ np.linalg.inv(structure.cell)).astype(np.int64)
+    return structure.with_positions(structure.positions - translations @ structure.cell), translations
+
+
+def unwrap(
+    images: NDArray[np.int64],
+    values: NDArray[np.float64],
+    translations: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Count the lattice vectors of a matrix between atoms where they were before `wrap`: R + n_i - n_j.
+
+    Parameters
+    ----------
+    images, values
+        Lattice vectors (n_R, 3) and matrices (..., n_R, n, n) of the wrapped atoms.
+    translations
+        n of every atom, (n_atoms, 3).
+    offsets
+        First orbital of each atom and the total, (n_atoms + 1,).
+
+    Returns
+    -------
+    images, values
+        The same matrices on the images between unwrapped atoms.
+    """
+    moves = translations[:, None] - translations
+    everywhere = np.unique((images[:, None, None] + moves).reshape(-1, 3), axis=0)
+    number = {tuple(image): n for n, image in enumerate(everywhere.tolist())}
+    moved = np.zeros((*values.shape[:-3], len(everywhere), *values.shape[-2:]))
+    for i, j in product(range(len(translations)), repeat=2):
+        rows, columns = slice(*offsets[i : i + 2]), slice(*offsets[j : j + 2])
+        target = [number[tuple(image)] for image in (images + moves[i, j]).tolist()]
+        moved[..., target, rows, columns] = values[..., rows, columns]
+    return everywhere, moved
