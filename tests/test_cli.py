@@ -25,6 +25,8 @@ HEAVY = (
 )
 STAGES = [
     "config",
+    "structures",
+    "dft",
     "dataset",
     "overlap",
     "forcefield",

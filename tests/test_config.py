@@ -20,7 +20,8 @@ JOBS = [
     ["config/config.yaml"],
     ["config/test.yaml"],
     *[
-        ["config/config.yaml", str(study.relative_to(ROOT))]
+        # a study with materials is a job of its own, the others are laid over the default one
+        ([] if "materials:" in study.read_text() else ["config/config.yaml"]) + [str(study.relative_to(ROOT))]
         for study in sorted((ROOT / "config/studies").glob("*.yaml"))
     ],
 ]

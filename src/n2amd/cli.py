@@ -43,6 +43,8 @@ def _register() -> None:
 
     for stage in (
         "config",
+        "structures",
+        "dft",
         "dataset",
         "overlap",
         "forcefield",

@@ -12,49 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, StructureSettings
+from n2amd.config_section import Section
 from n2amd.errors import InputError
 
-DftCode = Literal["honpas", "siesta", "openmx", "cp2k", "abacus", "deeph"]
 Method = Literal["dish", "fssh"]
 Preset = Literal["test", "quick", "paper"]
-
-
-class Section(BaseModel):
-    """Base of every section: typos are errors, values are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Scissor(Section):
-    """A rigid shift of the conduction bands before dynamics; shares its parent's states."""
-
-    label: str = Field(
-        "scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL."
-    )
-    gap_eV: float = Field(gt=0, description="Gap at the equilibrium structure after the shift, eV.")
-    reference_gap_eV: float | None = Field(
-        None, gt=0, description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean."
-    )
-
-
-class DataSource(Section):
-    """One functional: a DFT data set with its own network."""
-
-    code: DftCode = Field(description="The DFT code that wrote the files.")
-    paths: list[Path] = Field(min_length=1, description="Folders of independent frames, for training.")
-    trajectory_paths: list[Path] = Field(
-        default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
-    )
-    trajectory_timestep_fs: float = Field(
-        1.0, gt=0, le=10, description="Time between consecutive frames, fs."
-    )
-    scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
-    band_path: list[str] = Field(
-        default_factory=list,
-        description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's.",
-    )
 
 
 class ForceFieldSettings(Section):
@@ -276,6 +241,9 @@ SECTIONS: dict[str, type[Section]] = {
     "analysis": AnalysisSettings,
     "source": DataSource,
     "scissor": Scissor,
+    "structures": StructureSettings,
+    "cp2k": Cp2kSettings,
+    "pyscf": PyscfSettings,
 }
 
 

@@ -91,6 +91,54 @@ def test_two_materials_and_two_functionals(pristine: Project) -> None:
     assert pristine.planned(config) == expected
 
 
+COMPUTED = {
+    "generate_structures": 4,
+    "run_dft": 4,
+    **{name: n for name, n in MODELS.items() if "dft_trajectory" not in name and "parity" not in name},
+}
+
+
+def test_silicon_from_dft(pristine: Project) -> None:
+    """A study that is a job of its own: every chunk of structures is a job of CP2K."""
+    jobs = pristine.planned("config/studies/si-from-dft.yaml")
+    assert jobs == total(COMPUTED, supercell_jobs(shards=4, variants=1), END)
+
+
+def compute_silicon(document: dict, *, chunks: int = 2, **structures: object) -> None:
+    """Let an engine compute the frames of the test job."""
+    source = document["materials"]["TiO2"]["functionals"]["pbe"]
+    for key in ("code", "paths", "trajectory_paths"):
+        del source[key]
+    source["engine"] = {"program": "pyscf", "basis": "SZV-MOLOPT-SR-GTH"}
+    source["structures"] = {"chunks": chunks, "frames_per_chunk": 3, "sigma_A": 0.05, **structures}
+
+
+def test_structures_that_are_given_are_not_made(pristine: Project) -> None:
+    (pristine.folder / "given.extxyz").touch()
+    config = pristine.config("given", lambda document: compute_silicon(document, file="given.extxyz"))
+    jobs = pristine.planned(config)
+    assert jobs["run_dft"] == 2
+    assert "generate_structures" not in jobs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paths": ["resources"]}, "give either paths"),
+        ({"engine": None}, "give either paths"),
+        ({"code": "cp2k"}, "leave code out"),
+    ],
+)
+def test_frames_are_given_or_computed(pristine: Project, change: dict, message: str) -> None:
+    def both(document: dict) -> None:
+        compute_silicon(document)
+        document["materials"]["TiO2"]["functionals"]["pbe"].update(change)
+
+    done = pristine.snakemake("-n", "--configfile", pristine.config("both", both), check=False)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_profiles_are_read(pristine: Project, profile: str) -> None:
     """An unknown key or a misspelt rule in a profile is an error of the dry run."""
@@ -128,6 +176,27 @@ class TestFinishedProject:
         # ingestion asks for two threads and gives one to each of its two workers
         several = [call for call in project.calls if call.split()[:2] != ["1", "1"]]
         assert all("dataset ingest --jobs 2" in call for call in several)
+
+    def test_more_structures_compute_only_what_is_new(self, project: Project) -> None:
+        config = project.config("computed", compute_silicon)
+        project.snakemake("--configfile", config, "--quiet", "all")
+        assert project.planned(config) == {}
+        done = [call for call in project.calls if "dft run" in call]
+        assert len(done) == 2
+        jobs = project.planned(project.config("more", lambda document: compute_silicon(document, chunks=5)))
+        assert (jobs["generate_structures"], jobs["run_dft"], jobs["ingest_dataset"]) == (3, 3, 1)
+
+    def test_another_cutoff_computes_everything_again(self, project: Project) -> None:
+        config = project.config("computed", compute_silicon)
+        project.snakemake("--configfile", config, "--quiet", "--until", "ingest_dataset")
+
+        def finer(document: dict) -> None:
+            compute_silicon(document)
+            document["materials"]["TiO2"]["functionals"]["pbe"]["engine"]["ke_cutoff_Ha"] = 60.0
+
+        jobs = project.planned(project.config("finer", finer))
+        assert jobs["run_dft"] == 2
+        assert "generate_structures" not in jobs
 
     def test_new_supercell(self, finished: Project) -> None:
         config = finished.config("more", lambda document: document["supercells"].append("1x1x2"))

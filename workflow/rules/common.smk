@@ -65,6 +65,7 @@ wildcard_constraints:
     supercell=alternatives(JOB.supercells),
     method="[a-z_]+",
     shard=r"\d+",
+    chunk=r"\d+-\d+",
     seed=r"\d+",
 
 
@@ -85,6 +86,42 @@ def settings(name, omit=()):
 def source(wildcards):
     """Return the DFT data source of a job."""
     return JOB.materials[wildcards.material].functionals[wildcards.functional]
+
+
+def chunks(wildcards):
+    """Return the chunks that an engine computes, FIRST-LAST: static, so that a dry run shows every job."""
+    wanted = source(wildcards).structures
+    size = wanted.frames_per_chunk
+    firsts = range(0, wanted.frames if source(wildcards).engine else 0, size)
+    return [f"{first:04d}-{first + size - 1:04d}" for first in firsts]
+
+
+def chunk_frames(wildcards):
+    """Return the options that name the structures of a chunk."""
+    first, last = map(int, wildcards.chunk.split("-"))
+    return f"--first {first} --last {last}"
+
+
+def structures_of_chunk(wildcards):
+    """Return the file with the structures of a chunk: the one the user gave, or one that is made."""
+    given = source(wildcards).structures.file
+    return given or expand("<results>/{material}/{functional}/dft/{chunk}.extxyz", **wildcards)
+
+
+def frames_of_chunk(wildcards, chunk):
+    """Return the folder of a chunk's frames."""
+    return str(JOB.results / wildcards.material / wildcards.functional / "dft" / chunk)
+
+
+def dft_reports(wildcards):
+    """Return the reports of all chunks."""
+    return [f"{frames_of_chunk(wildcards, chunk)}.json" for chunk in chunks(wildcards)]
+
+
+def dft_folders(wildcards):
+    """Return the folders of frames that a data set is made of: given, or computed."""
+    given = source(wildcards).paths
+    return [*map(str, given), *(frames_of_chunk(wildcards, chunk) for chunk in chunks(wildcards))]
 
 
 def code(*parts):

@@ -1,10 +1,63 @@
-"""DFT output folders -> checked data sets."""
+"""Structures -> DFT, where it is to be run; DFT output folders -> checked data sets."""
+
+
+rule generate_structures:
+    """Make the structures of one chunk; structure n depends on the seed and on n alone, so more chunks are just more."""
+    input:
+        structure=lambda w: JOB.materials[w.material].structure,
+        code=code("distortions.py"),
+    output:
+        structures="<results>/{material}/{functional}/dft/{chunk}.extxyz",
+    log:
+        "<logs>/{material}/{functional}/generate_structures_{chunk}.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/generate_structures_{chunk}.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    params:
+        settings=lambda w: source(w).structures.model_dump_json(exclude={"chunks", "frames_per_chunk"}),
+        frames=chunk_frames,
+    shell:
+        "n2amd structures generate {input.structure:q} --settings {params.settings:q} {params.frames}"
+        " --out {output.structures:q} > {log:q} 2>&1"
+
+
+rule run_dft:
+    """Single points of one chunk; frames that are finished are in the folder beside the report and stay there."""
+    input:
+        structures=structures_of_chunk,
+        code=code("dft/engines", "dft/pyscf"),
+    output:
+        report="<results>/{material}/{functional}/dft/{chunk}.json",
+    log:
+        "<logs>/{material}/{functional}/run_dft_{chunk}.log",
+    benchmark:
+        "<benchmarks>/{material}/{functional}/run_dft_{chunk}.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=720,
+    params:
+        engine=lambda w: source(w).engine.program,
+        settings=lambda w: source(w).engine.model_dump_json(),
+        frames=lambda w: chunk_frames(w) if source(w).structures.file else "",
+        folder=lambda w: frames_of_chunk(w, w.chunk),
+    shell:
+        "n2amd dft run --engine {params.engine} --structures {input.structures:q} --settings {params.settings:q}"
+        " {params.frames} --jobs {threads} --out {params.folder:q} --json {output.report:q} > {log:q} 2>&1"
 
 
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
-        frames=lambda w: source(w).paths,
+        frames=lambda w: [] if source(w).engine else source(w).paths,
+        computed=dft_reports,
         code=code(
             "dft",
             "dft/siesta",
@@ -27,9 +80,10 @@ rule ingest_dataset:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        dft=lambda w: source(w).code,
+        dft=lambda w: source(w).written_by,
+        folders=dft_folders,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional}"
+        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 
@@ -58,7 +112,7 @@ rule ingest_dft_trajectory:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        dft=lambda w: source(w).code,
+        dft=lambda w: source(w).written_by,
         timestep=lambda w: source(w).trajectory_timestep_fs,
     shell:
         "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional}"

@@ -30,6 +30,8 @@ def check(files: Files) -> None:
         for label, source in material.functionals.items():
             named += [(f"functionals.{label}.paths", p) for p in source.paths]
             named += [(f"functionals.{label}.trajectory_paths", p) for p in source.trajectory_paths]
+            if source.engine is not None and source.structures.file is not None:
+                named.append((f"functionals.{label}.structures.file", source.structures.file))
         for field, file in named:
             if not file.exists():
                 raise InputError(

@@ -29,6 +29,7 @@ class DftCode(StrEnum):
     cp2k = "cp2k"
     abacus = "abacus"
     deeph = "deeph"
+    pyscf = "pyscf"
 
 
 class ExportFormat(StrEnum):

@@ -29,6 +29,7 @@ MODULES: dict[Code, str] = {
     "cp2k": "n2amd.dft.cp2k.frame",
     "abacus": "n2amd.dft.abacus.frame",
     "deeph": "n2amd.dft.deeph.frame",
+    "pyscf": "n2amd.dft.pyscf.frame",
 }
 
 

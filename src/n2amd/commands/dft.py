@@ -1,0 +1,75 @@
+"""`n2amd dft`: run DFT on a list of structures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Run DFT on structures: CP2K or PySCF, one folder a frame.", no_args_is_help=True)
+
+
+@app.callback()
+def _stage() -> None:
+    """Keep `run` a verb: typer would drop the name of an only command."""
+
+
+class EngineName(StrEnum):
+    """Programs that can be run."""
+
+    cp2k = "cp2k"
+    pyscf = "pyscf"
+
+
+@app.command()
+def run(
+    engine: Annotated[EngineName, typer.Option(help="DFT program.")],
+    structures: Annotated[Path, typer.Option(help="Structures (extended XYZ).")],
+    out: Annotated[Path, typer.Option(help="Folder of the frames, one folder each.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Options of the engine: inline JSON or a YAML file.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first structure, from 0.")] = 0,
+    last: Annotated[
+        int | None, typer.Option(min=0, help="Number of the last structure; default: the last in the file.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Frames at a time, one thread each.")] = 1,
+    json: Annotated[Path | None, typer.Option(help="Write what was computed here (JSON).")] = None,
+) -> None:
+    """Compute every structure that is not finished; a frame that fails does not stop the others."""
+    from n2amd.commands.progress import frame_progress
+    from n2amd.config import load_section
+    from n2amd.dft.engines.campaign import run_frames
+    from n2amd.dft.engines.engine import engine_for
+    from n2amd.errors import ComputationError, InputError
+    from n2amd.interop.extxyz import read_structures
+    from n2amd.storage import single_writer, write_json
+
+    chosen = load_section(engine.value, settings)
+    listed = read_structures(structures)
+    stop = len(listed) if last is None else last + 1
+    if not first < stop <= len(listed):
+        raise InputError(
+            f"frames {first} to {stop - 1} are asked for, the file holds 0 to {len(listed) - 1}",
+            file=structures,
+            field="first, last",
+            remedy="ask for frames that are there",
+        )
+    wanted = [(number, listed[number]) for number in range(first, stop)]
+    with single_writer(out / "frames"), frame_progress("computing") as progress:
+        campaign = run_frames(engine_for(chosen), chosen, wanted, out, jobs=jobs, progress=progress)
+    if campaign.failed:
+        listing = "; ".join(f"{name}: {reason}" for name, reason in sorted(campaign.failed.items()))
+        raise ComputationError(
+            f"{out}: {len(campaign.failed)} of {len(wanted)} frames failed, the others are done: {listing}"
+        )
+    seconds = sum(campaign.finished.values())
+    if json is not None:
+        document = {"folder": str(out), "computed": campaign.finished, "reused": campaign.reused}
+        write_json(json, document, config=chosen, inputs=[structures])
+    typer.echo(
+        f"{out}: {len(campaign.finished)} frames computed in {seconds:.0f} CPU s, "
+        f"{len(campaign.reused)} were finished before"
+    )

@@ -1,0 +1,157 @@
+"""`n2amd structures`: structures for DFT, made of one crystal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Make structures for DFT: supercells, thermal rattles, strain, slides.", no_args_is_help=True
+)
+
+Source = Annotated[Path, typer.Argument(help="Structure file, any format ASE reads.")]
+Out = Annotated[Path, typer.Option(help="Extended XYZ file to write.")]
+Count = Annotated[int, typer.Option(min=1, max=10**7, help="Structures to make.")]
+Supercell = Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed; structure n depends on the seed and on n alone.")]
+
+
+@app.command()
+def rattle(
+    structure: Source,
+    out: Out,
+    count: Count = 10,
+    temperature_k: Annotated[
+        list[float] | None, typer.Option(help="Kelvin; several are taken in turn. Default: 300.")
+    ] = None,
+    debye_temperature_k: Annotated[
+        float | None, typer.Option(help="Debye temperature, Kelvin: widths from the Debye model.")
+    ] = None,
+    sigma_a: Annotated[
+        float | None, typer.Option(help="Standard deviation along each axis, Angstrom, instead.")
+    ] = None,
+    closest: Annotated[
+        float, typer.Option(help="Shortest distance allowed, as a fraction of the species pair's.")
+    ] = 0.7,
+    supercell: Supercell = "1x1x1",
+    seed: Seed = 1,
+) -> None:
+    """Displace every atom by a Gaussian; atoms that come too close draw again."""
+    from n2amd.errors import InputError
+
+    if sigma_a is None and debye_temperature_k is None:
+        raise InputError(
+            "how far the atoms move is not said",
+            field="sigma",
+            remedy="give --debye-temperature-k (thermal) or --sigma-a",
+        )
+    recipe = {
+        "temperatures_K": temperature_k or [300.0],
+        "debye_temperature_K": debye_temperature_k,
+        "sigma_A": sigma_a,
+        "closest": closest,
+        "supercell": supercell,
+        "seed": seed,
+    }
+    _make(structure, out, recipe, count)
+
+
+@app.command()
+def strain(
+    structure: Source,
+    out: Out,
+    count: Count = 10,
+    largest: Annotated[float, typer.Option(help="Largest component of the strain.")] = 0.02,
+    supercell: Supercell = "1x1x1",
+    seed: Seed = 1,
+) -> None:
+    """Deform the cell by random symmetric strains."""
+    _make(structure, out, {"strain": largest, "supercell": supercell, "seed": seed}, count)
+
+
+@app.command()
+def slide(
+    structure: Source,
+    out: Out,
+    count: Count = 10,
+    largest_a: Annotated[float, typer.Option(help="Largest slide of a layer, Angstrom.")] = 1.0,
+    axis: Annotated[str, typer.Option(help="Lattice vector that layers are stacked along: a, b or c.")] = "c",
+    layer_gap_a: Annotated[float, typer.Option(help="Empty height that parts two layers, Angstrom.")] = 1.5,
+    supercell: Supercell = "1x1x1",
+    seed: Seed = 1,
+) -> None:
+    """Slide the layers of a stack in their planes."""
+    recipe = {
+        "slide_A": largest_a,
+        "slide_axis": axis,
+        "layer_gap_A": layer_gap_a,
+        "supercell": supercell,
+        "seed": seed,
+    }
+    _make(structure, out, recipe, count)
+
+
+@app.command()
+def supercell(
+    structure: Source, out: Out, repeats: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")]
+) -> None:
+    """Repeat the cell."""
+    _make(structure, out, {"supercell": repeats}, 1)
+
+
+@app.command()
+def generate(
+    structure: Source,
+    out: Out,
+    settings: Annotated[
+        str | None, typer.Option(help="Section `structures`: inline JSON or a YAML file.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first structure.")] = 0,
+    last: Annotated[
+        int | None, typer.Option(min=0, help="Number of the last structure; default: all of the recipe.")
+    ] = None,
+) -> None:
+    """Everything at once: supercell, strain, slides, rattle, as the recipe says."""
+    from n2amd.config import load_section
+
+    recipe = load_section("structures", settings)
+    _write(structure, out, recipe, first, recipe.frames - 1 if last is None else last)
+
+
+def _make(structure: Path, out: Path, recipe: dict[str, Any], count: int) -> None:
+    import json
+
+    from n2amd.config import load_section
+
+    _write(structure, out, load_section("structures", json.dumps(recipe)), 0, count - 1)
+
+
+def _write(source: Path, out: Path, recipe: Any, first: int, last: int) -> None:
+    from n2amd.config import parse_supercell
+    from n2amd.distortions import generate
+    from n2amd.errors import InputError
+    from n2amd.interop.extxyz import write_structures
+    from n2amd.interop.structures import read_structure
+    from n2amd.provenance import created_by, sha256_of_files
+
+    if recipe.file is not None:
+        raise InputError(
+            f"the recipe takes its structures from {recipe.file}, there is nothing to make",
+            field="structures.file",
+            remedy="use that file as it is, or leave `file` out",
+        )
+    if last < first:
+        raise InputError(f"the last structure ({last}) comes before the first ({first})", field="last")
+    crystal = read_structure(source)
+    origin = {
+        "made_from": source.name,
+        "made_from_sha256": sha256_of_files([source]),
+        "made_by": created_by(),
+    }
+    count = write_structures(
+        out, ((made.structure, {**made.record, **origin}) for made in generate(crystal, recipe, first, last))
+    )
+    atoms = crystal.supercell(parse_supercell(recipe.supercell)).n_atoms
+    typer.echo(f"{out}: {count} structures of {atoms} atoms")

@@ -1,0 +1,211 @@
+"""Sections of the configuration on DFT data: frames that exist, or structures and a program to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from n2amd.config_section import Section
+
+DftCode = Literal["honpas", "siesta", "openmx", "cp2k", "abacus", "deeph", "pyscf"]
+Mesh = tuple[
+    Annotated[int, Field(ge=1, le=99)], Annotated[int, Field(ge=1, le=99)], Annotated[int, Field(ge=1, le=99)]
+]
+
+
+class StructureSettings(Section):
+    """Structures that DFT is run on: a supercell with random strain, slid layers and rattled atoms."""
+
+    file: Path | None = Field(
+        None,
+        description="Structures to take as they are (extxyz: MD, active learning), instead of making them.",
+    )
+    chunks: int = Field(1, ge=1, le=10**5, description="Jobs that the structures are cut into.")
+    frames_per_chunk: int = Field(10, ge=1, le=10**5, description="Structures of one job.")
+    supercell: Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")] = Field(
+        "1x1x1", description="Supercell of the material's structure, AxBxC."
+    )
+    temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
+        [300.0], min_length=1, description="Temperatures of the rattle, Kelvin, taken in turn."
+    )
+    debye_temperature_K: float | None = Field(
+        None, gt=0, le=5000, description="Debye temperature, Kelvin: with it the rattle is thermal."
+    )
+    sigma_A: float | None = Field(
+        None, gt=0, le=1, description="Standard deviation of the rattle along each axis, Angstrom."
+    )
+    closest: float = Field(
+        0.7,
+        gt=0,
+        lt=1,
+        description="Shortest distance a rattle may leave, as a fraction of the species pair's before it.",
+    )
+    strain: float = Field(0.0, ge=0, le=0.3, description="Largest component of the random strain.")
+    slide_A: float = Field(0.0, ge=0, le=10, description="Largest slide of a layer in its plane, Angstrom.")
+    slide_axis: Literal["a", "b", "c"] = Field(
+        "c", description="Lattice vector that layers are stacked along."
+    )
+    layer_gap_A: float = Field(1.5, gt=0, le=20, description="Empty height, Angstrom, that parts two layers.")
+    seed: int = Field(1, ge=0, description="Seed; structure n depends on the seed and on n alone.")
+
+    @property
+    def frames(self) -> int:
+        """Structures in all."""
+        return self.chunks * self.frames_per_chunk
+
+    @model_validator(mode="after")
+    def _one_width(self) -> StructureSettings:
+        if self.sigma_A is not None and self.debye_temperature_K is not None:
+            raise ValueError("give sigma_A or debye_temperature_K, not both")
+        return self
+
+
+class DftSettings(Section):
+    """What every engine needs to know."""
+
+    functional: Literal["PBE", "HSE06"] = Field("PBE", description="Exchange-correlation functional.")
+    basis: str | dict[str, str] = Field(
+        "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one an element."
+    )
+    kpoints: Mesh = Field((3, 3, 3), description="K mesh, always with Gamma in it.")
+    max_scf: int = Field(60, ge=1, le=1000, description="SCF steps before a frame counts as failed.")
+    forces: bool = Field(True, description="Compute forces.")
+
+    def basis_of(self, element: str) -> str:
+        """Return the basis of an element; empty where none is given."""
+        return self.basis if isinstance(self.basis, str) else self.basis.get(element, "")
+
+
+class Cp2kSettings(DftSettings):
+    """DFT by CP2K, a program of its own: PBE with k points; HSE06 at Gamma only."""
+
+    program: Literal["cp2k"] = Field("cp2k", description="CP2K.")
+    command: str | None = Field(
+        None, description="How CP2K is started, e.g. `mpiexec -n 4 cp2k.psmp`; default: the one on the PATH."
+    )
+    basis_file: str = Field("BASIS_MOLOPT", description="CP2K's file of basis sets.")
+    potential: str | dict[str, str] = Field(
+        "GTH-PBE", description="Pseudopotential: one for all, or one an element."
+    )
+    potential_file: str = Field("GTH_POTENTIALS", description="CP2K's file of pseudopotentials.")
+    cutoff_Ry: float = Field(200.0, ge=50, le=5000, description="Cutoff of the finest grid, Rydberg.")
+    rel_cutoff_Ry: float = Field(
+        40.0, ge=10, le=500, description="Cutoff that assigns Gaussians to grids, Rydberg."
+    )
+    eps_scf: float = Field(1e-7, gt=0, le=1e-3, description="Convergence of the SCF cycle.")
+    mixing: float = Field(0.4, gt=0, le=1, description="Share of the new density in Broyden mixing.")
+    smearing_K: float = Field(
+        300.0,
+        ge=0,
+        le=5000,
+        description="Electronic temperature, Kelvin; at 0 cycles fail where a gap nearly closes.",
+    )
+    stress: bool = Field(True, description="Compute the stress.")
+
+    def potential_of(self, element: str) -> str:
+        """Return the pseudopotential of an element; empty where none is given."""
+        return self.potential if isinstance(self.potential, str) else self.potential.get(element, "")
+
+    @model_validator(mode="after")
+    def _hybrid_at_gamma(self) -> Cp2kSettings:
+        if self.functional == "HSE06" and max(self.kpoints) > 1:
+            raise ValueError(
+                "CP2K 2023.1 has HSE06 at Gamma only: set kpoints to [1, 1, 1] for a large supercell, "
+                "or use program: pyscf"
+            )
+        return self
+
+
+class PyscfSettings(DftSettings):
+    """DFT by PySCF, in Python: PBE and HSE06 with k points, for small cells."""
+
+    program: Literal["pyscf"] = Field("pyscf", description="PySCF.")
+    pseudopotential: str = Field("gth-pbe", description="Pseudopotential by PySCF's name.")
+    ke_cutoff_Ha: float | None = Field(
+        None,
+        gt=0,
+        le=2000,
+        description="Cutoff of the density grid, Hartree; default: PySCF's, from the basis.",
+    )
+    integration: Literal["multigrid", "fftdf"] = Field(
+        "multigrid", description="How PBE's density and potential are put on the grid; HSE06 takes fftdf."
+    )
+    conv_tol: float = Field(1e-8, gt=0, le=1e-4, description="Convergence of the SCF energy, Hartree.")
+    real_space_mesh: Mesh | None = Field(
+        None,
+        description="K mesh that H(R) is made of, after the SCF cycle; default: dense enough for the cell.",
+    )
+    hybrid: Literal["one-shot", "self-consistent"] = Field(
+        "one-shot", description="HSE06: its operator on PBE's density, or its own SCF cycle."
+    )
+    stress: bool = Field(False, description="Compute the stress (as slow as the forces).")
+
+    @model_validator(mode="after")
+    def _no_hybrid_gradients(self) -> PyscfSettings:
+        if self.functional == "HSE06" and (self.stress or self.forces):
+            raise ValueError(
+                "HSE06 in PySCF has no forces and no stress: set both to false, train the force field "
+                "on another functional (forcefield_functional)"
+            )
+        return self
+
+
+#: A program to run, told apart by `program`.
+Engine = Annotated[Cp2kSettings | PyscfSettings, Field(discriminator="program")]
+
+
+class Scissor(Section):
+    """A rigid shift of the conduction bands before dynamics; shares its parent's states."""
+
+    label: str = Field(
+        "scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL."
+    )
+    gap_eV: float = Field(gt=0, description="Gap at the equilibrium structure after the shift, eV.")
+    reference_gap_eV: float | None = Field(
+        None, gt=0, description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean."
+    )
+
+
+class DataSource(Section):
+    """One functional: DFT data, given or to be computed, with a network of its own."""
+
+    code: DftCode | None = Field(None, description="The DFT code that wrote the files in `paths`.")
+    paths: list[Path] = Field(
+        default_factory=list, description="Folders of independent frames, for training."
+    )
+    engine: Engine | None = Field(
+        None, description="DFT to run instead of `paths`: `program` (`cp2k` or `pyscf`) and its options."
+    )
+    structures: StructureSettings = Field(
+        default_factory=StructureSettings, description="Structures that the engine computes."
+    )
+    trajectory_paths: list[Path] = Field(
+        default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
+    )
+    trajectory_timestep_fs: float = Field(
+        1.0, gt=0, le=10, description="Time between consecutive frames, fs."
+    )
+    scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
+    band_path: list[str] = Field(
+        default_factory=list,
+        description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's.",
+    )
+
+    @model_validator(mode="after")
+    def _given_or_computed(self) -> DataSource:
+        if bool(self.paths) == (self.engine is not None):
+            raise ValueError("give either paths (DFT frames that exist) or engine (DFT to run)")
+        if self.engine is None and self.code is None:
+            raise ValueError("code is missing: name the DFT code that wrote the files in paths")
+        if self.engine is not None and self.code not in (None, self.engine.program):
+            raise ValueError(
+                f"code is {self.code!r}, but engine runs {self.engine.program!r}; leave code out"
+            )
+        return self
+
+    @property
+    def written_by(self) -> DftCode:
+        """The DFT code of the frames."""
+        return self.engine.program if self.engine is not None else self.code  # type: ignore[return-value]

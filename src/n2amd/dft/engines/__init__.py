@@ -1,0 +1,1 @@
+"""DFT programs that n2amd runs: one folder a frame, resumable."""

@@ -1,0 +1,96 @@
+"""PySCF's basis as n2amd's, and its overlap in real space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyscf import gto as molecules
+from pyscf.pbc import gto
+
+from n2amd.blocks.pairs import find_pairs
+from n2amd.dft.pyscf.frame import BOHR_ANGSTROM
+from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
+from n2amd.structure import Structure
+
+#: Spacing of the radial grid, Angstrom, and the part of R(r) at which it ends, Angstrom^(-3/2).
+RADIAL_STEP, RADIAL_TAIL = 0.01, 1e-7
+#: Elements of S below this count as zero.
+NEGLIGIBLE = 1e-12
+
+
+def shells_of(cell: gto.Cell) -> Basis:
+    """Return the shells of every element in PySCF's order, radial functions included."""
+    atoms: dict[int, AtomBasis] = {}
+    for atom in range(cell.natm):
+        number = int(molecules.charge(cell.atom_pure_symbol(atom)))
+        if number in atoms:
+            continue
+        shells: list[Shell] = []
+        for shell in cell.atom_shell_ids(atom):
+            l = int(cell.bas_angular(shell))
+            exponents = cell.bas_exp(shell) / BOHR_ANGSTROM**2
+            coefficients = cell._libcint_ctr_coeff(shell) * BOHR_ANGSTROM ** -(1.5 + l)
+            for column in coefficients.T:
+                count = sum(s.l == l for s in shells) + 1
+                shells.append(Shell(l, f"{count}{'spdfghi'[l]}", _radial(l, exponents, column)))
+        atoms[number] = AtomBasis(number, tuple(shells), float(cell.atom_charge(atom)))
+    return Basis(atoms)
+
+
+def _radial(l: int, exponents: NDArray[np.float64], coefficients: NDArray[np.float64]) -> RadialFunction:
+    """R(r) / r^l = sum_p c_p exp(-a_p r^2) on a grid that ends where R is negligible."""
+    r = np.arange(0.0, 30.0, RADIAL_STEP)
+    values = np.exp(-np.outer(r**2, exponents)) @ coefficients
+    last = int(np.flatnonzero(np.abs(values) * r**l > RADIAL_TAIL)[-1]) + 1
+    return RadialFunction(RADIAL_STEP, values[: last + 1], float(r[last]))
+
+
+def crystal_overlap(
+    cell: gto.Cell, structure: Structure, images: NDArray[np.int64], hamiltonian: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """S(R) from integrals between the home cell and every image that it reaches.
+
+    Parameters
+    ----------
+    cell, structure
+        The crystal.
+    images, hamiltonian
+        Lattice vectors (n_R, 3) and H(R) (n_R, n, n).
+
+    Returns
+    -------
+    images, hamiltonian, overlap
+        On the images where either is not zero; S(R) is exact, H(R) is zero where its mesh did not reach.
+    """
+    home = _molecule(cell, np.zeros(3))
+    reach = 2 * max(atom.cutoff or 0.0 for atom in shells_of(cell).atoms.values())
+    present = sorted({int(z) for z in structure.numbers})
+    pairs = find_pairs(structure, {(a, b): reach for a in present for b in present if a <= b}, half=False)
+    near = {tuple(shift) for index in pairs.values() for shift in index.shift.tolist()}
+    known = {tuple(image): h for image, h in zip(images.tolist(), hamiltonian)}
+    found: dict[tuple[int, ...], NDArray[np.float64]] = {}
+    for image in sorted(known.keys() | near):
+        shifted = _molecule(cell, np.array(image) @ structure.cell / BOHR_ANGSTROM)
+        block = molecules.intor_cross("int1e_ovlp", home, shifted)
+        if image in known or np.abs(block).max() > NEGLIGIBLE:
+            found[image] = block
+    order = sorted(found)
+    nothing = np.zeros_like(hamiltonian[0])
+    return (
+        np.array(order),
+        np.array([known.get(image, nothing) for image in order]),
+        np.array([found[image] for image in order]),
+    )
+
+
+def _molecule(cell: gto.Cell, shift: NDArray[np.float64]) -> Any:
+    """The atoms of a cell as a molecule, moved by a vector (Bohr)."""
+    molecule = molecules.Mole()
+    molecule.unit = "B"
+    molecule.atom = [(cell.atom_symbol(a), cell.atom_coord(a) + shift) for a in range(cell.natm)]
+    molecule.basis, molecule.pseudo = cell._basis, cell._pseudo
+    molecule.spin, molecule.charge, molecule.verbose = None, 0, 0
+    molecule.build(dump_input=False, parse_arg=False)
+    return molecule

@@ -1,0 +1,107 @@
+"""CP2K run for real, where it is installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from n2amd.config_data import Cp2kSettings
+from n2amd.dft.engines.campaign import run_frames
+from n2amd.dft.engines.cp2k import EXECUTABLES, Cp2k
+from n2amd.dft.engines.kmesh import half_mesh
+from n2amd.structure import Structure
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not any(map(shutil.which, EXECUTABLES)),
+        reason="CP2K is not installed (apt-get install --no-install-recommends cp2k cp2k-data)",
+    ),
+]
+SETTINGS = Cp2kSettings(basis="SZV-MOLOPT-SR-GTH", cutoff_Ry=120.0, kpoints=(2, 2, 2))
+
+
+def silicon() -> Structure:
+    perfect = Structure.from_ase(bulk("Si", a=5.43))
+    return perfect.with_positions(perfect.positions + np.array([[0, 0, 0], [0.05, -0.02, 0.03]]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cp2k")
+    campaign = run_frames(Cp2k(SETTINGS), SETTINGS, [(0, silicon())], out)
+    assert not campaign.failed, campaign.failed
+    return out / "frame_0000"
+
+
+def test_a_frame_is_left_whole(folder: Path) -> None:
+    """Gamma is in the mesh, and the bands are those of the mesh and of two points off it."""
+    log = (folder / "cp2k.out").read_text()
+    assert "BRILLOUIN| K-Point grid                                             2    2    2" in log
+    assert "BRILLOUIN|     1           0.12500        0.00000        0.00000        0.00000" in log
+    kpoints, _ = half_mesh(SETTINGS.kpoints)
+    points = [
+        line.split()[5:8] for line in (folder / "n2amd.bs").read_text().splitlines() if "Spin 1:" in line
+    ]
+    assert np.array(points, dtype=float)[: len(kpoints)] == pytest.approx(kpoints)
+    assert len(points) == len(kpoints) + 2
+    images = len(list(folder.glob("n2amd-KS_SPIN_1_R_*.csr")))
+    assert images == len(list(folder.glob("n2amd-S_SPIN_1_R_*.csr"))) > 100
+    assert json.loads((folder / "run.json").read_text())["provenance"]["cpu_seconds"] > 0
+
+
+@pytest.mark.skipif(find_spec("n2amd.dft.cp2k") is None, reason="there is no reader of CP2K")
+def test_the_frame_passes_the_gate(folder: Path) -> None:
+    from n2amd.dataset.gate import measure, verdict
+    from n2amd.dft.readers import reader_for
+
+    frame, basis = reader_for("cp2k").read(folder, "cp2k")
+    figures = measure(frame, basis)
+    verdict(frame, figures)
+    assert figures["eigenvalue_error"] < 0.01
+    assert frame.structure.positions == pytest.approx(silicon().positions, abs=1e-9)
+    assert frame.forces is not None
+    assert frame.stress is not None
+    assert np.abs(frame.forces.sum(axis=0)).max() < 1e-3
+
+
+def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
+    """The same basis, pseudopotential and k mesh in two programs: total energy, forces, stress."""
+    from n2amd.config_data import PyscfSettings
+    from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
+    from n2amd.dft.pyscf.frame import BOHR_ANGSTROM, HARTREE_EV
+
+    settings = PyscfSettings(basis=SETTINGS.basis, kpoints=SETTINGS.kpoints, ke_cutoff_Ha=40.0, stress=True)
+    scf = _scf(build_cell(silicon(), settings), settings)
+    found = _gradients(scf, settings)
+    log = (folder / "cp2k.out").read_text()
+    energy = float(log.split("ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:")[1].split()[0])
+    assert energy == pytest.approx(scf.e_tot, abs=2e-5)
+    rows = log.split("ATOMIC FORCES in [a.u.]")[1].splitlines()[3:5]
+    forces = [[float(x) for x in row.split()[3:6]] for row in rows]
+    assert np.array(forces) == pytest.approx(found["forces"], abs=5e-5)
+    # CP2K prints the pressure tensor, minus the stress
+    rows = log.split("STRESS| Analytical stress tensor [GPa]")[1].splitlines()[2:5]
+    pressure = np.array([[float(x) for x in row.split()[2:5]] for row in rows])
+    unit = 160.21766208 * HARTREE_EV / BOHR_ANGSTROM**3
+    assert -pressure == pytest.approx(unit * found["stress"], abs=0.05)
+
+
+def test_a_cycle_that_does_not_converge_fails_alone(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"max_scf": 2})
+    campaign = run_frames(Cp2k(settings), settings, [(3, silicon())], tmp_path)
+    assert "the SCF cycle did not converge in 2 steps" in campaign.failed["frame_0003"]
+
+
+def test_what_cp2k_complains_of_is_passed_on(tmp_path: Path) -> None:
+    """Two atoms at one place."""
+    broken = silicon().with_positions(np.zeros((2, 3)))
+    campaign = run_frames(Cp2k(SETTINGS), SETTINGS, [(0, broken)], tmp_path)
+    assert "CP2K stopped" in campaign.failed["frame_0000"] or "converge" in campaign.failed["frame_0000"]
+    assert len(campaign.failed["frame_0000"]) < 600
