@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from ase.io import read as ase_read
@@ -97,6 +98,42 @@ def test_check_info_split_and_export(trajectory, tmp_path):
         assert atoms.get_forces() == pytest.approx(frame.forces, abs=1e-7)
         assert atoms.positions == pytest.approx(frame.structure.positions, abs=1e-7)
         assert atoms.get_stress(voigt=False) == pytest.approx(frame.stress, abs=1e-7)
+
+
+def test_check_writes_the_figures_of_every_frame(trajectory, tmp_path):
+    output = run("check", trajectory, "--json", tmp_path / "check.json")
+    assert "frame by frame" in output
+    assert "TiO2_6_md/frame_0002" in output
+    assert "frame by frame" not in run("check", trajectory, "--summary")
+    ours = json.loads((tmp_path / "check.json").read_text())["frames"]
+    theirs = json.loads(trajectory.with_suffix(".json").read_text())["frames"]
+    for found, expected in zip(ours, theirs, strict=True):
+        assert found["name"] == expected["name"]
+        assert found["eigenvalue_error"] == pytest.approx(expected["eigenvalue_error"], abs=1e-6)
+
+
+def test_check_compares_the_frames_with_each_other(trajectory, tmp_path):
+    """A data set that was tampered with: the forces of the second frame reversed and put in the third."""
+    spoilt = tmp_path / "d.h5"
+    shutil.copy(trajectory, spoilt)
+    with h5py.File(spoilt, "r+") as file:
+        file["atoms/forces"][12:] = file["atoms/forces"][6:12]
+    assert "the forces are those of frame TiO2_6_md/frame_0001" in str(refusal("check", spoilt))
+
+
+def test_info_as_json_and_merge(trajectory, resources, tmp_path):
+    document = json.loads(run("info", trajectory, "--json"))
+    assert document["code, functional"] == "honpas, pbe"
+    run(
+        "ingest",
+        resources / "TiO2_6_md" / "frame_0003",
+        "--code",
+        "honpas",
+        "--consecutive",
+        "--out",
+        tmp_path / "3.h5",
+    )
+    assert "4 frames" in run("merge", trajectory, tmp_path / "3.h5", "--out", tmp_path / "all.h5")
 
 
 def test_a_spin_polarised_frame_passes(copy_frames: Copy, tmp_path):
@@ -225,6 +262,37 @@ def test_a_defect_is_refused_with_its_reason(defect, messages, copy_frames: Copy
     assert all(message in sentence for message in messages), sentence
     assert "\n" not in sentence
     assert not (tmp_path / "d.h5").exists()
+
+
+#: The files of a frame, and what the message about its first half says.
+HALVES = {
+    "TiO2.HSX.xz": "cut or damaged",
+    "TiO2.EIG.xz": "cut or damaged",
+    "in.fdf.xz": "cut or damaged",
+    "TiO2.KP.xz": "cut or damaged",
+    "TiO2.XV": "copy it again",
+    "TiO2.FA": "copy it again",
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_of_any_file_is_refused(name, copy_frames: Copy, tmp_path):
+    folder = copy_frames(1) / "frame_0001"
+    path = folder / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    sentence = str(refusal("ingest", folder, "--code", "honpas", "--out", tmp_path / "d.h5"))
+    assert name in sentence
+    assert HALVES[name] in sentence
+
+
+@pytest.mark.parametrize("name", ["Ti.ion.xml.xz", "TiO2.ORB_INDX.xz"])
+def test_half_of_a_shared_file_is_refused(name, copy_frames: Copy, tmp_path):
+    folder = copy_frames(1)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    sentence = str(refusal("ingest", folder, "--code", "honpas", "--out", tmp_path / "d.h5"))
+    assert f"{name}: the compressed file is cut or damaged" in sentence
 
 
 def test_a_duplicate_is_refused_or_dropped(copy_frames: Copy, tmp_path):

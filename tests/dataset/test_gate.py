@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.data import atomic_masses
 
-from n2amd.blocks.matrix import BlockMatrix, add_overlap
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
+from n2amd.blocks.pairs import find_pairs
+from n2amd.dataset.frame import Frame
 from n2amd.dataset.gate import CHECKS, measure, verdict
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.conventions import to_canonical
+from n2amd.structure import Structure
+from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +138,9 @@ def test_a_hamiltonian_cut_shorter_than_the_overlap_is_seen(loaded):
     }
     kept = {key: blocks[:, blocks.any(axis=(0, 2, 3))] for key, blocks in values.items()}
     shorter = replace(frame, hamiltonian=BlockMatrix(pairs, kept))
-    without_radial = Basis(
-        {
-            z: replace(a, shells=tuple(replace(s, radial=None) for s in a.shells))
-            for z, a in basis.atoms.items()
-        }
-    )
-    counts = [measure(f, b)["uncovered_pairs"] for f in (cut, shorter) for b in (basis, without_radial)]
+    counts = [
+        measure(f, b)["uncovered_pairs"] for f in (cut, shorter) for b in (basis, without_radial(basis))
+    ]
     assert len(set(counts)) == 1
     assert counts[0] > 10
 
@@ -179,3 +180,151 @@ def test_every_frame_of_the_data_set_passes_with_wide_margins(resources, folder)
         assert figures["two_centre_residual"] < 1e-6
         assert figures["overlap_error"] < 1e-5
         assert figures["overlap_error_on_site"] < 1e-4
+
+
+def without_radial(basis: Basis) -> Basis:
+    atoms = {
+        z: replace(a, shells=tuple(replace(s, radial=None) for s in a.shells)) for z, a in basis.atoms.items()
+    }
+    return Basis(atoms)
+
+
+def test_a_wrapped_atom_is_seen_though_its_bands_are_right(loaded):
+    """CP2K's trap: R counted from wrapped atoms is a change of gauge, so that the spectrum is untouched."""
+    frame, basis = loaded
+    cells = np.zeros((6, 3), dtype=int)
+    cells[2] = (1, 0, -1)
+    positions = frame.structure.positions + cells @ frame.structure.cell
+    wrapped = replace(frame, structure=frame.structure.with_positions(positions))
+    figures = measure(wrapped, basis)
+    assert figures["eigenvalue_error"] < 0.02
+    assert figures["overlap_growth"] > 0.5
+    assert measure(wrapped, without_radial(basis))["overlap_growth"] == figures["overlap_growth"]
+    message = refused(wrapped, without_radial(basis))
+    assert "overlap_growth" in message
+    assert "lattice vectors R" in message
+
+
+def test_a_wrapped_atom_is_seen_with_s_orbitals_alone():
+    """No direction to compare: the overlap that grows with the distance gives it away."""
+    rng = np.random.default_rng(4)
+    basis = Basis({1: AtomBasis(1, (Shell(0, "1s"),), 1.0)})
+    cell = np.diag([3.0, 3.2, 3.4])
+    structure = Structure(cell, rng.uniform(0, 3, (4, 3)) + np.arange(4)[:, None] * 0.8, np.ones(4, int))
+    pairs = find_pairs(structure, {(1, 1): 6.0}, half=True)
+    overlap = {
+        key: np.exp(-((np.linalg.norm(index.vectors(structure), axis=1) / 1.2) ** 2))[None, :, None, None]
+        for key, index in pairs.items()
+    }
+    s = BlockMatrix(pairs, overlap)
+    frame = Frame("s", structure, s, s, 4.0)
+    assert measure(frame, basis)["overlap_growth"] < 1e-12
+    for atom in range(4):
+        cells = np.zeros((4, 3))
+        cells[atom] = (0, 1, 0)
+        moved = replace(frame, structure=structure.with_positions(structure.positions + cells @ cell))
+        assert measure(moved, basis)["overlap_growth"] > 0.1
+
+
+def test_one_wrong_lattice_vector_is_seen(loaded):
+    frame, basis = loaded
+    index = frame.overlap.pairs[8, 22]
+    nearest = int(np.linalg.norm(index.vectors(frame.structure), axis=1).argmin())
+    shift = index.shift.copy()
+    shift[nearest] += (0, 2, 0)
+    pairs = {**frame.overlap.pairs, (8, 22): PairIndex(index.i, index.j, shift)}
+    changed = replace(
+        frame,
+        overlap=BlockMatrix(pairs, frame.overlap.values),
+        hamiltonian=BlockMatrix(pairs, frame.hamiltonian.values),
+    )
+    for used in (basis, without_radial(basis)):
+        assert "lattice vectors R" in refused(changed, used)
+
+
+def atoms_exchanged(frame: Frame) -> Frame:
+    """Two atoms of one species in each other's place."""
+    oxygen = np.flatnonzero(frame.structure.numbers == 8)[:2]
+    positions = frame.structure.positions.copy()
+    positions[oxygen] = positions[oxygen[::-1]]
+    return replace(frame, structure=frame.structure.with_positions(positions))
+
+
+def cell_transposed(frame: Frame) -> Frame:
+    structure = frame.structure
+    return replace(
+        frame,
+        structure=Structure(structure.cell.T + np.eye(3, k=1) * 0.3, structure.positions, structure.numbers),
+    )
+
+
+@pytest.mark.parametrize("defect", [atoms_exchanged, cell_transposed])
+def test_a_geometry_of_another_order_is_seen(loaded, defect):
+    frame, basis = loaded
+    for used in (basis, without_radial(basis)):
+        message = refused(defect(frame), used)
+        assert any(name in message for name in ("two_centre_residual", "overlap_growth", "bond_ratio"))
+
+
+@pytest.mark.parametrize("field", ["forces", "stress", "energy", "fermi_level", "velocities"])
+def test_a_field_with_nan_is_named(loaded, field):
+    frame, basis = loaded
+    value = getattr(frame, field)
+    if field == "velocities":
+        value = np.zeros_like(frame.forces)
+    broken = (
+        np.nan * value
+        if np.isscalar(value)
+        else np.where(np.arange(value.size).reshape(value.shape) == 4, np.nan, value)
+    )
+    message = refused(replace(frame, **{field: broken}), basis)
+    assert "NaN or infinite (not_finite) is 1" in message
+    assert f"(in {'energy' if field == 'fermi_level' else field})" in message
+
+
+def test_bands_on_another_energy_zero_are_explained(loaded):
+    frame, basis = loaded
+    moved = replace(frame, hamiltonian=add_overlap(frame.hamiltonian, frame.overlap, -frame.fermi_level))
+    message = refused(moved, basis)
+    assert "all bands are shifted by the Fermi level" in message
+    assert "other energy zeros" in message
+
+
+@pytest.mark.parametrize(
+    ("factor", "hint"),
+    [
+        (27.2116, "in eV where Hartree"),
+        (0.5, "in Rydberg where Hartree"),
+        (1 / 13.6058, "in Rydberg where eV"),
+        (1 / 27.2116, "in Hartree where eV"),
+    ],
+)
+def test_other_energy_units_are_named(loaded, factor, hint):
+    frame, basis = loaded
+    assert hint in refused(replace(frame, hamiltonian=scaled(frame.hamiltonian, factor)), basis)
+
+
+def test_h_in_the_place_of_s_is_seen(loaded):
+    frame, basis = loaded
+    assert "S is the overlap and not another matrix" in refused(
+        replace(frame, overlap=frame.hamiltonian, hamiltonian=frame.overlap), basis
+    )
+
+
+def test_velocities_in_atomic_units_are_seen(loaded):
+    """At 300 K, told in Angstrom per fs and 21.9 times as large."""
+    frame, basis = loaded
+    masses = AMU_A2_FS2_IN_EV * atomic_masses[frame.structure.numbers][:, None]
+    thermal = np.random.default_rng(1).normal(size=(6, 3)) * np.sqrt(BOLTZMANN_EV_K * 300 / masses)
+    figures = measure(replace(frame, velocities=thermal), basis)
+    assert 50 < figures["kinetic_temperature"] < 1000
+    assert "kinetic_temperature" in refused(replace(frame, velocities=21.877 * thermal), basis)
+
+
+def test_a_pair_of_s_that_the_radial_functions_do_not_know_is_seen(loaded):
+    frame, basis = loaded
+    values = {key: blocks.copy() for key, blocks in frame.overlap.values.items()}
+    index = frame.overlap.pairs[22, 22]
+    farthest = int(np.linalg.norm(index.vectors(frame.structure), axis=1).argmax())
+    values[22, 22][0, farthest] += 1e-3 * np.eye(19)
+    assert measure(replace(frame, overlap=frame.overlap.map(values)), basis)["overlap_error"] > 9e-4

@@ -16,6 +16,8 @@ from n2amd.orbitals.basis import Basis
 
 #: Elements of the dense matrices held at once.
 MESH_ELEMENTS = 2**17
+#: Electrons that are the noise of their number.
+NO_ELECTRON = 1e-3
 #: Fractional k points closer than this to half a reciprocal vector give real matrices.
 REAL_K = 1e-9
 
@@ -77,14 +79,14 @@ def compared_bands(frame: Frame) -> list[int]:
 
     The spins of a magnet hold different numbers of electrons: its own levels are filled from below.
     """
-    n_spin, bands = frame.hamiltonian.n_spin, frame.bands
+    n_spin, bands, electrons = frame.hamiltonian.n_spin, frame.bands, frame.n_electrons - NO_ELECTRON
     if n_spin != 2 or bands is None:
-        return [int(np.ceil(frame.n_electrons / (1 if n_spin == 4 else 2))) + EXTRA_BANDS]
+        return [int(np.ceil(electrons / (1 if n_spin == 4 else 2))) + EXTRA_BANDS]
     energies = bands.energies
     order = np.argsort(energies, axis=None)
     weights = np.broadcast_to(bands.weights[:, None, None] / bands.weights.sum(), energies.shape)
     filled = np.cumsum(weights.ravel()[order])
-    highest = energies.ravel()[order][min(int(np.searchsorted(filled, frame.n_electrons)), energies.size - 1)]
+    highest = energies.ravel()[order][min(int(np.searchsorted(filled, electrons)), energies.size - 1)]
     return [int(n) + EXTRA_BANDS for n in (energies <= highest).sum(axis=2).max(axis=0)]
 
 

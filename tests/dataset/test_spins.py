@@ -1,0 +1,132 @@
+"""Collinear magnets and spinors through the gate and the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from n2amd.blocks.matrix import BlockMatrix, add_overlap, fold
+from n2amd.dataset.frame import BandReference, Frame
+from n2amd.dataset.gate import measure, verdict
+from n2amd.dataset.spectrum import compared_bands
+from n2amd.dataset.store import create_dataset, read_frames
+from n2amd.dft.siesta.frame import read_frame
+from n2amd.errors import InputError
+
+KPOINTS = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.2, 0.1, 0.4]])
+
+
+@pytest.fixture(scope="module")
+def plain(resources):
+    return read_frame(resources / "TiO2_6_train" / "frame_0002")
+
+
+def stacked(matrices: list[BlockMatrix]) -> BlockMatrix:
+    """Matrices of one spin each as one of several spins."""
+    first = matrices[0]
+    return first.map({key: np.concatenate([m.values[key] for m in matrices]) for key in first.pairs})
+
+
+def with_bands(frame: Frame, energies: np.ndarray) -> Frame:
+    return replace(frame, bands=BandReference(KPOINTS, np.array([0.25, 0.25, 0.5]), energies))
+
+
+def magnet(frame: Frame, offsets: np.ndarray, splitting: float) -> Frame:
+    """Spin down raised by `splitting` eV: a multiple of S, so that its bands are known."""
+    levels = np.array(
+        [
+            scipy.linalg.eigvalsh(fold(frame.hamiltonian, offsets, k), fold(frame.overlap, offsets, k))
+            for k in KPOINTS
+        ]
+    )
+    down = add_overlap(frame.hamiltonian, frame.overlap, splitting)
+    energies = np.stack([levels, levels + splitting], axis=1)
+    return with_bands(replace(frame, hamiltonian=stacked([frame.hamiltonian, down])), energies)
+
+
+def spinor(frame: Frame, offsets: np.ndarray) -> Frame:
+    """Spin-orbit-like: time-reversal symmetric, off-site spin flips of 1 % of H, complex."""
+    values = {}
+    for key, index in frame.hamiltonian.pairs.items():
+        h = frame.hamiltonian.values[key][0].astype(complex)
+        flip = 0.01j * np.where(index.on_site, 0.0, 1.0)[:, None, None] * h
+        values[key] = np.stack([h, flip, -flip.conj(), h.conj()])
+    h = frame.hamiltonian.map(values)
+    levels = []
+    for k in KPOINTS:
+        quadrants = [fold(h, offsets, k, part) for part in range(4)]
+        whole = np.block([quadrants[:2], quadrants[2:]])
+        levels.append(scipy.linalg.eigvalsh(whole, np.kron(np.eye(2), fold(frame.overlap, offsets, k))))
+    return with_bands(replace(frame, hamiltonian=h), np.array(levels)[:, None])
+
+
+@pytest.fixture(scope="module")
+def frames(plain) -> dict[str, Frame]:
+    frame, basis = plain
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    return {"magnet": magnet(frame, offsets, 2.5), "spinor": spinor(frame, offsets)}
+
+
+@pytest.mark.parametrize("kind", ["magnet", "spinor"])
+def test_the_bands_of_every_kind_of_spin_are_compared(kind, frames, plain):
+    frame, basis = frames[kind], plain[1]
+    figures = measure(frame, basis)
+    verdict(frame, figures)
+    assert figures["eigenvalue_error"] < 1e-6
+    # a defect in the last component alone
+    values = {key: blocks.copy() for key, blocks in frame.hamiltonian.values.items()}
+    for z in basis.numbers:
+        values[z, z][-1, frame.hamiltonian.pairs[z, z].on_site] += 0.01 * np.eye(basis[z].n_orbitals)
+    spoilt = replace(frame, hamiltonian=frame.hamiltonian.map(values))
+    with pytest.raises(InputError, match="eigenvalue_error"):
+        verdict(spoilt, measure(spoilt, basis))
+
+
+def test_the_spins_of_a_magnet_are_filled_apart(frames, plain):
+    frame = plain[0]
+    occupied = frame.n_occupied
+    assert compared_bands(frame) == [occupied + 5]
+    assert compared_bands(frames["spinor"]) == [2 * occupied + 5]
+    up, down = compared_bands(frames["magnet"])
+    # a splitting wider than the gap moves electrons from down to up; fewer may be left at every k point
+    levels, weights = frames["magnet"].bands.energies, np.array([0.25, 0.25, 0.5])[:, None, None]
+    assert up > occupied + 5 >= down
+    assert (weights * (levels < levels[:, 0, up - 7].max())).sum() < frame.n_electrons
+
+
+def test_eigenvalues_of_another_number_of_spins_are_refused(frames, plain):
+    frame = replace(frames["spinor"], bands=frames["magnet"].bands)
+    with pytest.raises(InputError, match="eigenvalues of 2 spins, a Hamiltonian of 1"):
+        measure(frame, plain[1])
+
+
+def test_complex_blocks_come_back_unchanged(frames, plain, tmp_path):
+    path = tmp_path / "d.h5"
+    second = replace(
+        frames["spinor"],
+        name="real numbers",
+        hamiltonian=frames["spinor"].hamiltonian.map(
+            {key: blocks.real for key, blocks in frames["spinor"].hamiltonian.values.items()}
+        ),
+    )
+    # whichever comes first, nothing is lost
+    with create_dataset(path, code="openmx") as writer:
+        for frame in (second, frames["spinor"], second):
+            writer.append(frame, plain[1], {})
+    for found, written in zip(read_frames(path), (second, frames["spinor"], second), strict=True):
+        assert found.hamiltonian.n_spin == 4
+        for key, blocks in written.hamiltonian.values.items():
+            assert found.hamiltonian.values[key].dtype == np.complex128
+            assert np.array_equal(found.hamiltonian.values[key], blocks)
+        assert np.array_equal(found.bands.energies, written.bands.energies)
+        assert found.n_occupied == 2 * plain[0].n_occupied
+
+
+def test_a_spinor_and_a_plain_frame_do_not_mix(frames, plain, tmp_path):
+    with create_dataset(tmp_path / "d.h5", code="openmx") as writer:
+        writer.append(frames["spinor"], plain[1], {})
+        with pytest.raises(InputError, match="1 spin components, the frames before have 4"):
+            writer.append(plain[0], plain[1], {})
