@@ -161,7 +161,12 @@ def test_an_overlap_that_is_not_positive_definite_is_seen(loaded):
 
 def test_a_frame_without_reference_bands_is_refused(loaded):
     frame, basis = loaded
-    assert "own eigenvalues are missing" in refused(replace(frame, bands=None), basis)
+    bare = replace(frame, bands=None)
+    with pytest.raises(InputError, match="own eigenvalues are missing"):
+        require_eigenvalues(bare)
+    # where they are waived, everything else is still measured
+    verdict(bare, measure(bare, basis))
+    require_eigenvalues(frame)
 
 
 def test_hermiticity_of_the_file_is_judged(loaded, figures):

@@ -70,6 +70,10 @@ def ingest(
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
     ] = False,
+    without_eigenvalues: Annotated[
+        bool,
+        typer.Option("--without-eigenvalues", help="Take frames whose code kept no eigenvalues: H on trust."),
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
     ] = None,
@@ -91,6 +95,7 @@ def ingest(
             functional=functional,
             timestep_fs=timestep_fs if consecutive else None,
             skip_bad=skip_bad,
+            without_eigenvalues=without_eigenvalues,
             jobs=jobs or available_cores(),
             progress=progress,
         )

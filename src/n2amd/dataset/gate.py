@@ -100,12 +100,22 @@ def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
             frame=frame.name,
             remedy=check.remedy,
         )
-    if "eigenvalue_error" not in figures:
+
+
+def require_eigenvalues(frame: Frame) -> None:
+    """Refuse a frame without the code's own eigenvalues, the only thing that H can be verified against.
+
+    Raises
+    ------
+    InputError
+        Naming the frame.
+    """
+    if frame.bands is None or not frame.bands.energies.size:
         raise InputError(
             "the code's own eigenvalues are missing, so H and S cannot be verified",
             frame=frame.name,
             field="eigenvalue_error",
-            remedy="keep the eigenvalue file of the run",
+            remedy="keep the eigenvalue file of the run, or take H on trust (--without-eigenvalues)",
         )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2amd.dataset.checks import BY_NAME
-from n2amd.dataset.gate import measure, verdict
+from n2amd.dataset.gate import measure, require_eigenvalues, verdict
 from n2amd.dataset.parts import Part, read_part, work_folder, write_part
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
@@ -57,6 +57,7 @@ def ingest(
     functional: str | None = None,
     timestep_fs: float | None = None,
     skip_bad: bool = False,
+    without_eigenvalues: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ingestion:
@@ -77,6 +78,8 @@ def ingest(
         code did not give are derived (see `n2amd.dataset.series.verlet_velocities`).
     skip_bad
         Drop frames that fail instead of refusing the whole.
+    without_eigenvalues
+        Take frames whose code kept no eigenvalues; every other check of the gate applies.
     jobs
         Worker processes.
     progress
@@ -109,6 +112,8 @@ def ingest(
                 try:
                     if isinstance(outcome, InputError):
                         raise outcome
+                    if not without_eigenvalues:
+                        require_eigenvalues(outcome.frame)
                     series.check(outcome.frame)
                     writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
                     series.add(outcome.frame)
