@@ -9,7 +9,7 @@ from ase.data import atomic_masses
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
 from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.gate import measure, require_eigenvalues, verdict
+from n2amd.dataset.gate import CHECKS, measure, require_eigenvalues, verdict
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
