@@ -161,7 +161,14 @@ def test_an_overlap_that_is_not_positive_definite_is_seen(loaded):
 
 def test_a_frame_without_reference_bands_is_refused(loaded):
     frame, basis = loaded
-    assert "own eigenvalues are missing" in refused(replace(frame, bands=None), basis)
+    bare = replace(frame, bands=None)
+    assert "own eigenvalues are missing" in refused(bare, basis)
+    # a DeepH folder has no place for them
+    deeph = replace(bare, origin={"code": "deeph", "bands": "none"})
+    figures = measure(deeph, basis)
+    verdict(deeph, figures)
+    assert "eigenvalue_error" not in figures
+    assert figures["overlap_min_eigenvalue"] > 1e-4
 
 
 def test_hermiticity_of_the_file_is_judged(loaded, figures):

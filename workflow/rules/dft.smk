@@ -1,18 +1,23 @@
 """DFT output folders -> checked data sets."""
 
+INGESTION = (
+    "dft",
+    "blocks",
+    *(
+        f"dataset/{name}.py"
+        for name in ("checks", "frame", "gate", "growing", "ingest", "series", "spectrum", "store", "work")
+    ),
+)
+# two codes that write the same files share a reader
+READER_FOLDERS = {"honpas": "dft/siesta"}
+
 
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
         frames=lambda w: source(w).paths,
-        code=code(
-            "dft",
-            "dft/siesta",
-            "dataset/ingest.py",
-            "dataset/gate.py",
-            "dataset/series.py",
-            "dataset/store.py",
-        ),
+        code=code(*INGESTION),
+        reader=lambda w: code(READER_FOLDERS.get(source(w).code, f"dft/{source(w).code}")),
     output:
         dataset="<results>/{material}/{functional}/dataset.h5",
         gate="<results>/{material}/{functional}/dataset.json",
@@ -37,14 +42,8 @@ rule ingest_dft_trajectory:
     """Read consecutive DFT frames: the reference for couplings."""
     input:
         frames=lambda w: source(w).trajectory_paths,
-        code=code(
-            "dft",
-            "dft/siesta",
-            "dataset/ingest.py",
-            "dataset/gate.py",
-            "dataset/series.py",
-            "dataset/store.py",
-        ),
+        code=code(*INGESTION),
+        reader=lambda w: code(READER_FOLDERS.get(source(w).code, f"dft/{source(w).code}")),
     output:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
     log:

@@ -69,6 +69,9 @@ def ingest(
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
     ] = False,
+    without_bands: Annotated[
+        bool, typer.Option("--without-bands", help="Accept frames whose code left no eigenvalues.")
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
     ] = None,
@@ -90,6 +93,7 @@ def ingest(
             functional=functional,
             timestep_fs=timestep_fs if consecutive else None,
             skip_bad=skip_bad,
+            without_bands=without_bands,
             jobs=jobs or available_cores(),
             progress=progress,
         )
