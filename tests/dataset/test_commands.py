@@ -265,7 +265,7 @@ def test_a_defect_is_refused_with_its_reason(defect, messages, copy_frames: Copy
 
 
 def test_frames_without_eigenvalues_are_accepted_on_demand(copy_frames: Copy, tmp_path, monkeypatch):
-    """As steps of an OpenMX trajectory are; SIESTA's reader asks for them, so they are taken away behind it."""
+    """Like steps of an OpenMX trajectory; SIESTA's reader asks for them, so they are taken away behind it."""
     from n2amd.dataset import ingest
     from n2amd.dft.siesta.frame import find_frames, read_frame
 

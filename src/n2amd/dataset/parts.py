@@ -1,8 +1,8 @@
 """What an ingestion has done so far, kept beside its output until the output is whole.
 
 The folder NAME.work holds unpacked archives and, for every frame that passed the gate, one file under a key
-made of all that decides its content: the settings, this program's sources, and name, size and time of the frame's
-files. A run that was killed, or refused a frame, goes on from there.
+made of all that decides its content: the settings, this program's sources, and name, size and time of the
+frame's files. A run that was killed, or refused a frame, goes on from there.
 """
 
 from __future__ import annotations
