@@ -187,8 +187,8 @@ class DataSource(Section):
     trajectory_timestep_fs: float = Field(
         1.0, gt=0, le=10, description="Time between consecutive frames, fs."
     )
-    without_eigenvalues: bool = Field(
-        False, description="Take frames whose code kept no eigenvalues; H is not verified then."
+    without_bands: bool = Field(
+        False, description="Accept frames whose code left no eigenvalues; H is not verified then."
     )
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from n2amd.commands.dataset import app, available_cores
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
+from n2amd.dft.readers import Reader
 from n2amd.dft.siesta.constants import LEGACY
 from n2amd.dft.siesta.hsx import SparseMatrices, read_hsx
 from n2amd.dft.siesta.ion_xml import read_ions
@@ -262,6 +263,23 @@ def test_a_defect_is_refused_with_its_reason(defect, messages, copy_frames: Copy
     assert all(message in sentence for message in messages), sentence
     assert "\n" not in sentence
     assert not (tmp_path / "d.h5").exists()
+
+
+def test_frames_without_eigenvalues_are_accepted_on_demand(copy_frames: Copy, tmp_path, monkeypatch):
+    """Like steps of an OpenMX trajectory; SIESTA's reader asks for them, so they are taken away behind it."""
+    from n2amd.dataset import ingest
+    from n2amd.dft.siesta.frame import find_frames, read_frame
+
+    def bare(folder, code):
+        frame, basis = read_frame(folder, code)
+        return replace(frame, bands=None), basis
+
+    monkeypatch.setattr(ingest, "reader_for", lambda code: Reader(find_frames, bare))
+    words = ["ingest", copy_frames(0), "--code", "honpas", "--out", tmp_path / "d.h5"]
+    assert "(--without-bands)" in str(refusal(*words))
+    run(*words, "--without-bands")
+    assert "eigenvalue_error" not in read_gate(tmp_path / "d.h5")
+    assert "ok (1 frames)" in run("check", tmp_path / "d.h5")
 
 
 #: The files of a frame, and what the message about its first half says.

@@ -9,7 +9,7 @@ from ase.data import atomic_masses
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
 from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.gate import CHECKS, measure, require_eigenvalues, verdict
+from n2amd.dataset.gate import CHECKS, measure, verdict
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
@@ -162,11 +162,13 @@ def test_an_overlap_that_is_not_positive_definite_is_seen(loaded):
 def test_a_frame_without_reference_bands_is_refused(loaded):
     frame, basis = loaded
     bare = replace(frame, bands=None)
-    with pytest.raises(InputError, match="own eigenvalues are missing"):
-        require_eigenvalues(bare)
-    # where they are waived, everything else is still measured
-    verdict(bare, measure(bare, basis))
-    require_eigenvalues(frame)
+    assert "own eigenvalues are missing" in refused(bare, basis)
+    # a DeepH folder has no place for them
+    deeph = replace(bare, origin={"code": "deeph", "bands": "none"})
+    figures = measure(deeph, basis)
+    verdict(deeph, figures)
+    assert "eigenvalue_error" not in figures
+    assert figures["overlap_min_eigenvalue"] > 1e-4
 
 
 def test_hermiticity_of_the_file_is_judged(loaded, figures):

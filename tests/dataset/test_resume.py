@@ -50,9 +50,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
     original = ingestion.read_and_measure
 
-    def noting(folder: Path, *more):
+    def noting(folder: Path, path: Path, **settings):
         read.append(folder.name)
-        return original(folder, *more)
+        return original(folder, path, **settings)
 
     monkeypatch.setattr(ingestion, "read_and_measure", noting)
     return read

@@ -11,7 +11,7 @@ from abacus_writer import LATTICE_CONSTANT, orb, write_run
 from ase.data import chemical_symbols
 
 from n2amd.blocks.matrix import fold
-from n2amd.dataset.gate import measure, require_eigenvalues, verdict
+from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.abacus.frame import find_frames, read_frame
 from n2amd.dft.abacus.orbital_file import read_orbitals
 from n2amd.dft.abacus.stru import BOHR_ANGSTROM, read_stru
@@ -158,9 +158,9 @@ def test_a_missing_file_is_named(name, message, run):
 
 def test_a_frame_without_eigenvalues_is_read_and_refused_by_the_gate(run):
     (run / "OUT.test" / "istate.info").unlink()
-    frame, _ = read_frame(run)
+    frame, basis = read_frame(run)
     with pytest.raises(InputError, match="own eigenvalues are missing"):
-        require_eigenvalues(frame)
+        verdict(frame, measure(frame, basis))
 
 
 H, LOG = "OUT.test/data-HR-sparse_SPIN0.csr", "OUT.test/running_scf.log"

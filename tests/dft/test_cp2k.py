@@ -11,7 +11,7 @@ import scipy.linalg
 from two_centre_crystal import band_error
 
 from n2amd.blocks.matrix import fold, with_partners
-from n2amd.dataset.gate import measure, require_eigenvalues, verdict
+from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.cp2k.csr import find_matrices
 from n2amd.dft.cp2k.frame import find_frames, read_frame
 from n2amd.dft.cp2k.inputs import read_cell, read_coordinates, read_sections
@@ -236,9 +236,9 @@ def test_a_missing_file_is_named(pattern, message, run):
 
 def test_without_bands_the_gate_refuses(run):
     (run / "bands").unlink()
-    frame, _ = read_frame(run)
+    frame, basis = read_frame(run)
     with pytest.raises(InputError, match="own eigenvalues are missing"):
-        require_eigenvalues(frame)
+        verdict(frame, measure(frame, basis))
 
 
 S5, BANDS = "si2-S_SPIN_1_R_5-1_0.csr", "bands"

@@ -105,7 +105,14 @@ rule summary:
         ),
         tables=multiext(
             "<results>/tables/",
-            *("functionals.csv", "functionals.md", "supercells.csv", "supercells.md", "scaling.csv", "scaling.md"),
+            *(
+                "functionals.csv",
+                "functionals.md",
+                "supercells.csv",
+                "supercells.md",
+                "scaling.csv",
+                "scaling.md",
+            ),
         ),
         page=report(
             "<results>/tables/tables.html",

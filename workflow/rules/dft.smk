@@ -53,19 +53,29 @@ rule run_dft:
         " {params.frames} --jobs {threads} --out {params.folder:q} --json {output.report:q} > {log:q} 2>&1"
 
 
+INGESTION = (
+    "dft",
+    "blocks",
+    *(
+        f"dataset/{name}.py"
+        for name in ("checks", "frame", "gate", "growing", "ingest", "series", "spectrum", "store", "work")
+    ),
+)
+
+
+def reader_code(wildcards):
+    """Return the files of the reader; two codes that write the same files share one."""
+    dft = source(wildcards).written_by
+    return code("dft/siesta" if dft == "honpas" else f"dft/{dft}")
+
+
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
         frames=lambda w: [] if source(w).engine else source(w).paths,
         computed=dft_reports,
-        code=code(
-            "dft",
-            "dft/siesta",
-            "dataset/ingest.py",
-            "dataset/gate.py",
-            "dataset/series.py",
-            "dataset/store.py",
-        ),
+        code=code(*INGESTION),
+        reader=reader_code,
     output:
         dataset="<results>/{material}/{functional}/dataset.h5",
         gate="<results>/{material}/{functional}/dataset.json",
@@ -82,7 +92,7 @@ rule ingest_dataset:
     params:
         dft=lambda w: source(w).written_by,
         folders=dft_folders,
-        trust=lambda w: "--without-eigenvalues" if source(w).without_eigenvalues else "",
+        trust=lambda w: "--without-bands" if source(w).without_bands else "",
     shell:
         "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional} {params.trust}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
@@ -92,14 +102,8 @@ rule ingest_dft_trajectory:
     """Read consecutive DFT frames: the reference for couplings."""
     input:
         frames=lambda w: source(w).trajectory_paths,
-        code=code(
-            "dft",
-            "dft/siesta",
-            "dataset/ingest.py",
-            "dataset/gate.py",
-            "dataset/series.py",
-            "dataset/store.py",
-        ),
+        code=code(*INGESTION),
+        reader=reader_code,
     output:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
     log:
@@ -115,7 +119,7 @@ rule ingest_dft_trajectory:
     params:
         dft=lambda w: source(w).written_by,
         timestep=lambda w: source(w).trajectory_timestep_fs,
-        trust=lambda w: "--without-eigenvalues" if source(w).without_eigenvalues else "",
+        trust=lambda w: "--without-bands" if source(w).without_bands else "",
     shell:
         "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.trust}"
         " --consecutive --timestep-fs {params.timestep} --out {output.dataset:q} > {log:q} 2>&1"

@@ -70,9 +70,8 @@ def ingest(
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
     ] = False,
-    without_eigenvalues: Annotated[
-        bool,
-        typer.Option("--without-eigenvalues", help="Take frames whose code kept no eigenvalues: H on trust."),
+    without_bands: Annotated[
+        bool, typer.Option("--without-bands", help="Accept frames whose code left no eigenvalues.")
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
@@ -95,7 +94,7 @@ def ingest(
             functional=functional,
             timestep_fs=timestep_fs if consecutive else None,
             skip_bad=skip_bad,
-            without_eigenvalues=without_eigenvalues,
+            without_bands=without_bands,
             jobs=jobs or available_cores(),
             progress=progress,
         )

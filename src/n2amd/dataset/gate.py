@@ -86,7 +86,8 @@ def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
     Raises
     ------
     InputError
-        Naming the frame, the first check that failed, its value and the remedy.
+        Naming the frame, the first check that failed, its value and the remedy; or if the code's own
+        eigenvalues are missing, unless that is accepted (`bands: none` in the origin).
     """
     for check in CHECKS:
         value = figures.get(check.name)
@@ -100,22 +101,12 @@ def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
             frame=frame.name,
             remedy=check.remedy,
         )
-
-
-def require_eigenvalues(frame: Frame) -> None:
-    """Refuse a frame without the code's own eigenvalues, the only thing that H can be verified against.
-
-    Raises
-    ------
-    InputError
-        Naming the frame.
-    """
-    if frame.bands is None or not frame.bands.energies.size:
+    if "eigenvalue_error" not in figures and frame.origin.get("bands") != "none":
         raise InputError(
             "the code's own eigenvalues are missing, so H and S cannot be verified",
             frame=frame.name,
             field="eigenvalue_error",
-            remedy="keep the eigenvalue file of the run, or take H on trust (--without-eigenvalues)",
+            remedy="keep the eigenvalue file of the run, or accept such frames (--without-bands)",
         )
 
 

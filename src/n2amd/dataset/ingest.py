@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from n2amd.dataset.checks import BY_NAME
-from n2amd.dataset.gate import measure, require_eigenvalues, verdict
+from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.parts import Part, read_part, work_folder, write_part
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
@@ -26,6 +27,8 @@ from n2amd.dft.readers import reader_for
 from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.conventions import Code
 from n2amd.provenance import sha256_of_files
+
+Read = Callable[[Path, Path], InputError | None]
 
 #: Fewer frames than this are not worth the start of a worker process.
 FRAMES_PER_WORKER = 4
@@ -57,7 +60,7 @@ def ingest(
     functional: str | None = None,
     timestep_fs: float | None = None,
     skip_bad: bool = False,
-    without_eigenvalues: bool = False,
+    without_bands: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ingestion:
@@ -78,8 +81,8 @@ def ingest(
         code did not give are derived (see `n2amd.dataset.series.verlet_velocities`).
     skip_bad
         Drop frames that fail instead of refusing the whole.
-    without_eigenvalues
-        Take frames whose code kept no eigenvalues; every other check of the gate applies.
+    without_bands
+        Accept frames for which the code left no eigenvalues, on the other checks.
     jobs
         Worker processes.
     progress
@@ -105,15 +108,15 @@ def ingest(
     refused: list[tuple[str, str]] = []
     with work_folder(out) as work:
         folders = reader_for(code).find([work.folder_of(Path(path)) for path in paths])
-        parts = ((folder, work.part_of(folder, code)) for folder in folders)
+        settings = f"{code} without bands" if without_bands else code
+        parts = ((folder, work.part_of(folder, settings)) for folder in folders)
+        read = partial(read_and_measure, code=code, without_bands=without_bands)
         series = Series(timestep_fs)
         with create_dataset(out, code=code, functional=functional, timestep_fs=timestep_fs) as writer:
-            for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), code, jobs), 1):
+            for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), read, jobs), 1):
                 try:
                     if isinstance(outcome, InputError):
                         raise outcome
-                    if not without_eigenvalues:
-                        require_eigenvalues(outcome.frame)
                     series.check(outcome.frame)
                     writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
                     series.add(outcome.frame)
@@ -126,10 +129,12 @@ def ingest(
     return Ingestion(writer.n_frames, refused)
 
 
-def read_and_measure(folder: Path, code: Code, path: Path) -> InputError | None:
+def read_and_measure(folder: Path, path: Path, *, code: Code, without_bands: bool) -> InputError | None:
     """Read one frame, pass it through the gate and write it as a part; a refusal is returned, not raised."""
     try:
         frame, basis = reader_for(code).read(folder, code)
+        if without_bands and frame.bands is None:
+            frame = replace(frame, origin={**frame.origin, "bands": "none"})
         figures = measure(frame, basis)
         verdict(frame, figures)
         files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
@@ -141,13 +146,13 @@ def read_and_measure(folder: Path, code: Code, path: Path) -> InputError | None:
 
 
 def _outcomes(
-    parts: Iterator[tuple[Path, Path]], n_frames: int, code: Code, jobs: int
+    parts: Iterator[tuple[Path, Path]], n_frames: int, read: Read, jobs: int
 ) -> Iterator[tuple[Path, Part | InputError]]:
     """Give the frames in order, read and measured now or in an earlier run, with a few in flight."""
     workers = min(jobs, n_frames // FRAMES_PER_WORKER)
     if workers < 2:
         for folder, path in parts:
-            yield folder, _part(folder, code, path)
+            yield folder, _part(folder, path, read)
         return
     # spawned, not forked: a fork of a process whose BLAS threads run can deadlock
     context = multiprocessing.get_context("spawn")
@@ -156,10 +161,10 @@ def _outcomes(
 
         def first() -> tuple[Path, Part | InputError]:
             folder, path, future = waiting.popleft()
-            return folder, (future.result() if future else None) or _part(folder, code, path)
+            return folder, (future.result() if future else None) or _part(folder, path, read)
 
         for folder, path in parts:
-            future = None if path.exists() else pool.submit(read_and_measure, folder, code, path)
+            future = None if path.exists() else pool.submit(read, folder, path)
             waiting.append((folder, path, future))
             if len(waiting) > 2 * workers:
                 yield first()
@@ -167,11 +172,11 @@ def _outcomes(
             yield first()
 
 
-def _part(folder: Path, code: Code, path: Path) -> Part | InputError:
+def _part(folder: Path, path: Path, read: Read) -> Part | InputError:
     """Return the part kept of a frame; read the frame where there is none, or a damaged one."""
     if (part := read_part(path)) is not None:
         return part
-    if (refusal := read_and_measure(folder, code, path)) is not None:
+    if (refusal := read(folder, path)) is not None:
         return refusal
     if (part := read_part(path)) is None:
         raise ComputationError(f"{path}: cannot be read back; check the disk and run the same command again")

@@ -1,8 +1,8 @@
 """What an ingestion has done so far, kept beside its output until the output is whole.
 
 The folder NAME.work holds unpacked archives and, for every frame that passed the gate, one file under a key
-made of all that decides its content: the code, this program's sources, and name, size and time of the frame's
-files. A run that was killed, or refused a frame, goes on from there.
+made of all that decides its content: the settings, this program's sources, and name, size and time of the
+frame's files. A run that was killed, or refused a frame, goes on from there.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class WorkFolder:
             unpack(path, folder)
         return folder
 
-    def part_of(self, frame: Path, code: str) -> Path:
+    def part_of(self, frame: Path, settings: str) -> Path:
         """Return where the part of a frame is kept: another path once one of its files has changed."""
         shared = [frame.parent, *(place / "pao" for place in (frame, frame.parent, frame.parent.parent))]
         stamps = (self._shared_stamp(place) for place in shared)
-        key = _digest(code, str(frame.resolve()), _stamp(frame), *stamps, self._program_stamp())
+        key = _digest(settings, str(frame.resolve()), _stamp(frame), *stamps, self._program_stamp())
         return self.path / "frames" / key[:2] / key
 
     def _shared_stamp(self, folder: Path) -> str:
