@@ -66,7 +66,8 @@ INGESTION = (
 def reader_code(wildcards):
     """Return the files of the reader; two codes that write the same files share one."""
     dft = source(wildcards).written_by
-    return code("dft/siesta" if dft == "honpas" else f"dft/{dft}")
+    folder = "dft/siesta" if dft == "honpas" else f"dft/{dft}"
+    return code(folder)
 
 
 rule ingest_dataset:
