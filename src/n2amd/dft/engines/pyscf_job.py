@@ -85,9 +85,10 @@ def compute(
     images, hamiltonian, overlap = crystal_overlap(cell, wrapped, images, hamiltonian)
     images, (hamiltonian, overlap) = unwrap(images, np.array([hamiltonian, overlap]), translations, offsets)
     energies = _bands(scf, settings, np.concatenate([scf_points, off]), fock[len(half) :])
-    occupied = cell.nelectron // 2
-    gap = energies[: len(scf_points), occupied - 1].max(), energies[: len(scf_points), occupied].min()
-    observables: dict[str, Any] = {"fermi_level": 0.5 * sum(gap)}
+    observables: dict[str, Any] = {}
+    occupied, on_mesh = cell.nelectron // 2, energies[: len(scf_points)]
+    if occupied < cell.nao:
+        observables["fermi_level"] = 0.5 * (on_mesh[:, occupied - 1].max() + on_mesh[:, occupied].min())
     if settings.functional == "PBE" or settings.hybrid == "self-consistent":
         observables["energy"] = scf.e_tot
     observables |= _gradients(scf, settings)
