@@ -57,6 +57,36 @@ def test_bands_are_cp2ks_own(name, runs):
     assert frame.hermiticity_error < 1e-12
 
 
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """No basis files of an installed CP2K."""
+    monkeypatch.setattr("n2amd.dft.cp2k.radial.DATA_FOLDERS", ())
+    monkeypatch.delenv("CP2K_DATA_DIR", raising=False)
+
+
+def test_radial_functions_give_cp2ks_overlap(run, elsewhere):
+    """From the basis file that the input names, here beside the run."""
+    bare, basis = read_frame(run)
+    assert all(shell.radial is None for atom in basis.atoms.values() for shell in atom.shells)
+    assert "no file BASIS_MOLOPT" in bare.origin["radial_functions"]
+    shutil.copy(DATA / "BASIS_MOLOPT_Si", run.parent / "BASIS_MOLOPT")
+    frame, basis = read_frame(run)
+    figures = measure(frame, basis)
+    verdict(frame, figures)
+    assert "radial_functions" not in frame.origin
+    assert figures["overlap_error"] < 1e-6
+    assert figures["overlap_error_on_site"] < 1e-6
+
+
+def test_a_basis_file_with_other_shells_is_refused(run, elsewhere):
+    text = (DATA / "BASIS_MOLOPT_Si").read_text()
+    other = text.replace("SZV-MOLOPT-SR-GTH", "X").replace("DZVP-MOLOPT-SR-GTH", "SZV-MOLOPT-SR-GTH")
+    (run / "BASIS_MOLOPT").write_text(other)
+    with pytest.raises(InputError, match="the log of l = ") as caught:
+        read_frame(run)
+    assert caught.value.field == "BASIS_SET"
+
+
 def test_observables(si2):
     frame, basis = si2
     assert frame.energy == pytest.approx(-7.792688957728517 * 27.2113838565563)

@@ -13,6 +13,7 @@ from n2amd.dft.cp2k.bands import read_bands
 from n2amd.dft.cp2k.csr import find_matrices, read_matrix
 from n2amd.dft.cp2k.inputs import Section, read_cell, read_coordinates, read_sections
 from n2amd.dft.cp2k.log import Log, read_log
+from n2amd.dft.cp2k.radial import add_radial_functions
 from n2amd.dft.files import find_frame_folders, frame_name, locate, require
 from n2amd.dft.orbital_matrices import gather_blocks
 from n2amd.errors import InputError
@@ -48,7 +49,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
     Returns
     -------
     frame, basis
-        The frame and its shells; CP2K prints Gaussians, so there are no radial functions on a grid.
+        The frame and its shells, with radial functions where the basis file of the run is found.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
     folder = Path(folder)
     log = read_log(require(folder, "*.out", remedy="copy the main output of the run (cp2k -o NAME.out)"))
     root, structure = _geometry(folder, log)
-    basis = Basis(log.atoms)
+    basis, missing = add_radial_functions(folder, root, Basis(log.atoms))
     n_orbitals = int(basis.orbital_counts(structure.numbers).sum())
     files = find_matrices(folder)
     spins = sorted(spin for what, spin in files if what == "KS")
@@ -85,7 +86,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         charge=log.charge,
         bands=_bands(folder, root, log),
         hermiticity_error=hermiticity,
-        origin={"code": code, **log.origin},
+        origin={"code": code, **log.origin, **({"radial_functions": missing} if missing else {})},
     )
     return frame, basis
 

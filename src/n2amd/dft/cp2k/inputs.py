@@ -17,8 +17,9 @@ _UNITS = {"angstrom": 1.0, "bohr": BOHR_ANGSTROM}
 
 @dataclass
 class Section:
-    """One &SECTION: its keywords in order, with their values as written, and its subsections."""
+    """One &SECTION: what follows its name, its keywords in order with their values, and its subsections."""
 
+    parameter: str = ""
     keywords: list[tuple[str, str]] = field(default_factory=list)
     sections: dict[str, list[Section]] = field(default_factory=dict)
 
@@ -54,7 +55,7 @@ def read_sections(path: Path) -> Section:
                 raise _unbalanced(path, line.strip())
             stack.pop()
         elif name.startswith("&"):
-            section = Section()
+            section = Section(words[1].strip() if len(words) > 1 else "")
             stack[-1][1].sections.setdefault(name[1:], []).append(section)
             stack.append((name[1:], section))
         elif stack[-1][0] == "COORD" and name not in ("UNIT", "SCALED"):
