@@ -62,7 +62,7 @@ def main() -> None:
     assert source.dephasing_time is not None
     steps = propagators.build(path, "hst", 10)
     tables = dish.prepare(path, steps, source.dephasing_time, 300.0)
-    chain = fssh.prepare(path, 300.0, scheme="hst", substeps=10)
+    chain = fssh.prepare(path, steps, 300.0)
     starts = [(int(f), int(s)) for f, s in zip(source.start_frames, source.start_states)]
 
     def run(method: Callable, shared: object, trajectories: int) -> None:

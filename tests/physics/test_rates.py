@@ -95,6 +95,6 @@ def test_detailed_balance(gap: float, seed: int) -> None:
     upper, lower = block.population[20_000:, 1].sum(), block.population[20_000:, 0].sum()
     assert upper / lower == pytest.approx(expected, rel=0.1)
 
-    fewest = fssh.prepare(path, 300.0, scheme="hst")
+    fewest = fssh.prepare(path, steps, 300.0)
     chain = fssh.run_sample(fewest, steps=100_000, trajectories=range(0), **common).population[20_000:]
     assert chain[:, 1].sum() / chain[:, 0].sum() > 1.5 * expected

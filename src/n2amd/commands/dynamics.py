@@ -35,7 +35,10 @@ def run(
         str | None, typer.Option(help="Section `dynamics`: inline JSON or a YAML file.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="dish or fssh; default: what inp of --hefei says, else dish.")
+        str | None,
+        typer.Option(
+            help="Method (config `dynamics.methods`); default: what inp of --hefei says, else dish."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     temperature: Annotated[
@@ -60,14 +63,17 @@ def run(
     from n2amd.config import load_section
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble, populations
+    from n2amd.hopping.methods import METHODS
     from n2amd.hopping.parallel import processes
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.storage import single_writer
 
     if (couplings is None) == (hefei is None):
         raise InputError("give either --couplings or --hefei", field="dynamics run", remedy="name one input")
-    if method not in (None, "dish", "fssh"):
-        raise InputError(f"unknown method {method!r}", field="--method", remedy="choose dish or fssh")
+    if method is not None and method not in METHODS:
+        raise InputError(
+            f"unknown method {method!r}", field="--method", remedy=f"choose one of {', '.join(METHODS)}"
+        )
     if carrier not in (None, "electron", "hole"):
         raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
     section: DynamicsSettings = load_section("dynamics", settings)
@@ -162,6 +168,7 @@ def _from_couplings(
         seed=seed,
         waiting=chosen.waiting,
         substeps=chosen.substeps,
+        kinetic_energy=chosen.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, [file]
 
@@ -214,6 +221,7 @@ def _from_hefei(
         waiting=section.waiting,
         substeps=inp.nelm or section.substeps,
         absorbing=inp.absorbing,
+        kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)
 

@@ -29,6 +29,8 @@ from n2amd.units import BOLTZMANN_EV_K
 #: Steps that the kernel looks ahead: many where few states leave long quiet times.
 _AHEAD, _AHEAD_OF_FEW = 8, 32
 _FEW = 4
+#: Trajectories that go in step: what they need fits into the second-level cache.
+_IN_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -160,22 +162,24 @@ def run_block(
     changes[0, start_state] = len(trajectories)
     rates_by_column = np.zeros((n, width))
     rates_by_column[:, :n] = tables.rate.T
-    dish_kernel.run(
-        tables.rows.reshape(-1),
-        tables.columns.reshape(-1),
-        tables.leak,
-        tables.ahead,
-        rates_by_column.reshape(-1),
-        _bounds(tables.rate, width),
-        tables.cost,
-        tables.exponential,
-        tables.final,
-        (seed, sample, trajectories.start),
-        (start_frame, start_state, steps, stride),
-        _blocks(tables.rows),
-        changes,
-        hops,
-        arrival_step,
-        arrival_source,
-    )
+    bounds = _bounds(tables.rate, width)
+    for first in range(0, len(trajectories), _IN_STEP):
+        dish_kernel.run(
+            tables.rows.reshape(-1),
+            tables.columns.reshape(-1),
+            tables.leak,
+            tables.ahead,
+            rates_by_column.reshape(-1),
+            bounds,
+            tables.cost,
+            tables.exponential,
+            tables.final,
+            (seed, sample, trajectories.start + first),
+            (start_frame, start_state, steps, stride),
+            _blocks(tables.rows),
+            changes,
+            hops,
+            arrival_step[first : first + _IN_STEP],
+            arrival_source[first : first + _IN_STEP],
+        )
     return Outcome(np.cumsum(changes, axis=0), hops, arrival_step, arrival_source)

@@ -328,9 +328,7 @@ def run(  # type: ignore[no-untyped-def]
             )
             if open_questions > 0:
                 whole = populations(columns, here, n, x, start, population, blocks)
-                count = _exactly_due(
-                    now, population, whole, rates, since, wait, clocks, n, masks, blocks
-                )
+                count = _exactly_due(now, population, whole, rates, since, wait, clocks, n, masks, blocks)
             if count > 0:
                 # one of them decoheres
                 place = 0

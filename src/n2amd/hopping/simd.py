@@ -110,9 +110,7 @@ def fnma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 @intrinsic
 def multiply(typing: Any, a: Any, b: Any) -> Any:
     """a b."""
-    return vector(vector, vector), lambda context, builder, signature, args: builder.fmul(
-        *args, flags=_FUSED
-    )
+    return vector(vector, vector), lambda context, builder, signature, args: builder.fmul(*args, flags=_FUSED)
 
 
 @intrinsic
