@@ -6,8 +6,8 @@ decoheres and its clock restarts; with probability |c_i|^2 exp(-max(0, cost) / k
 energies, the wave function collapses on it and it becomes the active state, else it is projected out and the
 active state stays.
 
-These rules, step by step, are `dish_plain`; `dish_kernel` does the same, trajectory by trajectory, fifty times
-faster. Random numbers are a stream of words per trajectory. A collapse is proposed with probability |c_i|^2:
+These rules, step by step, are `dish_plain`; `dish_kernel` does the same without looking where nothing can
+happen. Random numbers are a stream of words per trajectory. A collapse is proposed with probability |c_i|^2:
 the product of (1 - |c_i|^2) over events falls below a number drawn once a proposal, which is the same as a
 draw an event; a proposal is accepted with the Boltzmann factor.
 """

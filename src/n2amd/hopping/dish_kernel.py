@@ -331,7 +331,7 @@ def run(  # type: ignore[no-untyped-def]
                 count = _exactly_due(now, population, whole, rates, since, wait, clocks, n, masks, blocks)
             if count > 0:
                 # one of them decoheres
-                place = 0
+                place = np.int64(0)
                 if count > 1:
                     word = next_word(seed, sample, lowest, t, words, used)
                     place = np.int64((word * np.uint64(count)) >> np.uint64(32))

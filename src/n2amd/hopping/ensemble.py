@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     InputError
         If a start frame or state is not on the path, or the output would not fit into memory.
     """
-    _check(path, plan)
+    check(path, plan)
     method = METHODS[plan.method]
     run_unit = method.prepare(path, plan)
     units = _units(plan, path.states)
@@ -143,9 +144,8 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     report = max(1, len(mine) // 10)
     for done, index in enumerate(mine):
         sample, block = units[index]
-        part = _kept(
-            workdir / f"unit_{index:06d}.npz", lambda s=sample, b=block: run_unit(**_unit(plan, s, b))
-        )  # type: ignore[misc]
+        run = partial(run_unit, **unit(plan, sample, block))
+        part = _kept(workdir / f"unit_{index:06d}.npz", run)
         population[sample] += part.population
         hops += part.hops
         # shifted by one, so that zero means "not this process'" in the sum
@@ -170,7 +170,8 @@ def clean(workdir: Path) -> None:
         workdir.parent.rmdir()
 
 
-def _check(path: ClassicalPath, plan: Plan) -> None:
+def check(path: ClassicalPath, plan: Plan) -> None:
+    """Raise InputError if a plan cannot be run on a path."""
     for sample, (frame, state) in enumerate(zip(plan.start_frames, plan.start_states)):
         if not 0 <= frame < path.intervals:
             raise InputError(
@@ -209,7 +210,8 @@ def _units(plan: Plan, states: int) -> list[tuple[int, range]]:
     ]
 
 
-def _unit(plan: Plan, sample: int, block: range) -> dict:
+def unit(plan: Plan, sample: int, block: range) -> dict:
+    """Arguments of one unit of work."""
     return {
         "seed": plan.seed,
         "sample": sample,

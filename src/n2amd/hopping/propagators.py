@@ -175,6 +175,16 @@ def hst(
     return product
 
 
+def trotter_rate_factor(gap: float, timestep: float, substeps: int) -> float:
+    """Factor by which `hst` with pair rotations changes the rate of recombination across a gap (eV).
+
+    The rotations act at the ends of a sub-step, the phases in between: to first order in a constant coupling
+    the amplitude is x / tan x times the exact one, x = gap dt / (2 hbar substeps).
+    """
+    x = abs(gap) * timestep / (2 * HBAR_EV_FS * substeps)
+    return float((x / np.tan(x)) ** 2) if x > 0 else 1.0
+
+
 def cumulative(propagators: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """W(f) = U(f-1) ... U(0) with W(0) = 1, (frames, n, n): amplitudes are W(f) times a constant vector."""
     result = np.empty((len(propagators) + 1, *propagators.shape[1:]), dtype=np.complex128)

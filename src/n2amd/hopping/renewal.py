@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from n2amd.errors import InputError
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
+from n2amd.hopping.philox import draw, uniform
 from n2amd.hopping.propagators import cumulative
 from n2amd.units import BOLTZMANN_EV_K
 
@@ -25,6 +26,8 @@ from n2amd.units import BOLTZMANN_EV_K
 _TAIL = 1e-9
 #: Boltzmann weight, relative to the band edge's, up to which other states do not matter.
 _OTHERS = 0.05
+#: Purpose of the random numbers (the last word of Philox' counter).
+_STREAM = 3
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,11 @@ def edge_pair(path: ClassicalPath, temperature: float, start_states: NDArray[np.
             field="dish_renewal",
             remedy=remedy,
         )
+    return pair(path)
+
+
+def pair(path: ClassicalPath) -> ClassicalPath:
+    """Final and start state of a path alone, columns 0 and 1."""
     columns = [path.final, path.start]
 
     def part(matrices: NDArray | None) -> NDArray | None:
@@ -198,7 +206,7 @@ def run_sample(
     columns: tuple[int, int] = (0, 1),
     states: int = 2,
 ) -> Outcome:
-    """Exact populations of one sample, absorbed where they arrive; seed and trajectories do not matter.
+    """Exact populations of one sample, absorbed where they arrive, and arrivals drawn from them.
 
     Parameters
     ----------
@@ -206,23 +214,48 @@ def run_sample(
         Columns of the final and the start state in the output, and their number.
     """
     arrived = np.zeros(steps // stride + 1)
-    _renew(tables.steps, tables.share, tables.probability, start_frame, steps, stride, arrived)
-    population = np.zeros((len(arrived), states))
-    population[:, columns[0]], population[:, columns[1]] = arrived, 1.0 - arrived
-    never = np.full((2, len(trajectories)), -1, dtype=np.int64)
-    return Outcome(population, np.zeros((states, states), dtype=np.int64), never[0], never[1])
+    fate = np.empty(len(trajectories))
+    _draw_fates(seed, sample, trajectories.start, fate)
+    arrival_step = np.full(len(trajectories), -1, dtype=np.int64)
+    order = np.argsort(fate)
+    _renew(
+        tables.steps,
+        tables.share,
+        tables.probability,
+        (start_frame, steps, stride),
+        fate,
+        order,
+        arrived,
+        arrival_step,
+    )
+    final, start = columns
+    population, hops = np.zeros((len(arrived), states)), np.zeros((states, states), dtype=np.int64)
+    population[:, final], population[:, start] = arrived, 1.0 - arrived
+    hops[start, final] = np.count_nonzero(arrival_step >= 0)
+    return Outcome(population, hops, arrival_step, np.where(arrival_step >= 0, start, -1))
 
 
 @njit(cache=True)
-def _renew(lengths, share, probability, start, steps, stride, arrived):  # type: ignore[no-untyped-def]
-    """Fill `arrived`: every interval that begins at t ends at t + m with a hop, or another begins there."""
+def _draw_fates(seed, sample, first, fate):  # type: ignore[no-untyped-def]
+    for index in range(len(fate)):
+        u, v, _, _ = draw(seed, sample, first + index, 0, _STREAM)
+        fate[index] = uniform(u, v)
+
+
+@njit(cache=True)
+def _renew(lengths, share, probability, place, fate, order, arrived, arrival_step):  # type: ignore[no-untyped-def]
+    """Fill the last two: an interval that begins at t ends at t + m with a hop, or another begins there."""
+    start, steps, stride = place
     lap, ring = probability.shape[1], lengths.max() + 1
     begins, ends = np.zeros(ring), np.zeros(ring)
     begins[0] = 1.0
-    total = 0.0
+    total, reached = 0.0, 0
     for step in range(steps + 1):
         slot, frame = step % ring, (start + step) % lap
         total += ends[slot]
+        while reached < len(order) and fate[order[reached]] < total:
+            arrival_step[order[reached]] = step
+            reached += 1
         here = begins[slot]
         begins[slot] = ends[slot] = 0.0
         if here > 0.0:

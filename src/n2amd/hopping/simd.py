@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba import extending, types
+from numba.extending import models, register_model
+
+#: Compiled code calls an intrinsic without its first argument, which its type hints do not know.
+intrinsic: Any = extending.intrinsic
 
 #: Doubles of a vector.
 WIDTH = 4
