@@ -18,7 +18,7 @@ from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, 
 from n2amd.config_section import Section
 from n2amd.errors import InputError
 
-Method = Literal["dish", "fssh"]
+Method = Literal["dish", "dish_renewal", "fssh", "fssh_mc", "ehrenfest", "sdm", "ida"]
 Preset = Literal["test", "quick", "paper"]
 
 
@@ -144,6 +144,9 @@ class DynamicsSettings(Section):
         "deterministic", description="Decoherence waiting time."
     )
     substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
+    kinetic_energy_eV: float | None = Field(
+        None, gt=0, description="Kinetic energy of the nuclei (sdm), eV; default: that of a large solid."
+    )
     output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
     seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
 

@@ -4,64 +4,10 @@ import numpy as np
 import pytest
 from classical_paths import constant_two_state, fluctuating
 
-from n2amd.hopping import dish, propagators
-from n2amd.hopping.path import ClassicalPath
-from n2amd.hopping.philox import draw, uniform
-from n2amd.units import BOLTZMANN_EV_K
+from n2amd.hopping import dish, dish_plain, propagators
 
 
-def plain_rules(
-    path: ClassicalPath,
-    steps_of_path: np.ndarray,
-    tau: np.ndarray,
-    temperature: float,
-    *,
-    seed: int,
-    sample: int,
-    trajectory: int,
-    start: int,
-    steps: int,
-    exponential: bool,
-    absorbing: bool,
-) -> np.ndarray:
-    """Active state at every step: propagate, add up rates, let one state decohere."""
-    n = path.states
-    rate = np.where(np.eye(n) > 0, 0.0, path.timestep_fs / np.where(tau > 0, tau, 1.0))
-
-    def waiting(step: int, i: int) -> float:
-        return -np.log(1 - uniform(*draw(seed, sample, trajectory, step, 1 + i)[:2])) if exponential else 1.0
-
-    c = np.zeros(n, dtype=complex)
-    c[path.start] = 1
-    active, clock = path.start, np.zeros(n)
-    wait = np.array([waiting(0, i) for i in range(n)])
-    history = [active]
-    energies = path.midstep_energies
-    for step in range(1, steps + 1):
-        if absorbing and active == path.final:
-            history.append(active)
-            continue
-        interval = (start + step - 1) % path.intervals
-        c = steps_of_path[interval] @ c
-        c /= np.linalg.norm(c)
-        population = np.abs(c) ** 2
-        clock += 1
-        due = np.nonzero(clock * (rate @ population) >= wait)[0]
-        if len(due):
-            u, v, w, _ = draw(seed, sample, trajectory, step, 0)
-            i = due[(int(w) * len(due)) >> 32]
-            clock[i], wait[i] = 0, waiting(step, i)
-            cost = path.sign * (energies[interval, i] - energies[interval, active])
-            if uniform(u, v) <= population[i] * np.exp(-max(0, cost) / (BOLTZMANN_EV_K * temperature)):
-                c, active = np.eye(n, dtype=complex)[i], int(i)
-            else:
-                c[i] = 0
-                c /= np.linalg.norm(c)
-        history.append(active)
-    return np.array(history)
-
-
-@pytest.mark.parametrize("exponential", [False, True], ids=["deterministic", "exponential"])
+@pytest.mark.parametrize("waiting", ["deterministic", "exponential"])
 @pytest.mark.parametrize(
     ("states", "carrier", "complex_couplings", "within", "absorbing"),
     [
@@ -72,7 +18,7 @@ def plain_rules(
     ],
 )
 def test_agrees_with_the_plain_rules(
-    states: int, carrier: str, complex_couplings: bool, within: float, absorbing: bool, exponential: bool
+    states: int, carrier: str, complex_couplings: bool, within: float, absorbing: bool, waiting: str
 ) -> None:
     path = fluctuating(
         states,
@@ -93,7 +39,7 @@ def test_agrees_with_the_plain_rules(
         steps_of_path,
         tau,
         300.0,
-        waiting="exponential" if exponential else "deterministic",
+        waiting=waiting,
         absorbing=absorbing,
     )
     hops = 0
@@ -108,14 +54,15 @@ def test_agrees_with_the_plain_rules(
             trajectories=range(trajectory, trajectory + 1),
             **common,
         )
-        history = plain_rules(
+        history = dish_plain.run_trajectory(
             path,
             steps_of_path,
             tau,
             300.0,
             trajectory=trajectory,
-            start=40,
-            exponential=exponential,
+            start_frame=40,
+            start_state=1,
+            waiting=waiting,
             absorbing=absorbing,
             **common,
         )

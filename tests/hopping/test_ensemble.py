@@ -16,7 +16,7 @@ from classical_paths import fluctuating
 
 from n2amd.config import Scissor
 from n2amd.errors import InputError
-from n2amd.hopping import ensemble, propagators
+from n2amd.hopping import dish, ensemble, propagators
 from n2amd.hopping.parallel import Processes, processes
 from n2amd.hopping.path import ClassicalPath, apply_scissor, read_couplings
 from n2amd.storage import create_hdf5, open_hdf5
@@ -112,7 +112,7 @@ def test_output_file(couplings: Path, tmp_path: Path, method: str) -> None:
 @pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
-@pytest.mark.parametrize("method", ["dish", "fssh"])
+@pytest.mark.parametrize("method", ["dish", "fssh", "sdm"])
 def test_any_number_of_processes(couplings: Path, tmp_path: Path, method: str) -> None:
     common = ("--couplings", couplings, "--settings", settings(), "--method", method, "--out")
     run(*common, tmp_path / "1.h5")
@@ -124,7 +124,7 @@ def test_any_number_of_processes(couplings: Path, tmp_path: Path, method: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dish", "fssh"])
+@pytest.mark.parametrize("method", ["dish", "fssh_mc"])
 def test_kill_and_resume(couplings: Path, tmp_path: Path, method: str) -> None:
     long = settings(samples=12, duration_fs=40_000, output_stride=100)
     common = ("--couplings", couplings, "--settings", long, "--method", method, "--out")
@@ -214,11 +214,11 @@ def test_electrons_and_mirrored_holes_do_the_same() -> None:
     hole = replace(electron, energies=-electron.energies, nac=electron.nac, carrier="hole")
     results = []
     for path in (electron, hole):
-        tables = ensemble.dish.prepare(
+        tables = dish.prepare(
             path, propagators.hst(path.energies, path.nac, 1.0), 9.0 * (1 - np.eye(3)), 300.0
         )
         results.append(
-            ensemble.dish.run_block(
+            dish.run_block(
                 tables,
                 seed=1,
                 sample=0,

@@ -56,19 +56,19 @@ def test_schemes_agree_for_small_rotations(complex_couplings: bool) -> None:
         np.testing.assert_allclose(diabatic[k], alone[0], atol=1e-4)
 
 
-def test_gauge_does_not_matter() -> None:
-    """Phases of the states at every frame move into the amplitudes: populations stay."""
-    path = fluctuating(4, 61, complex_couplings=True)
-    overlap = propagators.exponential(1j * path.nac / 0.6582119569)
-    phase = np.exp(2j * np.pi * np.random.default_rng(1).random((61, 4)))
-    turned = phase[:-1].conj()[:, :, None] * overlap * phase[1:][:, None, :]
-    a = propagators.cumulative(propagators.local_diabatic(path.energies, overlap, 1.0))
-    # turned overlaps have rotations of any size: compare without the phase average, at zero gap
-    flat = np.zeros_like(path.energies)
-    b = propagators.cumulative(propagators.local_diabatic(flat, turned, 1.0))
-    c = propagators.cumulative(propagators.local_diabatic(flat, overlap, 1.0))
-    np.testing.assert_allclose(np.abs(b), np.abs(c), atol=1e-10)
-    assert not np.allclose(np.abs(a), np.abs(c), atol=1e-3)
+@pytest.mark.parametrize(("gap", "substeps"), [(1.8, 2), (3.2, 2), (3.2, 10)])
+def test_few_substeps_change_the_rate_by_a_known_factor(gap: float, substeps: int) -> None:
+    """First-order transfer within a step against the exact one of a constant coupling."""
+    energies, nac = np.array([[0.0, gap]] * 2), 1e-4 * np.array([[[0.0, 1.0], [-1.0, 0.0]]])
+    moved = [
+        abs(propagators.hst(energies, nac, 1.0, substeps, integrator)[0, 0, 1]) ** 2
+        for integrator in ("trotter", "exponential")
+    ]
+    factor = propagators.trotter_rate_factor(gap, 1.0, substeps)
+    assert moved[0] / moved[1] == pytest.approx(factor, rel=1e-5)
+    assert factor == pytest.approx(
+        {(1.8, 2): 0.704, (3.2, 2): 0.202, (3.2, 10): 0.961}[gap, substeps], abs=2e-3
+    )
 
 
 def test_singular_overlap_is_refused() -> None:

@@ -49,7 +49,7 @@ def test_dish(source: hefei.HefeiInput) -> None:
 
 def test_fssh(source: hefei.HefeiInput) -> None:
     """The exact chain: all deviation is the reference's sampling error."""
-    tables = fssh.prepare(source.path, TEMPERATURE, scheme="hst", substeps=10)
+    tables = fssh.prepare(source.path, propagators.build(source.path, "hst", 10), TEMPERATURE)
     found = mean_population(source, fssh.run_sample, tables, range(0))
     _, _, expected = hefei.read_shprop(DATA / "fssh_1ps_mean_SHPROP.txt")
     error = np.sqrt(found * (1 - found) / 4000)

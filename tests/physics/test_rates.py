@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from classical_paths import constant_two_state, fluctuating
 
-from n2amd.hopping import dish, fssh, propagators, renewal
+from n2amd.hopping import decoherence, dish, fssh, propagators, renewal
 from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
 
 
@@ -95,6 +95,25 @@ def test_detailed_balance(gap: float, seed: int) -> None:
     upper, lower = block.population[20_000:, 1].sum(), block.population[20_000:, 0].sum()
     assert upper / lower == pytest.approx(expected, rel=0.1)
 
-    fewest = fssh.prepare(path, 300.0, scheme="hst")
+    fewest = fssh.prepare(path, steps, 300.0)
     chain = fssh.run_sample(fewest, steps=100_000, trajectories=range(0), **common).population[20_000:]
     assert chain[:, 1].sum() / chain[:, 0].sum() > 1.5 * expected
+
+
+@pytest.mark.parametrize("correction", ["sdm", "ida"])
+def test_decoherence_restores_detailed_balance(correction: decoherence.Correction) -> None:
+    path = fluctuating(2, 2001, gap=0.05, sigma=0.005, across=0.01, seed=2)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+    tables = decoherence.prepare(path, steps, 300.0, correction=correction)
+    block = decoherence.run_block(
+        tables,
+        seed=1,
+        sample=0,
+        start_frame=0,
+        start_state=1,
+        steps=50_000,
+        stride=1,
+        trajectories=range(100),
+    )
+    upper, lower = block.population[10_000:, 1].sum(), block.population[10_000:, 0].sum()
+    assert upper / lower == pytest.approx(np.exp(-0.05 / (BOLTZMANN_EV_K * 300.0)), rel=0.1)

@@ -1,4 +1,4 @@
-"""`n2amd dynamics`: surface hopping on a classical path."""
+"""`n2amd dynamics`: surface hopping on a classical path, and what a run would cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from n2amd.hopping.ensemble import Plan
     from n2amd.hopping.path import ClassicalPath
 
-app = typer.Typer(help="Surface hopping: DISH and FSSH populations.", no_args_is_help=True)
+app = typer.Typer(help="Surface hopping: populations, and what they would cost.", no_args_is_help=True)
 
 
 @app.callback()
@@ -35,7 +35,10 @@ def run(
         str | None, typer.Option(help="Section `dynamics`: inline JSON or a YAML file.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="dish or fssh; default: what inp of --hefei says, else dish.")
+        str | None,
+        typer.Option(
+            help="Method (config `dynamics.methods`); default: what inp of --hefei says, else dish."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     temperature: Annotated[
@@ -66,22 +69,16 @@ def run(
 
     if (couplings is None) == (hefei is None):
         raise InputError("give either --couplings or --hefei", field="dynamics run", remedy="name one input")
-    if method not in (None, "dish", "fssh"):
-        raise InputError(f"unknown method {method!r}", field="--method", remedy="choose dish or fssh")
-    if carrier not in (None, "electron", "hole"):
-        raise InputError(f"unknown carrier {carrier!r}", field="--carrier", remedy="choose electron or hole")
-    section: DynamicsSettings = load_section("dynamics", settings)
+    source = couplings if couplings is not None else hefei
+    assert source is not None
     given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
-    shift: Scissor | None = load_section("scissor", scissor) if scissor else None
-    if hefei is not None:
-        path, plan, moved, inputs = _from_hefei(hefei, section, given, method, seed, temperature, shift)
-    else:
-        assert couplings is not None
-        path, plan, moved, inputs = _from_couplings(
-            couplings, section, given, method or "dish", seed, temperature, shift
-        )
-
+    section: DynamicsSettings = load_section("dynamics", settings)
+    path, plan, moved, inputs = _input(
+        source, hefei is not None, section, given, method, seed, temperature, scissor
+    )
     ranks = processes()
+    if ranks.rank == 0:
+        _warn_of_few_substeps(path, plan)
     record = {
         "settings": section.model_dump(mode="json"),
         "plan": {key: value for key, value in vars(plan).items() if not hasattr(value, "shape")},
@@ -116,6 +113,76 @@ def run(
                 f"{arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
             )
         ranks.barrier()
+
+
+@app.command()
+def estimate(
+    couplings: Annotated[Path, typer.Argument(help="Couplings file, or run folder of Hefei-NAMD.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Section `dynamics`: inline JSON or a YAML file.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Method, as for `run`.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.1, help="Temperature, K.")] = None,
+    scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
+    trajectories: Annotated[
+        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
+) -> None:
+    """Say what a run would cost and how well it would know the lifetime, from a slice of a few seconds."""
+    from n2amd.config import load_section
+    from n2amd.hopping.estimate import estimate as estimated
+
+    given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
+    section: DynamicsSettings = load_section("dynamics", settings)
+    path, plan, _, _ = _input(couplings, couplings.is_dir(), section, given, method, 1, temperature, scissor)
+    _warn_of_few_substeps(path, plan)
+    for line in estimated(path, plan).lines():
+        typer.echo(line)
+
+
+def _input(
+    source: Path,
+    hefei: bool,
+    section: DynamicsSettings,
+    given: dict,
+    method: str | None,
+    seed: int,
+    temperature: float | None,
+    scissor: str | None,
+) -> tuple[ClassicalPath, Plan, float, list[Path]]:
+    """Path, plan, shift of the conduction states (eV) and the files they come from."""
+    from n2amd.config import load_section
+    from n2amd.errors import InputError
+    from n2amd.hopping.methods import METHODS
+
+    if method is not None and method not in METHODS:
+        raise InputError(
+            f"unknown method {method!r}", field="--method", remedy=f"choose one of {', '.join(METHODS)}"
+        )
+    if given["carrier"] not in (None, "electron", "hole"):
+        raise InputError(
+            f"unknown carrier {given['carrier']!r}", field="--carrier", remedy="choose electron or hole"
+        )
+    shift: Scissor | None = load_section("scissor", scissor) if scissor else None
+    if hefei:
+        return _from_hefei(source, section, given, method, seed, temperature, shift)
+    return _from_couplings(source, section, given, method or "dish", seed, temperature, shift)
+
+
+def _warn_of_few_substeps(path: ClassicalPath, plan: Plan) -> None:
+    """Say so where the sub-steps of the hst scheme change the rate across the gap by more than 5 %."""
+    from n2amd.hopping.propagators import trotter_rate_factor
+
+    gap = float(abs(path.energies[:, path.start] - path.energies[:, path.final]).mean())
+    factor = trotter_rate_factor(gap, path.timestep_fs, plan.substeps) if plan.scheme == "hst" else 1.0
+    if abs(factor - 1) > 0.05:
+        typer.echo(
+            f"warning: {plan.substeps} sub-steps of the hst scheme multiply the rate across {gap:.2f} eV "
+            f"by {factor:.2f}: raise `substeps`, or use local_diabatic",
+            err=True,
+        )
 
 
 def _steps(duration: float, timestep: float) -> int:
@@ -162,6 +229,7 @@ def _from_couplings(
         seed=seed,
         waiting=chosen.waiting,
         substeps=chosen.substeps,
+        kinetic_energy=chosen.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, [file]
 
@@ -214,6 +282,7 @@ def _from_hefei(
         waiting=section.waiting,
         substeps=inp.nelm or section.substeps,
         absorbing=inp.absorbing,
+        kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,17 @@ from numpy.typing import NDArray
 
 from n2amd import provenance
 from n2amd.errors import InputError
-from n2amd.hopping import dish, fssh, propagators
+from n2amd.hopping import propagators
+from n2amd.hopping.methods import METHODS
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.parallel import Processes
 from n2amd.hopping.path import ClassicalPath
 from n2amd.storage import atomic_path
 
-#: Trajectories of a unit of DISH work.
-_BLOCK = 64
+#: Trajectories of a unit of work; more where a sample would make too many units.
+_BLOCK, _MOST_BLOCKS = 64, 64
+#: Most trajectories x steps x states^2 of a unit: well under a minute.
+_UNIT = 2e10
 #: Largest array of populations that is kept in memory.
 _MAX_BYTES = 4e9
 
@@ -37,13 +41,13 @@ class Plan:
     Attributes
     ----------
     method
-        `dish` or `fssh`.
+        One of `n2amd.hopping.methods.METHODS`.
     scheme
         `local_diabatic` or `hst`.
     temperature
         K.
     dephasing_time
-        (n, n), fs; used by DISH only.
+        (n, n), fs; used by `dish` and `dish_renewal`.
     start_frames, start_states
         Initial condition of every sample, (samples,).
     trajectories
@@ -58,6 +62,8 @@ class Plan:
         Electronic steps an interval (hst scheme).
     absorbing
         Whether DISH trajectories end at the final state.
+    kinetic_energy
+        Of the nuclei, eV (`sdm`); infinite for a large solid.
     """
 
     method: str
@@ -73,6 +79,7 @@ class Plan:
     waiting: str = "deterministic"
     substeps: int = 10
     absorbing: bool = True
+    kinetic_energy: float = float("inf")
 
     @property
     def times(self) -> int:
@@ -124,20 +131,21 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     InputError
         If a start frame or state is not on the path, or the output would not fit into memory.
     """
-    _check(path, plan)
-    outcome = _method(path, plan)
-    units = _units(plan)
+    check(path, plan)
+    method = METHODS[plan.method]
+    run_unit = method.prepare(path, plan)
+    units = _units(plan, path.states)
     mine = range(processes.rank, len(units), processes.size)
     workdir.mkdir(parents=True, exist_ok=True)
     samples, n = len(plan.start_frames), path.states
-    counted = plan.method == "dish"
-    population = np.zeros((samples, plan.times, n), dtype=np.int64 if counted else np.float64)
+    population = np.zeros((samples, plan.times, n), dtype=np.int64 if method.counted else np.float64)
     hops = np.zeros((n, n), dtype=np.int64)
     arrivals = np.zeros((2, samples, plan.trajectories), dtype=np.int64)
     report = max(1, len(mine) // 10)
     for done, index in enumerate(mine):
         sample, block = units[index]
-        part = _kept(workdir / f"unit_{index:06d}.npz", lambda s=sample, b=block: outcome(s, b))  # type: ignore[misc]
+        run = partial(run_unit, **unit(plan, sample, block))
+        part = _kept(workdir / f"unit_{index:06d}.npz", run)
         population[sample] += part.population
         hops += part.hops
         # shifted by one, so that zero means "not this process'" in the sum
@@ -151,7 +159,7 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     seconds = processes.total(np.array([provenance.cpu_seconds()]))
     if processes.rank != 0:
         return None
-    divisor = plan.trajectories if counted else 1
+    divisor = plan.trajectories if method.counted else 1
     return Result(population.astype(np.float64) / divisor, hops, arrivals[0], arrivals[1], float(seconds[0]))
 
 
@@ -162,7 +170,8 @@ def clean(workdir: Path) -> None:
         workdir.parent.rmdir()
 
 
-def _check(path: ClassicalPath, plan: Plan) -> None:
+def check(path: ClassicalPath, plan: Plan) -> None:
+    """Raise InputError if a plan cannot be run on a path."""
     for sample, (frame, state) in enumerate(zip(plan.start_frames, plan.start_states)):
         if not 0 <= frame < path.intervals:
             raise InputError(
@@ -189,9 +198,11 @@ def _check(path: ClassicalPath, plan: Plan) -> None:
         )
 
 
-def _units(plan: Plan) -> list[tuple[int, range]]:
-    """Samples and trajectories of every unit of work; the exact chain of FSSH makes a sample one unit."""
-    size = _BLOCK if plan.method == "dish" else plan.trajectories
+def _units(plan: Plan, states: int) -> list[tuple[int, range]]:
+    """Samples and trajectories of every unit of work; a sample is one unit where nothing is counted."""
+    largest = max(1, int(_UNIT / (plan.steps * states**2)))
+    wanted = max(_BLOCK, -(-plan.trajectories // _MOST_BLOCKS))
+    size = min(wanted, largest) if METHODS[plan.method].counted else plan.trajectories
     return [
         (sample, range(first, min(first + size, plan.trajectories)))
         for sample in range(len(plan.start_frames))
@@ -199,19 +210,8 @@ def _units(plan: Plan) -> list[tuple[int, range]]:
     ]
 
 
-def _method(path: ClassicalPath, plan: Plan) -> Callable[[int, range], Outcome]:
-    """Build the shared tables of the method and return what runs one unit of it."""
-    if plan.method == "dish":
-        steps = propagators.build(path, plan.scheme, plan.substeps)
-        dish_tables = dish.prepare(
-            path, steps, plan.dephasing_time, plan.temperature, waiting=plan.waiting, absorbing=plan.absorbing
-        )
-        return lambda sample, block: dish.run_block(dish_tables, **_unit(plan, sample, block))
-    fssh_tables = fssh.prepare(path, plan.temperature, scheme=plan.scheme, substeps=plan.substeps)
-    return lambda sample, block: fssh.run_sample(fssh_tables, **_unit(plan, sample, block))
-
-
-def _unit(plan: Plan, sample: int, block: range) -> dict:
+def unit(plan: Plan, sample: int, block: range) -> dict:
+    """Arguments of one unit of work."""
     return {
         "seed": plan.seed,
         "sample": sample,

@@ -2,7 +2,16 @@
 
 Amplitudes do not depend on the active state, so the hop probabilities of a sample are numbers known in
 advance: populations follow from multiplying them up, p(t + dt) = p(t) P(t), which is the limit of infinitely
-many trajectories. Trajectories are drawn only for hop records, one random number a hop instead of one a step.
+many trajectories. Trajectories are drawn for hop records, or to be counted, one random number a hop instead
+of one a step.
+
+What flows from state i to state j within a step is read off its propagator, c' = U c:
+
+    F_ij = Re(c'_j* U_ji c_i) - Re(c'_i* U_ij c_j).
+
+It is antisymmetric, all that leaves a state adds up to |c_i|^2 - |c'_i|^2, phases of the states do not
+matter, and to first order in the coupling it is the integral of Tully's 2 Re(c_i* c_j d_ij) over the step at
+any gap, without sub-steps.
 """
 
 from __future__ import annotations
@@ -14,12 +23,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.hopping import propagators
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.philox import draw, uniform
-from n2amd.hopping.propagators import Scheme, rotations, substep_angles
-from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
+from n2amd.units import BOLTZMANN_EV_K
 
 #: Steps worked on at a time, which bounds the memory of long runs.
 _CHUNK = 4096
@@ -35,48 +42,34 @@ class FsshTables:
 
     Attributes
     ----------
-    path
-        Energies.
-    coupling
-        d_ij of every interval, (frames - 1, n, n), 1/fs.
-    interpolate
-        Whether couplings belong to mid-steps, with linear interpolation between, or are constant over a step.
+    propagators
+        U of every interval, (frames - 1, n, n).
     boltzmann
         Factor of hops i -> j in every interval, (frames - 1, n, n).
-    substeps
-        Electronic steps an interval.
+    final
+        State whose first arrivals are recorded.
     """
 
-    path: ClassicalPath
-    coupling: NDArray
-    interpolate: bool
+    propagators: NDArray[np.complex128]
     boltzmann: NDArray[np.float64]
-    substeps: int
+    final: int
 
 
-def prepare(path: ClassicalPath, temperature: float, *, scheme: Scheme, substeps: int = 10) -> FsshTables:
+def prepare(path: ClassicalPath, propagators: NDArray[np.complex128], temperature: float) -> FsshTables:
     """Tabulate what all samples share.
 
     Parameters
     ----------
     path
-        Energies, and couplings (`hst`) or overlaps (`local_diabatic`, whose rotations are spread over the
-        step).
+        Energies and carrier.
+    propagators
+        U of every interval, (frames - 1, n, n).
     temperature
         K; infinity switches the Boltzmann factor off.
-    scheme, substeps
-        As for `propagators.build`.
-
-    Raises
-    ------
-    InputError
-        If the path lacks what the scheme needs.
     """
-    source = propagators.source(path, scheme)
-    nac = source if scheme == "hst" else propagators.coupling_of_overlap(source, path.timestep_fs)
     energy = path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature))
     boltzmann = np.exp(-np.maximum(0.0, energy[:, None, :] - energy[:, :, None]))
-    return FsshTables(path, np.ascontiguousarray(nac) / HBAR_EV_FS, scheme == "hst", boltzmann, substeps)
+    return FsshTables(np.ascontiguousarray(propagators), boltzmann, path.final)
 
 
 def hop_probabilities(
@@ -84,28 +77,17 @@ def hop_probabilities(
 ) -> Iterator[NDArray[np.float64]]:
     """Probabilities P_ij of going from i to j (rows sum to one) of every step, in chunks of (m, n, n).
 
-    The sum over sub-steps of (g(begin) + g(end)) dt/2, g_ij = 2 Re(c_i* c_j d_ij) / |c_i|^2 (Tully, J. Chem.
-    Phys. 93, 1061 (1990)), then the Boltzmann factor, then negative ones are zero: the order of Hefei-NAMD.
+    max(0, F_ij) / |c_i|^2 (Tully, J. Chem. Phys. 93, 1061 (1990)) times the Boltzmann factor.
     """
-    path = tables.path
-    amplitudes = np.zeros(path.states, dtype=np.complex128)
+    lap, n = tables.propagators.shape[:2]
+    amplitudes = np.zeros(n, dtype=np.complex128)
     amplitudes[start_state] = 1.0
     frame = start_frame
     for begin in range(0, steps, _CHUNK):
         size = min(_CHUNK, steps - begin)
-        hop = np.zeros((size, path.states, path.states))
-        frame = _add_fluxes(
-            path.energies,
-            tables.coupling,
-            tables.interpolate,
-            path.timestep_fs,
-            tables.substeps,
-            amplitudes,
-            frame,
-            hop,
-        )
-        intervals = (frame - size + np.arange(size)) % path.intervals
-        _to_probabilities(hop, tables.boltzmann, intervals)
+        hop = np.empty((size, n, n))
+        _fill(tables.propagators, tables.boltzmann, amplitudes, frame % lap, hop)
+        frame = (frame + size) % lap
         yield hop
 
 
@@ -119,11 +101,20 @@ def run_sample(
     steps: int,
     stride: int,
     trajectories: range,
+    counted: bool = False,
 ) -> Outcome:
-    """Exact populations of one sample, and hop records of trajectories, which go on past the final state."""
-    n = tables.path.states
+    """Exact populations of one sample, and hop records of trajectories, which go on past the final state.
+
+    Parameters
+    ----------
+    counted
+        Give the numbers of trajectories in each state instead of the exact populations.
+    """
+    n = tables.propagators.shape[1]
     stored = np.zeros((steps // stride + 1, n))
     stored[0, start_state] = 1.0
+    changes = np.zeros(stored.shape, dtype=np.int64)
+    changes[0, start_state] = len(trajectories)
     population = stored[0].copy()
     walkers = _start(seed, sample, trajectories, start_state)
     hops = np.zeros((n, n), dtype=np.int64)
@@ -131,110 +122,75 @@ def run_sample(
     arrival_source = np.full(len(trajectories), -1, dtype=np.int64)
     step = 0
     for hop in hop_probabilities(tables, start_frame, start_state, steps):
-        _chain(hop, population, step, stride, stored)
+        if not counted:
+            _chain(hop, population, step, stride, stored)
         _walk(
             hop,
-            seed,
-            sample,
-            trajectories.start,
-            step,
-            tables.path.final,
+            (seed, sample, trajectories.start),
+            (step, stride),
+            tables.final,
             *walkers,
+            changes,
             hops,
             arrival_step,
             arrival_source,
         )
         step += len(hop)
-    return Outcome(stored, hops, arrival_step, arrival_source)
+    shown = np.cumsum(changes, axis=0) if counted else stored
+    return Outcome(shown, hops, arrival_step, arrival_source)
 
 
-def monte_carlo(
-    tables: FsshTables,
-    *,
-    seed: int,
-    sample: int,
-    start_frame: int,
-    start_state: int,
-    steps: int,
-    trajectories: int,
-) -> NDArray[np.float64]:
-    """Populations by drawing trajectories, (steps + 1, n): what `run_sample` gives without noise."""
-    n = tables.path.states
-    counts = np.zeros((steps + 1, n))
-    counts[0, start_state] = trajectories
-    active = np.full(trajectories, start_state)
-    generator = np.random.Generator(np.random.Philox(key=[seed, sample]))
-    step = 0
-    for hop in hop_probabilities(tables, start_frame, start_state, steps):
-        for matrix in hop:
-            step += 1
-            ladder = np.cumsum(matrix, axis=1)[active]
-            active = np.minimum((generator.random(trajectories)[:, None] >= ladder).sum(axis=1), n - 1)
-            counts[step] = np.bincount(active, minlength=n)
-    return counts / trajectories
+@njit(cache=True, inline="always")
+def propagate(propagator, c, new):  # type: ignore[no-untyped-def]
+    """Fill `new` with U c."""
+    n = len(c)
+    for i in range(n):
+        real = imaginary = 0.0
+        for j in range(n):
+            u, v = propagator[i, j], c[j]
+            real += u.real * v.real - u.imag * v.imag
+            imaginary += u.real * v.imag + u.imag * v.real
+        new[i] = complex(real, imaginary)
 
 
-@njit(cache=True, fastmath=True)
-def _add_fluxes(energies, coupling, interpolate, timestep, substeps, c, frame, flux):  # type: ignore[no-untyped-def]
-    """Fill flux (steps, n, n) with unscaled hop probabilities, propagating c; return the frame reached."""
-    n = energies.shape[1]
-    duration = timestep / substeps
-    angles = np.zeros((n, n), dtype=coupling.dtype)
-    sine = np.zeros((n, n), dtype=coupling.dtype)
-    cosine = np.ones((n, n))
-    inverse = np.zeros(n)
-    for step in range(len(flux)):
-        if frame == len(coupling):
-            frame = 0
-        for part in range(substeps + 1):
-            # inner borders end one sub-step and begin the next
-            weight = 1.0 if part in (0, substeps) else 2.0
-            substep_angles(coupling, frame, part / substeps, weight * duration, angles, interpolate)
-            for i in range(n):
-                population = c[i].real ** 2 + c[i].imag ** 2
-                # a state without population has no trajectories to hop from it
-                inverse[i] = 1.0 / population if population > 0.0 else 0.0
-            for i in range(n):
-                for j in range(i + 1, n):
-                    term = (np.conj(c[i]) * c[j] * angles[i, j]).real
-                    flux[step, i, j] += term * inverse[i]
-                    flux[step, j, i] -= term * inverse[j]
-            if part == substeps:
-                break
-            x = (part + 0.5) / substeps
-            substep_angles(coupling, frame, x, 0.5 * duration, angles, interpolate)
-            rotations(angles, sine, cosine)
-            for j in range(n):
-                for k in range(j + 1, n):
-                    a, b = c[j], c[k]
-                    c[j] = cosine[j, k] * a - sine[j, k] * b
-                    c[k] = np.conj(sine[j, k]) * a + cosine[j, k] * b
-            for j in range(n):
-                energy = (1.0 - x) * energies[frame, j] + x * energies[frame + 1, j]
-                c[j] *= np.exp(-1j * energy * duration / HBAR_EV_FS)
-            for j in range(n - 1, -1, -1):
-                for k in range(n - 1, j, -1):
-                    a, b = c[j], c[k]
-                    c[j] = cosine[j, k] * a - sine[j, k] * b
-                    c[k] = np.conj(sine[j, k]) * a + cosine[j, k] * b
-        frame += 1
-    return frame
+@njit(cache=True, inline="always")
+def flow(propagator, c, new, i, j):  # type: ignore[no-untyped-def]
+    """Population that goes from i to j in a step that takes c to `new`."""
+    there = propagator[j, i] * c[i]
+    back = propagator[i, j] * c[j]
+    forth = new[j].real * there.real + new[j].imag * there.imag
+    return forth - (new[i].real * back.real + new[i].imag * back.imag)
 
 
 @njit(cache=True)
-def _to_probabilities(flux, boltzmann, intervals):  # type: ignore[no-untyped-def]
-    """Apply Boltzmann factors, clip, and put the probability of staying on the diagonal, in place."""
-    n = flux.shape[1]
-    for step in range(len(flux)):
+def _fill(propagators, boltzmann, c, frame, hop):  # type: ignore[no-untyped-def]
+    """Fill `hop` (steps, n, n) with probabilities from frame `frame`, and take c along."""
+    n, lap = len(c), len(propagators)
+    new, weight = np.empty(n, dtype=np.complex128), np.empty(n)
+    for step in range(len(hop)):
+        u, factor = propagators[frame], boltzmann[frame]
+        propagate(u, c, new)
+        for i in range(n):
+            population = c[i].real ** 2 + c[i].imag ** 2
+            # a state without population has no trajectories to hop from it
+            weight[i] = 1.0 / population if population > 0.0 else 0.0
+        for i in range(n):
+            for j in range(i + 1, n):
+                moved = flow(u, c, new, i, j)
+                hop[step, i, j] = max(0.0, moved) * weight[i] * factor[i, j]
+                hop[step, j, i] = max(0.0, -moved) * weight[j] * factor[j, i]
         for i in range(n):
             total = 0.0
             for j in range(n):
                 if j != i:
                     # never more than what is left of certainty, in the order of selection
-                    value = min(max(0.0, flux[step, i, j] * boltzmann[intervals[step], i, j]), 1.0 - total)
-                    flux[step, i, j] = value
-                    total += value
-            flux[step, i, i] = 1.0 - total
+                    hop[step, i, j] = min(hop[step, i, j], 1.0 - total)
+                    total += hop[step, i, j]
+            hop[step, i, i] = 1.0 - total
+        c[:] = new
+        frame = 0 if frame + 1 == lap else frame + 1
+    # rounding adds up over long runs
+    c /= np.sqrt(np.sum(c.real**2 + c.imag**2))
 
 
 @njit(cache=True)
@@ -261,9 +217,11 @@ def _first_patience(seed, sample, first, patience):  # type: ignore[no-untyped-d
 
 @njit(cache=True)
 def _walk(  # type: ignore[no-untyped-def]
-    hop, seed, sample, first, begin, final, active, patience, hops, arrival_step, arrival_source
+    hop, key, place, final, active, patience, changes, hops, arrival_step, arrival_source
 ):
     """Advance trajectories through a chunk of steps from hop to hop."""
+    seed, sample, first = key
+    begin, stride = place
     size, n = hop.shape[:2]
     hazard = np.zeros((n, size + 1))
     for i in range(n):
@@ -290,6 +248,10 @@ def _walk(  # type: ignore[no-untyped-def]
                     if pick < 0.0:
                         break
             hops[state, target] += 1
+            stored = (step + stride - 1) // stride
+            if stored < len(changes):
+                changes[stored, state] -= 1
+                changes[stored, target] += 1
             if target == final and arrival_step[index] < 0:
                 arrival_step[index], arrival_source[index] = step, state
             active[index] = target

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from n2amd.hopping.ensemble import Plan, Result
+from n2amd.hopping.methods import METHODS
 from n2amd.hopping.path import ClassicalPath
 from n2amd.storage import create_hdf5
 
@@ -33,13 +34,16 @@ def write(
     config, inputs
         Hashed into the root attributes.
     """
-    samples = len(plan.start_frames)
+    samples, method = len(plan.start_frames), METHODS[plan.method]
     steps = np.arange(plan.times) * plan.stride
     energy = np.zeros(plan.times)
     for frame, population in zip(plan.start_frames, result.population):
         energy += np.sum(population * path.energies[path.frames_along(int(frame), steps)], axis=1)
     mean = result.population.mean(axis=0)
     spread = result.population.std(axis=0, ddof=1) if samples > 1 else np.full_like(mean, np.nan)
+    # binomial within each sample; nothing is drawn where populations are exact
+    drawn = samples * plan.trajectories if method.counted else np.inf
+    variance = np.mean(result.population * (1 - result.population), axis=0) / drawn
     arrived = np.argwhere(result.arrival_step >= 0)
     sample, trajectory = arrived[:, 0], arrived[:, 1]
     with create_hdf5(file, "populations", config=config, inputs=inputs) as out:
@@ -58,13 +62,15 @@ def write(
             substeps=plan.substeps,
             scissor_eV=scissor,
             final_state=path.final,
-            absorbing=int(plan.absorbing and plan.method == "dish"),
+            kinetic_energy_eV=plan.kinetic_energy,
+            absorbing=int(plan.absorbing and method.absorbing),
             cpu_seconds=result.cpu_seconds,
         )
         out["time"] = steps * path.timestep_fs
         out.create_dataset("population", data=result.population, compression="gzip", shuffle=True)
         out["mean_population"] = mean
         out["standard_error"] = spread / np.sqrt(samples)
+        out["sampling_error"] = np.sqrt(variance)
         out["energy"] = energy / samples
         out["band_index"] = path.band_index
         out["state_energies"] = path.energies.mean(axis=0)

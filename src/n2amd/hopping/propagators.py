@@ -37,12 +37,25 @@ def build(path: ClassicalPath, scheme: Scheme, substeps: int = 10) -> NDArray[np
 
 
 def source(path: ClassicalPath, scheme: Scheme) -> NDArray:
-    """What a scheme works from, (frames - 1, n, n): overlaps or couplings; raises as `build`."""
+    """What a scheme works from, (frames - 1, n, n): transported overlaps, or couplings; raises as `build`."""
     found = path.overlap if scheme == "local_diabatic" else path.nac
     if found is None:
         needed = "overlaps across time" if scheme == "local_diabatic" else "couplings"
         raise InputError(f"{scheme} needs {needed}", field="scheme", remedy="choose the other scheme")
-    return found
+    return transported(found) if scheme == "local_diabatic" else found
+
+
+def transported(overlap: NDArray) -> NDArray:
+    """Overlaps after phases of the states were chosen, frame by frame, so that <i(t)|i(t+dt)> is positive.
+
+    Phases (signs of real states) that a diagonalisation leaves to chance are then gone, except one for each
+    state, constant in time, which no population depends on.
+    """
+    diagonal = np.diagonal(overlap, axis1=1, axis2=2)
+    size = np.abs(diagonal)
+    turn = np.divide(diagonal, size, out=np.ones_like(diagonal), where=size > 0)
+    phase = np.concatenate([np.ones_like(turn[:1]), np.cumprod(turn.conj(), axis=0)])
+    return phase[:-1].conj()[:, :, None] * overlap * phase[1:][:, None, :]
 
 
 def loewdin(overlap: NDArray) -> NDArray:
@@ -162,6 +175,16 @@ def hst(
     return product
 
 
+def trotter_rate_factor(gap: float, timestep: float, substeps: int) -> float:
+    """Factor by which `hst` with pair rotations changes the rate of recombination across a gap (eV).
+
+    The rotations act at the ends of a sub-step, the phases in between: to first order in a constant coupling
+    the amplitude is x / tan x times the exact one, x = gap dt / (2 hbar substeps).
+    """
+    x = abs(gap) * timestep / (2 * HBAR_EV_FS * substeps)
+    return float((x / np.tan(x)) ** 2) if x > 0 else 1.0
+
+
 def cumulative(propagators: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """W(f) = U(f-1) ... U(0) with W(0) = 1, (frames, n, n): amplitudes are W(f) times a constant vector."""
     result = np.empty((len(propagators) + 1, *propagators.shape[1:]), dtype=np.complex128)
@@ -180,10 +203,10 @@ def midpoint_weights(x: float) -> tuple[float, float, float]:
 
 
 @njit(cache=True)
-def substep_angles(coupling, frame, x, duration, angles, interpolate=True):  # type: ignore[no-untyped-def]
+def substep_angles(coupling, frame, x, duration, angles):  # type: ignore[no-untyped-def]
     """Rotation angles d_jk * duration (upper triangle) at fraction x of an interval."""
     n = coupling.shape[1]
-    w_before, w_here, w_after = midpoint_weights(x) if interpolate else (0.0, 1.0, 0.0)
+    w_before, w_here, w_after = midpoint_weights(x)
     before, here, after = (
         coupling[max(frame - 1, 0)],
         coupling[frame],
