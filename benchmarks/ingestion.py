@@ -1,6 +1,6 @@
 """Speed and memory of `n2amd dataset ingest`: frames of 48 atoms, made of one real HONPAS frame of 6.
 
-python benchmarks/ingestion.py [--frames 10 40 120] [--jobs 1] [--out benchmarks/results/ingestion.csv]
+python benchmarks/ingestion.py [--frames 10 40 120 1000] [--jobs 1] [--out benchmarks/results/ingestion.csv]
 
 A frame is the 2 x 2 x 2 supercell of a TiO2 frame of resources/, written as HSX, XV, EIG, ... as the code
 does, with Gamma and one more k point; the frames differ by 1e-5 A. Each line is a process of its own, and its
@@ -172,7 +172,7 @@ def measure(frames: Path, out: Path, jobs: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, nargs="+", default=[10, 40, 120])
+    parser.add_argument("--frames", type=int, nargs="+", default=[10, 40, 120, 1000])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ingestion.csv")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
