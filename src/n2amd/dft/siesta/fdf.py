@@ -71,7 +71,6 @@ def system_label(folder: Path, path: Path) -> str:
 def find_input(folder: Path, label: str | None = None) -> list[Path]:
     """List the fdf inputs of a folder (of the run `label` only), without those that others include."""
     paths = sorted({path for end in ("", *DECOMPRESSORS) for path in folder.glob(f"*.fdf{end}")})
-    names = {path.name for path in paths}
     included = {
         word.strip("\"'")
         for path in paths
@@ -79,5 +78,5 @@ def find_input(folder: Path, label: str | None = None) -> list[Path]:
         if "<" in words or words[0].lower() == "%include"
         for word in words[1:]
     }
-    inputs = [p for p in paths if p.name not in included & names]
+    inputs = [p for p in paths if f"{p.name.partition('.fdf')[0]}.fdf" not in included]
     return [p for p in inputs if label is None or system_label(folder, p) == label]
