@@ -43,7 +43,7 @@ def test_fdf_includes_are_followed(tmp_path):
         "SystemLabel Si\n%include xc.fdf\n%block kgrid_Monkhorst_Pack < grid.fdf\n"
         "MeshCutoff MaxSCFIterations < more.fdf\n%include lost.fdf\nXC.Authors LDA\n"
     )
-    (tmp_path / "xc.fdf").write_text("XC.Authors PBE\nSystemLabel other\n%include xc.fdf\n")
+    (tmp_path / "xc.fdf").write_text("XC.Authors PBE\nSystemLabel other\n%include in.fdf\n")
     (tmp_path / "grid.fdf.gz").write_bytes(
         gzip.compress(b"%block kgrid.MonkhorstPack\n 2 0 0 0.\n%endblock\nMeshCutoff 50 Ry\n")
     )
@@ -54,7 +54,13 @@ def test_fdf_includes_are_followed(tmp_path):
         "kgridmonkhorstpack": "2 0 0 0.",
         "meshcutoff": "300 Ry",
     }
-    assert [path.name for path in find_input(tmp_path)] == ["in.fdf"]
+
+
+def test_included_files_are_no_inputs_of_their_own(tmp_path):
+    (tmp_path / "in.fdf").write_text("SystemLabel Si\n%include xc.fdf\n")
+    (tmp_path / "xc.fdf.gz").write_bytes(gzip.compress(b"XC.Authors PBE\n"))
+    (tmp_path / "other.fdf").write_text("SystemLabel Ge\n")
+    assert [path.name for path in find_input(tmp_path)] == ["in.fdf", "other.fdf"]
     assert [path.name for path in find_input(tmp_path, "Si")] == ["in.fdf"]
 
 

@@ -78,5 +78,5 @@ def find_input(folder: Path, label: str | None = None) -> list[Path]:
         if "<" in words or words[0].lower() == "%include"
         for word in words[1:]
     }
-    inputs = [p for p in paths if f"{p.name.partition('.fdf')[0]}.fdf" not in included]
+    inputs = [p for p in paths if included.isdisjoint({p.name, p.name.removesuffix(p.suffix)})]
     return [p for p in inputs if label is None or system_label(folder, p) == label]
