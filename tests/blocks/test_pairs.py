@@ -139,3 +139,12 @@ def test_an_unknown_species_pair_is_named() -> None:
 def test_structures_that_are_none(structure: Structure, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         find_pairs(structure, RANGES, half=True)
+
+
+@pytest.mark.parametrize("reach", [0.0, 1e-6])
+def test_a_range_near_zero_holds_the_atoms_themselves(reach):
+    """A basis so short that nothing overlaps is no error."""
+    structure = Structure(4.0 * np.eye(3), np.array([[0, 0, 0], [0, 0, 2.0]]), np.array([2, 2]))
+    found = find_pairs(structure, {(2, 2): reach}, half=True)[2, 2]
+    assert len(found) == (2 if reach else 0)
+    assert found.on_site.all()

@@ -10,6 +10,9 @@ from n2amd.blocks.matrix import PairIndex, SpeciesPair, canonical_half
 from n2amd.errors import InputError
 from n2amd.structure import Structure
 
+#: Neighbours are searched for at least this far, Angstrom: vesin refuses ranges near zero.
+SMALLEST_SEARCH = 0.1
+
 
 def find_pairs(
     structure: Structure, ranges: Mapping[SpeciesPair, float], *, half: bool
@@ -52,7 +55,8 @@ def find_pairs(
             field="range",
             remedy=f"use a model or basis trained on these elements (known: {sorted(ranges)})",
         )
-    search = NeighborList(cutoff=max(ranges[key] for key in wanted), full_list=True)
+    cutoff = max(SMALLEST_SEARCH, *(ranges[key] for key in wanted))
+    search = NeighborList(cutoff=cutoff, full_list=True)
     i, j, shift, vectors = search.compute(
         points=structure.positions, box=structure.cell, periodic=list(structure.pbc), quantities="ijSD"
     )
