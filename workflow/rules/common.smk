@@ -88,6 +88,13 @@ def source(wildcards):
     return JOB.materials[wildcards.material].functionals[wildcards.functional]
 
 
+def reader_code(wildcards):
+    """Return the files of the reader; two codes that write the same files share one."""
+    dft = source(wildcards).written_by
+    folder = "dft/siesta" if dft == "honpas" else f"dft/{dft}"
+    return code(folder)
+
+
 def chunks(wildcards):
     """Return the chunks that an engine computes, FIRST-LAST: static, so that a dry run shows every job."""
     wanted = source(wildcards).structures

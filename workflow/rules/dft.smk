@@ -63,13 +63,6 @@ INGESTION = (
 )
 
 
-def reader_code(wildcards):
-    """Return the files of the reader; two codes that write the same files share one."""
-    dft = source(wildcards).written_by
-    folder = "dft/siesta" if dft == "honpas" else f"dft/{dft}"
-    return code(folder)
-
-
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
