@@ -75,7 +75,8 @@ def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
     """The same basis, pseudopotential and k mesh in two programs: total energy, forces, stress."""
     from n2amd.config_data import PyscfSettings
     from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
-    from n2amd.dft.pyscf.frame import BOHR_ANGSTROM, HARTREE_EV
+    from n2amd.dft.pyscf.frame import HARTREE_EV
+    from n2amd.units import BOHR_ANGSTROM
 
     settings = PyscfSettings(basis=SETTINGS.basis, kpoints=SETTINGS.kpoints, ke_cutoff_Ha=40.0, stress=True)
     scf = _scf(build_cell(silicon(), settings), settings)

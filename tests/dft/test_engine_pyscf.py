@@ -148,7 +148,7 @@ def test_a_cycle_that_does_not_converge_fails_alone(silicon: Structure, tmp_path
 @pytest.mark.slow
 def test_forces_are_the_derivative_of_the_energy(silicon: Structure) -> None:
     from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
-    from n2amd.dft.pyscf.frame import BOHR_ANGSTROM
+    from n2amd.units import BOHR_ANGSTROM
 
     silicon, _ = wrap(silicon)
     settings = PyscfSettings(basis=SMALL["basis"], ke_cutoff_Ha=40.0, kpoints=(1, 1, 1), conv_tol=1e-10)

@@ -10,12 +10,11 @@ from pyscf import gto as molecules
 from pyscf.pbc import gto
 
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dft.pyscf.frame import BOHR_ANGSTROM
-from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
+from n2amd.orbitals.basis import AtomBasis, Basis
+from n2amd.orbitals.gaussians import ContractedShell, gaussian_atom
 from n2amd.structure import Structure
+from n2amd.units import BOHR_ANGSTROM
 
-#: Spacing of the radial grid, Angstrom, and the part of R(r) at which it ends, Angstrom^(-3/2).
-RADIAL_STEP, RADIAL_TAIL = 0.01, 1e-7
 #: Elements of S below this count as zero.
 NEGLIGIBLE = 1e-12
 
@@ -27,24 +26,13 @@ def shells_of(cell: gto.Cell) -> Basis:
         number = int(molecules.charge(cell.atom_pure_symbol(atom)))
         if number in atoms:
             continue
-        shells: list[Shell] = []
-        for shell in cell.atom_shell_ids(atom):
-            l = int(cell.bas_angular(shell))
-            exponents = cell.bas_exp(shell) / BOHR_ANGSTROM**2
-            coefficients = cell._libcint_ctr_coeff(shell) * BOHR_ANGSTROM ** -(1.5 + l)
-            for column in coefficients.T:
-                count = sum(s.l == l for s in shells) + 1
-                shells.append(Shell(l, f"{count}{'spdfghi'[l]}", _radial(l, exponents, column)))
-        atoms[number] = AtomBasis(number, tuple(shells), float(cell.atom_charge(atom)))
+        shells = [
+            ContractedShell(int(cell.bas_angular(shell)), cell.bas_exp(shell) / BOHR_ANGSTROM**2, column)
+            for shell in cell.atom_shell_ids(atom)
+            for column in cell.bas_ctr_coeff(shell).T
+        ]
+        atoms[number] = gaussian_atom(number, shells, float(cell.atom_charge(atom)))
     return Basis(atoms)
-
-
-def _radial(l: int, exponents: NDArray[np.float64], coefficients: NDArray[np.float64]) -> RadialFunction:
-    """R(r) / r^l = sum_p c_p exp(-a_p r^2) on a grid that ends where R is negligible."""
-    r = np.arange(0.0, 30.0, RADIAL_STEP)
-    values = np.exp(-np.outer(r**2, exponents)) @ coefficients
-    last = int(np.flatnonzero(np.abs(values) * r**l > RADIAL_TAIL)[-1]) + 1
-    return RadialFunction(RADIAL_STEP, values[: last + 1], float(r[last]))
 
 
 def crystal_overlap(

@@ -21,11 +21,12 @@ from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure
+from n2amd.units import BOHR_ANGSTROM
 
 FORMAT = "pyscf-frame"
 NAME = "frame.h5"
-#: PySCF's units in n2amd's: Hartree in eV, Bohr in Angstrom (CODATA 2018, as in pyscf.data.nist).
-HARTREE_EV, BOHR_ANGSTROM = 27.211386245988, 0.529177210903
+#: PySCF's Hartree, eV (CODATA 2018, as in pyscf.data.nist; so is its Bohr).
+HARTREE_EV = 27.211386245988
 #: Pairs of atoms whose elements are all below these are dropped: H in Hartree, S.
 NEGLIGIBLE_H, NEGLIGIBLE_S = 1e-8, 1e-10
 _OBSERVABLES = ("energy", "fermi_level", "forces", "stress")
