@@ -190,6 +190,9 @@ class DataSource(Section):
     without_bands: bool = Field(
         False, description="Accept frames whose code left no eigenvalues; H is not verified then."
     )
+    electrons: float | None = Field(
+        None, gt=0, description="Electrons in the cell, where the files do not say (DeepH folders)."
+    )
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(
         default_factory=list,
@@ -205,6 +208,10 @@ class DataSource(Section):
         if self.engine is not None and self.code not in (None, self.engine.program):
             raise ValueError(
                 f"code is {self.code!r}, but engine runs {self.engine.program!r}; leave code out"
+            )
+        if self.electrons is not None and self.written_by != "deeph":
+            raise ValueError(
+                f"electrons is for DeepH folders; the files of {self.written_by} say it themselves"
             )
         return self
 

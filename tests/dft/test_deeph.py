@@ -13,6 +13,7 @@ import two_centre_crystal as crystal
 from n2amd.blocks.matrix import fold
 from n2amd.dataset.gate import measure
 from n2amd.dft.deeph.frame import find_frames, read_frame
+from n2amd.dft.readers import reader_for
 from n2amd.errors import InputError
 from n2amd.interop.deeph import write_deeph
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
@@ -137,6 +138,17 @@ def test_electrons_that_cannot_be_counted_are_asked_for(fermi, message, present)
     with pytest.raises(InputError, match=message) as caught:
         read_frame(present)
     assert "electrons_quantity" in caught.value.remedy
+    assert "--electrons" in caught.value.remedy
+    assert read_frame(present, n_electrons=10.0)[0].n_electrons == 10.0
+
+
+def test_what_the_folder_says_of_its_electrons_counts(present):
+    assert read_frame(present, n_electrons=10.0)[0].n_electrons == read_frame(present)[0].n_electrons == 16
+
+
+def test_electrons_are_not_taken_where_files_have_them():
+    with pytest.raises(InputError, match="say how many electrons"):
+        reader_for("siesta", n_electrons=8.0)
 
 
 def test_the_gate_measures_what_there_is(present):

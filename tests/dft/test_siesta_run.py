@@ -22,6 +22,7 @@ LOG = """Siesta Version  : {version}
 reinit: System Label: {label}
 SCF cycle converged after 7 iterations
 siesta:         Total =    -{energy}
+>> End of run:   1-JAN-2026   0:00:00
 """
 
 

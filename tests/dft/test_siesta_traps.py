@@ -164,6 +164,35 @@ def test_bands_of_another_scf_step_are_refused(run):
         verdict(frame, measure(frame, basis))
 
 
+def test_half_a_log_is_seen_wherever_it_ends(run):
+    text = read_text(next(run.glob("out*")))
+    for share, field in ((0.5, "SCF"), (0.99, "log")):
+        plain(run / "out", text[: int(share * len(text))])
+        with pytest.raises(InputError) as caught:
+            read_frame(run)
+        assert caught.value.field == field
+
+
+def test_half_an_input_is_seen(run):
+    path = next(run.glob("*.fdf*"))
+    text = read_text(path)
+    block = text.index("%endblock PAO.Basis") if "%endblock PAO.Basis" in text else text.index("%endblock")
+    path.unlink()
+    (run / "in.fdf").write_text(text[:block])
+    with pytest.raises(InputError, match=r"in\.fdf.* the input ends inside %block"):
+        read_frame(run)
+
+
+def test_another_element_in_the_input_is_seen(run):
+    """Matrices, XV and input must agree on what the atoms are, also where the bases would fit."""
+    path = next(run.glob("*.fdf*"))
+    text = read_text(path)
+    path.unlink()
+    (run / "in.fdf").write_text(re.sub(r"(?m)^(\s*1\s+)(14|31)(\s+)", r"\g<1>32\3", text))
+    with pytest.raises(InputError, match=r"atom 1 of species 1 is element (14|31) in XV and 32 in the input"):
+        read_frame(run)
+
+
 def test_frames_are_read_with_the_geometry_of_their_own(run):
     """A geometry guessed from the bonds in HSX fails for half of the runs: here XV and isc decide."""
     next(run.glob("*.TSHS.xz")).unlink()

@@ -209,6 +209,12 @@ def test_renewal_leaves_out_states_that_do_not_matter(tmp_path: Path) -> None:
         run(far, "dish_renewal", tmp_path / "start", start_states=np.array([1, 2]))
 
 
+def test_renewal_is_refused_where_the_active_state_decoheres_too_often(tmp_path: Path) -> None:
+    path = with_overlaps(fluctuating(2, 398, gap=1.0, sigma=0.04, across=0.03, seed=4))
+    with pytest.raises(InputError, match=r"too strong for the renewal picture: .* about \+\d+ %"):
+        run(path, "dish_renewal", tmp_path, dephasing_time=12.3 * (1 - np.eye(2)))
+
+
 def test_units_are_short_and_not_too_many() -> None:
     path = fluctuating(2, 10)
     for trajectories, steps, longest in ((200, 1000, 64), (10**6, 1000, 15625), (200, 10**9, 5)):

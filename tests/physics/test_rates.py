@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from classical_paths import constant_two_state, fluctuating
+from numba import njit
 
-from n2amd.hopping import decoherence, dish, fssh, propagators, renewal
+from n2amd.hopping import decoherence, dish, fssh, propagators, renewal, renewal_bias
 from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
 
 
@@ -71,6 +72,65 @@ def test_renewal_against_trajectories(waiting: str) -> None:
         time += np.where(arrived, block.arrival_step, length).sum()
     assert arrivals > 4000
     assert time / arrivals == pytest.approx(exact, rel=0.05)
+
+
+@njit(fastmath=True)
+def _two_states(propagators, tau, active_decoheres, steps, starts, seed):
+    """Arrivals of two-state DISH trajectories, one draw an event; -1 where none came."""
+    np.random.seed(seed)
+    arrival = np.full(len(starts), -1)
+    for k in range(len(starts)):
+        final, active = 0j, 1 + 0j
+        clock_final = clock_active = 0
+        for step in range(1, steps + 1):
+            u = propagators[(starts[k] + step - 1) % len(propagators)]
+            final, active = u[0, 0] * final + u[0, 1] * active, u[1, 0] * final + u[1, 1] * active
+            clock_final += 1
+            clock_active += 1
+            p, q = final.real**2 + final.imag**2, active.real**2 + active.imag**2
+            final_due = clock_final * q >= tau
+            active_due = active_decoheres and clock_active * p >= tau
+            if active_due and not (final_due and np.random.random() < 0.5):
+                clock_active = 0
+                final, active = (0j, 1 + 0j) if np.random.random() < q else (1 + 0j, 0j)
+            elif final_due:
+                clock_final = 0
+                if np.random.random() < p:
+                    arrival[k] = step
+                    break
+                final, active = 0j, 1 + 0j
+    return arrival
+
+
+def test_what_the_renewal_picture_leaves_out() -> None:
+    """A coupling of 30 meV across 1 eV; 15,000 arrivals: the sampling error is 0.8 %.
+
+    Without decoherence of the active state it is exact; with it the rate is 8 % higher, and about that is
+    what its estimate says.
+    """
+    path = fluctuating(2, 398, gap=1.0, sigma=0.04, across=0.03, seed=4)
+    steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+    exact = renewal.lifetime(path, steps, 12.3, 300.0)
+    length, starts = int(1.5 * exact), np.resize(np.arange(397), 397 * 50)
+    ratio = []
+    for active_decoheres in (False, True):
+        arrival = _two_states(steps, 12.3, active_decoheres, length, starts, 7)
+        arrived = arrival >= 0
+        ratio.append(exact * arrived.sum() / np.where(arrived, arrival, length).sum())
+    assert ratio[0] == pytest.approx(1.0, abs=0.02)
+    assert ratio[1] - 1.0 == pytest.approx(0.083, abs=0.02)
+    bias = renewal_bias.active_decoherence_bias(path, steps, 12.3, 300.0)
+    assert bias == pytest.approx(ratio[1] - 1.0, rel=0.7)
+
+
+def test_the_bias_is_of_second_order_in_the_coupling() -> None:
+    bias = []
+    for across in (0.0, 0.002, 0.004):
+        path = fluctuating(2, 398, gap=1.0, sigma=0.04, across=across, seed=4)
+        steps = propagators.hst(path.energies, path.nac, 1.0, 10)
+        bias.append(renewal_bias.active_decoherence_bias(path, steps, 12.3, 300.0))
+    assert bias[0] == 0.0
+    assert bias[2] / bias[1] == pytest.approx(4.0, rel=0.1)
 
 
 def test_band_over_tau_shows_the_ripple() -> None:

@@ -131,6 +131,15 @@ def dft_folders(wildcards):
     return [*map(str, given), *(frames_of_chunk(wildcards, chunk) for chunk in chunks(wildcards))]
 
 
+def given_to_ingestion(wildcards):
+    """Return what the config says of frames beyond what their files say."""
+    given = source(wildcards)
+    options = ["--without-bands"] if given.without_bands else []
+    if given.electrons is not None:
+        options += ["--electrons", f"{given.electrons:g}"]
+    return " ".join(options)
+
+
 def code(*parts):
     """Return source files of the package: single ones, or all of a folder."""
     files = [Path(PACKAGE, part) for part in parts]

@@ -86,9 +86,9 @@ rule ingest_dataset:
     params:
         dft=lambda w: source(w).written_by,
         folders=dft_folders,
-        trust=lambda w: "--without-bands" if source(w).without_bands else "",
+        given=given_to_ingestion,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional} {params.trust}"
+        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional} {params.given}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 
@@ -113,7 +113,7 @@ rule ingest_dft_trajectory:
     params:
         dft=lambda w: source(w).written_by,
         timestep=lambda w: source(w).trajectory_timestep_fs,
-        trust=lambda w: "--without-bands" if source(w).without_bands else "",
+        given=given_to_ingestion,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.trust}"
+        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.given}"
         " --consecutive --timestep-fs {params.timestep} --out {output.dataset:q} > {log:q} 2>&1"

@@ -73,6 +73,10 @@ def ingest(
     without_bands: Annotated[
         bool, typer.Option("--without-bands", help="Accept frames whose code left no eigenvalues.")
     ] = False,
+    electrons: Annotated[
+        float | None,
+        typer.Option(min=0, help="Electrons in the cell, where the files do not say (DeepH folders)."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
     ] = None,
@@ -95,6 +99,7 @@ def ingest(
             timestep_fs=timestep_fs if consecutive else None,
             skip_bad=skip_bad,
             without_bands=without_bands,
+            n_electrons=electrons,
             jobs=jobs or available_cores(),
             progress=progress,
         )

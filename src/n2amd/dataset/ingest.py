@@ -61,6 +61,7 @@ def ingest(
     timestep_fs: float | None = None,
     skip_bad: bool = False,
     without_bands: bool = False,
+    n_electrons: float | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ingestion:
@@ -83,6 +84,8 @@ def ingest(
         Drop frames that fail instead of refusing the whole.
     without_bands
         Accept frames for which the code left no eigenvalues, on the other checks.
+    n_electrons
+        Electrons in the cell of every frame, where the files do not say (DeepH folders).
     jobs
         Worker processes.
     progress
@@ -107,10 +110,12 @@ def ingest(
     out = Path(out)
     refused: list[tuple[str, str]] = []
     with work_folder(out) as work:
-        folders = reader_for(code).find([work.folder_of(Path(path)) for path in paths])
+        folders = reader_for(code, n_electrons).find([work.folder_of(Path(path)) for path in paths])
         settings = f"{code} without bands" if without_bands else code
+        if n_electrons is not None:
+            settings += f" {n_electrons:g} electrons"
         parts = ((folder, work.part_of(folder, settings)) for folder in folders)
-        read = partial(read_and_measure, code=code, without_bands=without_bands)
+        read = partial(read_and_measure, code=code, without_bands=without_bands, n_electrons=n_electrons)
         series = Series(timestep_fs)
         with create_dataset(out, code=code, functional=functional, timestep_fs=timestep_fs) as writer:
             for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), read, jobs), 1):
@@ -129,10 +134,12 @@ def ingest(
     return Ingestion(writer.n_frames, refused)
 
 
-def read_and_measure(folder: Path, path: Path, *, code: Code, without_bands: bool) -> InputError | None:
+def read_and_measure(
+    folder: Path, path: Path, *, code: Code, without_bands: bool, n_electrons: float | None = None
+) -> InputError | None:
     """Read one frame, pass it through the gate and write it as a part; a refusal is returned, not raised."""
     try:
-        frame, basis = reader_for(code).read(folder, code)
+        frame, basis = reader_for(code, n_electrons).read(folder, code)
         if without_bands and frame.bands is None:
             frame = replace(frame, origin={**frame.origin, "bands": "none"})
         figures = measure(frame, basis)

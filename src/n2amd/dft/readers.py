@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +22,10 @@ class Reader:
     read: Callable[[str | Path, Code], tuple[Frame, Basis]]
 
 
+#: Codes whose files may lack the number of electrons: `read_frame` takes it as `n_electrons`.
+ELECTRONS_OPTIONAL: tuple[Code, ...] = ("deeph",)
+
+
 #: Module of each code's reader: it has `find_frames(paths)` and `read_frame(folder, code)`.
 MODULES: dict[Code, str] = {
     "honpas": "n2amd.dft.siesta.frame",
@@ -33,11 +38,32 @@ MODULES: dict[Code, str] = {
 }
 
 
-def reader_for(code: Code) -> Reader:
-    """Return the reader of a code; raise `InputError` where there is none."""
+def reader_for(code: Code, n_electrons: float | None = None) -> Reader:
+    """Return the reader of a code.
+
+    Parameters
+    ----------
+    code
+        DFT code.
+    n_electrons
+        Electrons in the cell of every frame, for folders that do not say.
+
+    Raises
+    ------
+    InputError
+        If there is no reader, or the files of this code do say how many electrons there are.
+    """
     if code not in MODULES:
         raise InputError(
             f"there is no reader for {code!r}", field="code", remedy=f"choose one of {', '.join(MODULES)}"
         )
     module = import_module(MODULES[code])
-    return Reader(module.find_frames, module.read_frame)
+    if n_electrons is None:
+        return Reader(module.find_frames, module.read_frame)
+    if code not in ELECTRONS_OPTIONAL:
+        raise InputError(
+            f"the files of {code} say how many electrons there are",
+            field="electrons",
+            remedy=f"leave it out; it is for {', '.join(ELECTRONS_OPTIONAL)}",
+        )
+    return Reader(module.find_frames, partial(module.read_frame, n_electrons=n_electrons))

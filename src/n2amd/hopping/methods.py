@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal
+from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal, renewal_bias
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 
@@ -51,13 +51,10 @@ def _dish(path: ClassicalPath, plan: Plan) -> Run:
 
 def _dish_renewal(path: ClassicalPath, plan: Plan) -> Run:
     pair = renewal.edge_pair(path, plan.temperature, plan.start_states)
-    chain = renewal.prepare(
-        pair,
-        propagators.build(pair, plan.scheme, plan.substeps),
-        float(plan.dephasing_time[path.start, path.final]),
-        plan.temperature,
-        waiting=plan.waiting,
-    )
+    steps = propagators.build(pair, plan.scheme, plan.substeps)
+    tau = float(plan.dephasing_time[path.start, path.final])
+    renewal_bias.check(pair, steps, tau, plan.temperature)
+    chain = renewal.prepare(pair, steps, tau, plan.temperature, waiting=plan.waiting)
     return partial(renewal.run_sample, chain, columns=(path.final, path.start), states=path.states)
 
 

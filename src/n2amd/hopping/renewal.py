@@ -3,8 +3,8 @@
 With two states the idle one decoheres every m = ceil(tau / dt) steps; each time the carrier recombines with
 the probability of the transition that built up coherently over those m steps, and else everything starts
 anew. Hence lifetime = m dt / <P(t, m)>_t. Neglected is the decoherence of the active state, fourth order in
-the coupling; and the lifetime must be long against the m laps after which every beginning was met once (else
-the decay is not one exponential, and depends on where it started).
+the coupling (`renewal_bias`); and the lifetime must be long against the m laps after which every beginning
+was met once (else the decay is not one exponential, and depends on where it started).
 """
 
 from __future__ import annotations

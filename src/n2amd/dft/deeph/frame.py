@@ -30,7 +30,9 @@ def find_frames(paths: Sequence[str | Path]) -> list[Path]:
     return find_frame_folders(paths, MARKS, "a Hamiltonian, overlap or orbital_types.dat of DeepH")
 
 
-def read_frame(folder: str | Path, code: Code = "deeph") -> tuple[Frame, Basis]:
+def read_frame(
+    folder: str | Path, code: Code = "deeph", n_electrons: float | None = None
+) -> tuple[Frame, Basis]:
     """Read one frame.
 
     Parameters
@@ -41,6 +43,8 @@ def read_frame(folder: str | Path, code: Code = "deeph") -> tuple[Frame, Basis]:
         file may be compressed.
     code
         "deeph".
+    n_electrons
+        Electrons in the cell, where the folder does not say.
 
     Returns
     -------
@@ -74,16 +78,16 @@ def read_frame(folder: str | Path, code: Code = "deeph") -> tuple[Frame, Basis]:
     (h, s), hermiticity = hermitian_halves([listed[0], overlap])
     native: Code = code if present else "openmx"
     h, s = to_canonical(h, basis, native), to_canonical(s, basis, native)
+    if description.n_electrons is not None:
+        n_electrons = description.n_electrons
+    elif n_electrons is None:
+        n_electrons = _count_electrons(folder, description, h, s)
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
         hamiltonian=h,
         overlap=s,
-        n_electrons=(
-            _count_electrons(folder, description, h, s)
-            if description.n_electrons is None
-            else description.n_electrons
-        ),
+        n_electrons=n_electrons,
         fermi_level=description.fermi_level,
         hermiticity_error=hermiticity,
         origin={"code": code, "bands": "none"},
@@ -96,7 +100,7 @@ def _count_electrons(
 ) -> float:
     """Count the electrons below the Fermi level, which must be as many at every k point."""
     structure, fermi = description.structure, description.fermi_level
-    remedy = 'add "electrons_quantity", the number of electrons in the cell, to info.json'
+    remedy = 'give the number of electrons in the cell: --electrons, or "electrons_quantity" in info.json'
     if not fermi:  # converters of molecules write 0.0 for a Fermi level that they do not have
         raise InputError(
             f"the number of electrons is not given, nor a Fermi level ({fermi}) to count them by",

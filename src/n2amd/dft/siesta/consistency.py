@@ -45,6 +45,20 @@ def check_atoms(
         )
 
 
+def check_elements(
+    folder: Path, structure: Structure, species: NDArray[np.int64], elements: dict[int, int]
+) -> None:
+    """Compare the elements in XV with those of the input's species, where it lists them."""
+    for atom, (index, z) in enumerate(zip(species.tolist(), structure.numbers.tolist()), 1):
+        if elements.get(index, z) != z:
+            raise InputError(
+                f"atom {atom} of species {index + 1} is element {z} in XV and {elements[index]} in the input",
+                file=folder,
+                field="ChemicalSpeciesLabel",
+                remedy=ONE_RUN,
+            )
+
+
 def check_basis(
     folder: Path,
     matrices: SparseMatrices,

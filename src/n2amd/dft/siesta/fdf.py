@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from n2amd.dft.files import DECOMPRESSORS, locate, read_text
+from n2amd.errors import InputError
 
 #: SIESTA's name of a run whose input gives none.
 DEFAULT_LABEL = "siesta"
@@ -20,6 +21,11 @@ def read_fdf(path: Path, within: tuple[Path, ...] = ()) -> dict[str, str]:
     entries counts. `%include FILE`, `%block LABEL < FILE` and `KEYS < FILE` are followed; a file that is not
     there is passed over, since a copied run often lacks it, and so is one of the files `within` which this
     one is read.
+
+    Raises
+    ------
+    InputError
+        If the file ends inside a block.
     """
     entries: dict[str, str] = {}
     block, content = None, list[str]()
@@ -42,6 +48,13 @@ def read_fdf(path: Path, within: tuple[Path, ...] = ()) -> dict[str, str]:
             block, content = _key(words[1]), []
         else:
             entries.setdefault(_key(words[0]), " ".join(words[1:]))
+    if block is not None:
+        raise InputError(
+            f"the input ends inside %block {block}",
+            file=path,
+            field=block,
+            remedy="the file is cut: copy it again from the run",
+        )
     return entries
 
 

@@ -16,6 +16,7 @@ from n2amd.dft.siesta.consistency import (
     ONE_RUN,
     check_atoms,
     check_basis,
+    check_elements,
     check_geometry,
     check_orbitals,
 )
@@ -75,6 +76,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     table_file = run.find("ORB_INDX", beside=True)
     table = read_orbital_table(table_file) if table_file else None
     check_atoms(folder, matrices, structure, species)
+    check_elements(folder, structure, species, origin.elements)
     ions = read_run_ions(run, matrices, table, constants)
     basis = basis_of_run(run, matrices, structure, species, ions)
     check_basis(folder, matrices, structure, species, basis)

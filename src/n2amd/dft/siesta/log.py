@@ -11,7 +11,9 @@ from n2amd.dft.siesta.fdf import find_input, read_fdf
 from n2amd.errors import InputError
 
 _VERSION = re.compile(r"^\s*(?:Siesta )?Version\s*:\s*(?:siesta-)?(\S+)", re.MULTILINE | re.IGNORECASE)
+_PROGRAM = re.compile(r"^Siesta Version|WELCOME TO SIESTA|^siesta:", re.MULTILINE)
 _LABEL = re.compile(r"^reinit: System Label:\s*(\S+)", re.MULTILINE)
+_END = re.compile(r"^>> End of run:|^Job completed", re.MULTILINE)
 _TOTAL = re.compile(r"^siesta:\s+Total\s*=\s*(\S+)", re.MULTILINE)
 
 
@@ -25,10 +27,13 @@ class Origin:
         version, functional, k_mesh, mesh_cutoff where the files tell them.
     energy
         Total energy in the log, eV.
+    elements
+        Atomic number of each species (from 0) in the input; empty where there is none.
     """
 
     provenance: dict[str, str] = field(default_factory=dict)
     energy: float | None = None
+    elements: dict[int, int] = field(default_factory=dict)
 
 
 def read_origin(folder: Path, label: str) -> Origin:
@@ -41,9 +46,11 @@ def read_origin(folder: Path, label: str) -> Origin:
         not converge.
     """
     provenance: dict[str, str] = {}
+    elements: dict[int, int] = {}
     inputs = find_input(folder, label)
     if len(inputs) == 1:
         fdf = read_fdf(inputs[0])
+        elements = _elements(inputs[0], fdf.get("chemicalspecieslabel", ""))
         if "xcauthors" in fdf:
             provenance["functional"] = fdf["xcauthors"]
         if "kgridmonkhorstpack" in fdf:
@@ -60,7 +67,7 @@ def read_origin(folder: Path, label: str) -> Origin:
             remedy="leave the log of the run that wrote the matrices",
         )
     if not logs:
-        return Origin(provenance)
+        return Origin(provenance, None, elements)
     ((path, text),) = logs.items()
     if found := _VERSION.search(text):
         provenance["version"] = found.group(1)
@@ -72,8 +79,28 @@ def read_origin(folder: Path, label: str) -> Origin:
             field="SCF",
             remedy="run the frame again to convergence",
         )
+    if not _END.search(text):
+        raise InputError(
+            "the log ends in the middle: the run was killed, or the file is cut",
+            file=path,
+            field="log",
+            remedy="copy it again from the run; of a killed run, remove the log if its matrices are whole",
+        )
     totals = _TOTAL.findall(text)
-    return Origin(provenance, float(totals[-1]) if totals else None)
+    return Origin(provenance, float(totals[-1]) if totals else None, elements)
+
+
+def _elements(path: Path, block: str) -> dict[int, int]:
+    """Atomic number of each species, counted from 0, in %block ChemicalSpeciesLabel (index, Z, label)."""
+    try:
+        return {int(index) - 1: int(z) for index, z, *_ in map(str.split, block.splitlines())}
+    except ValueError as error:
+        raise InputError(
+            f"not a list of species ({error})",
+            file=path,
+            field="ChemicalSpeciesLabel",
+            remedy="copy the input again from the run",
+        ) from None
 
 
 def _find_logs(folder: Path, label: str) -> dict[Path, str]:
@@ -84,6 +111,6 @@ def _find_logs(folder: Path, label: str) -> dict[Path, str]:
     for path in sorted(paths):
         text = read_text(path)
         labels = set(_LABEL.findall(text))
-        if _VERSION.search(text) and "siesta:" in text and labels <= {label}:
+        if _VERSION.search(text) and _PROGRAM.search(text) and labels <= {label}:
             logs[path] = text
     return logs
