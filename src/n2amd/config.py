@@ -128,7 +128,12 @@ class DynamicsSettings(Section):
     """Surface hopping on the classical path."""
 
     methods: list[Method] = Field(["dish", "fssh"], min_length=1, description="Methods to run.")
-    carrier: Literal["electron", "hole"] = Field("electron", description="Carrier that relaxes.")
+    carrier: Literal["electron", "hole", "pair"] = Field(
+        "electron", description="What relaxes: an electron, a hole, or an electron-hole pair."
+    )
+    pair_states: int | None = Field(
+        None, ge=2, le=10000, description="States of a pair to keep, lowest mean energies; default: all."
+    )
     scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
     samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
     trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories an initial condition.")

@@ -74,7 +74,8 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
     factor = _time_axis(right, float(first.time[-1]))
     for index, colour in zip(range(len(first.names)), style.CYCLE * len(first.names)):
         values = first.populations[:, index]
-        right.plot(factor * first.time, values, color=colour, lw=1.2, label=first.names[index])
+        dashes = (0, (4, 2)) if first.names[index].startswith("hole ") else "-"
+        right.plot(factor * first.time, values, color=colour, ls=dashes, lw=1.2, label=first.names[index])
     right.set(ylabel="Population", ylim=(-0.03, 1.22))
     right.margins(x=0)
     right.legend(loc="upper center", ncols=min(4, len(first.names)), columnspacing=1.2, title=first.label)
