@@ -148,12 +148,24 @@ class DynamicsSettings(Section):
     waiting: Literal["deterministic", "exponential"] = Field(
         "deterministic", description="Decoherence waiting time."
     )
+    absorbing: bool = Field(
+        True, description="Whether DISH trajectories end at the final state, or go on and may leave it again."
+    )
+    detailed_balance: Literal["gap", "none"] = Field(
+        "gap", description="Factor of uphill hops: Boltzmann's of the energy gap, or one."
+    )
     substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
     kinetic_energy_eV: float | None = Field(
         None, gt=0, description="Kinetic energy of the nuclei (sdm), eV; default: that of a large solid."
     )
     output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
     seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
+
+    @model_validator(mode="after")
+    def _options_of_methods(self) -> DynamicsSettings:
+        if not self.absorbing and "dish_renewal" in self.methods:
+            raise ValueError("dish_renewal is absorbing only: set absorbing to true or leave the method out")
+        return self
 
 
 class AnalysisSettings(Section):

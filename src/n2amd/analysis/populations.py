@@ -123,7 +123,7 @@ def read_run(file: str | Path) -> Run:
                 remedy="run longer or store more often (dynamics.duration_fs, dynamics.output_stride)",
             )
         by_sample = source["population"][()].astype(float)
-        final, n = int(source.attrs["final_state"]), by_sample.shape[2]
+        final = int(source.attrs["final_state"])
         found = str(source.attrs["carrier"])
         carrier: Carrier = found if found in ("hole", "pair") else "electron"  # type: ignore[assignment]
         names, shown = columns(source, carrier, by_sample, final)

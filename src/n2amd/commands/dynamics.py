@@ -229,6 +229,8 @@ def _from_couplings(
         seed=seed,
         waiting=chosen.waiting,
         substeps=chosen.substeps,
+        absorbing=chosen.absorbing,
+        detailed_balance=chosen.detailed_balance,
         kinetic_energy=chosen.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, [file]
@@ -281,7 +283,9 @@ def _from_hefei(
         seed=seed,
         waiting=section.waiting,
         substeps=inp.nelm or section.substeps,
-        absorbing=inp.absorbing,
+        # public `dish` has no key for it: a setting that was written down goes before what it does
+        absorbing=section.absorbing if "absorbing" in section.model_fields_set else inp.absorbing,
+        detailed_balance=section.detailed_balance,
         kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)

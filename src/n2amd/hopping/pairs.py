@@ -76,7 +76,7 @@ def energies(pairs: Pairs, of_window: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def overlaps(pairs: Pairs, of_window: NDArray) -> NDArray:
-    """Overlaps of the determinants across time, (intervals, 1 + P, 1 + P); of the window (intervals, w, w)."""
+    """Overlaps of the determinants across time, (intervals, 1 + P, 1 + P), from the window's, (.., w, w)."""
     v = pairs.valence
     block = of_window[:, :v, :v]
     regular = np.linalg.cond(block) < _ILL_CONDITIONED

@@ -63,7 +63,8 @@ def write(
             scissor_eV=scissor,
             final_state=path.final,
             kinetic_energy_eV=plan.kinetic_energy,
-            absorbing=int(plan.absorbing and method.absorbing),
+            absorbing=int(method.absorbs(plan)),
+            detailed_balance=method.balance(plan),
             cpu_seconds=result.cpu_seconds,
         )
         out["time"] = steps * path.timestep_fs
