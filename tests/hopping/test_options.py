@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from classical_paths import fluctuating
-from test_ensemble import write_couplings
+from classical_paths import fluctuating, write_couplings
 from typer.testing import CliRunner
 
 from n2amd.commands.dynamics import app
@@ -98,7 +97,7 @@ def test_what_was_done_is_written_down(tmp_path: Path, method: str) -> None:
 def test_options_that_a_method_does_not_take_are_refused(tmp_path: Path) -> None:
     path = fluctuating(3, 401, spacing=0.5)
     changes: dict = {"method": "dish_renewal", "absorbing": True, "detailed_balance": "none"}
-    with pytest.raises(InputError, match="all 3 matter.*set it to gap"):
+    with pytest.raises(InputError, match=r"all 3 matter.*set it to gap"):
         run(path, tmp_path, **changes)
     with pytest.raises(InputError, match="dish_renewal is absorbing only"):
         load_section("dynamics", '{"methods": ["dish", "dish_renewal"], "absorbing": false}')

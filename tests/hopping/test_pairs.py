@@ -219,7 +219,7 @@ def test_with_one_valence_state_a_pair_is_its_electron(tmp_path: Path, method: s
 def test_without_coupling_across_the_gap_electron_and_hole_are_independent(
     scheme: str, is_complex: bool
 ) -> None:
-    """Amplitudes of |h,e> are products; a hole's are those of an electron among valence states, conjugated."""
+    """Amplitudes of |h,e> are products; a hole's are those of an electron in valence states, conjugated."""
     path = window(3, 2, frames=61, across=0.0, complex_couplings=is_complex)
     pair = pair_path(path)
 
@@ -329,9 +329,7 @@ def test_commands_from_couplings_to_lifetimes(tmp_path: Path) -> None:
     assert 0 < last["ground state"] < 1
     invoke(analysis.app, "dephasing", "--couplings", couplings, "--out", tmp_path / "dephasing.json")
     common_analysis = ("--couplings", couplings, "--dephasing", tmp_path / "dephasing.json")
-    invoke(
-        analysis.app, "lifetime", *common_analysis, "--dynamics", out, "--out", tmp_path / "lifetime.json"
-    )
+    invoke(analysis.app, "lifetime", *common_analysis, "--dynamics", out, "--out", tmp_path / "lifetime.json")
     report = json.loads((tmp_path / "lifetime.json").read_text())
     assert report["carrier"] == "pair"
     assert report["fits"]["dish, seed 1"]["arrivals"]["hops"] > 10
