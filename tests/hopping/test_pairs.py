@@ -22,7 +22,7 @@ from n2amd.hopping.parallel import Processes
 from n2amd.hopping.path import ClassicalPath, apply_scissor, pair_path, read_couplings
 from n2amd.interop import hefei
 from n2amd.storage import open_hdf5
-from n2amd.units import HBAR_EV_FS
+from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
 
 
 def window(valence: int, conduction: int, frames: int = 121, **options: object) -> ClassicalPath:
@@ -254,6 +254,24 @@ def test_both_schemes_are_unitary_and_agree() -> None:
     populations = [np.abs(propagators.cumulative(steps)[-1, :, 1]) ** 2 for steps in found]
     np.testing.assert_allclose(*populations, atol=0.02)
     assert populations[0][1] < 0.95
+
+
+def test_dish_of_pairs_keeps_detailed_balance(tmp_path: Path) -> None:
+    """Two holes, two electrons and a gap of 50 meV: five states that are all reached."""
+    path = window(2, 2, 1001, opened=0.02, gap=0, spacing=0.03, sigma=0.004, within=0.01, seed=3, across=0.01)
+    pair = pair_path(path)
+    found = run(
+        pair,
+        "dish",
+        tmp_path,
+        dephasing_time=10.3 * (1 - np.eye(5)),
+        trajectories=200,
+        steps=10_000,
+        stride=50,
+        absorbing=False,
+    ).population[:, 60:]
+    expected = np.exp(-pair.energies.mean(axis=0) / (BOLTZMANN_EV_K * 300))
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), expected / expected.sum(), rtol=0.15)
 
 
 @pytest.mark.parametrize("method", METHODS)
