@@ -128,7 +128,12 @@ class DynamicsSettings(Section):
     """Surface hopping on the classical path."""
 
     methods: list[Method] = Field(["dish", "fssh"], min_length=1, description="Methods to run.")
-    carrier: Literal["electron", "hole"] = Field("electron", description="Carrier that relaxes.")
+    carrier: Literal["electron", "hole", "pair"] = Field(
+        "electron", description="What relaxes: an electron, a hole, or an electron-hole pair."
+    )
+    pair_states: int | None = Field(
+        None, ge=2, le=10000, description="States of a pair to keep, lowest mean energies; default: all."
+    )
     scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
     samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
     trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories an initial condition.")
@@ -143,12 +148,24 @@ class DynamicsSettings(Section):
     waiting: Literal["deterministic", "exponential"] = Field(
         "deterministic", description="Decoherence waiting time."
     )
+    absorbing: bool = Field(
+        True, description="Whether DISH trajectories end at the final state, or go on and may leave it again."
+    )
+    detailed_balance: Literal["gap", "none"] = Field(
+        "gap", description="Factor of uphill hops: Boltzmann's of the energy gap, or one."
+    )
     substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
     kinetic_energy_eV: float | None = Field(
         None, gt=0, description="Kinetic energy of the nuclei (sdm), eV; default: that of a large solid."
     )
     output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
     seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
+
+    @model_validator(mode="after")
+    def _options_of_methods(self) -> DynamicsSettings:
+        if not self.absorbing and "dish_renewal" in self.methods:
+            raise ValueError("dish_renewal is absorbing only: set absorbing to true or leave the method out")
+        return self
 
 
 class AnalysisSettings(Section):

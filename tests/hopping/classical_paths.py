@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from n2amd.hopping import propagators
 from n2amd.hopping.path import ClassicalPath
+from n2amd.storage import create_hdf5
+from n2amd.units import HBAR_EV_FS
 
 
 def constant_two_state(gap: float, coupling: float, frames: int, timestep: float = 1.0) -> ClassicalPath:
@@ -51,3 +56,20 @@ def fluctuating(
             value = series * np.exp(1j * generator.uniform(0, 2 * np.pi)) if complex_couplings else series
             nac[:, i, j], nac[:, j, i] = value, -np.conj(value)
     return ClassicalPath(energies, 1.0, carrier, np.arange(states), 1, 0, nac=nac)  # type: ignore[arg-type]
+
+
+def write_couplings(file: Path, path: ClassicalPath, valence: int) -> Path:
+    """Write a path as couplings.h5, its first `valence` states below the gap."""
+    overlap = propagators.exponential(1j * path.nac / HBAR_EV_FS).real
+    with create_hdf5(file, "couplings") as out:
+        out.attrs.update(
+            timestep_fs=1.0,
+            n_frames=len(path.energies),
+            n_occupied=40,
+            vbm=valence - 1,
+            cbm=valence,
+            overlap_kind="exact",
+        )
+        out["energies"], out["overlap"], out["nac"] = path.energies, overlap, path.nac
+        out["band_index"] = 40 - valence + np.arange(path.states)
+    return file

@@ -12,15 +12,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from classical_paths import fluctuating
+from classical_paths import fluctuating, write_couplings
+from typer.testing import CliRunner
 
+from n2amd.commands.dynamics import app
 from n2amd.config import Scissor
 from n2amd.errors import InputError
 from n2amd.hopping import dish, ensemble, propagators
+from n2amd.hopping.methods import METHODS
 from n2amd.hopping.parallel import Processes, processes
 from n2amd.hopping.path import ClassicalPath, apply_scissor, read_couplings
-from n2amd.storage import create_hdf5, open_hdf5
-from n2amd.units import HBAR_EV_FS
+from n2amd.storage import open_hdf5
 
 COMMAND = [
     sys.executable,
@@ -35,22 +37,6 @@ COMMAND = [
 ALONE = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI", "SLURM", "MPI_"))}
 ALONE["OMP_NUM_THREADS"] = "1"
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
-
-
-def write_couplings(file: Path, path: ClassicalPath, valence: int) -> Path:
-    overlap = propagators.exponential(1j * path.nac / HBAR_EV_FS).real
-    with create_hdf5(file, "couplings") as out:
-        out.attrs.update(
-            timestep_fs=1.0,
-            n_frames=len(path.energies),
-            n_occupied=40,
-            vbm=valence - 1,
-            cbm=valence,
-            overlap_kind="exact",
-        )
-        out["energies"], out["overlap"], out["nac"] = path.energies, overlap, path.nac
-        out["band_index"] = 40 - valence + np.arange(path.states)
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -109,25 +95,100 @@ def test_output_file(couplings: Path, tmp_path: Path, method: str) -> None:
     assert not list(tmp_path.glob("*.work"))
 
 
+#: Runs every method one after another, in as many processes as it is started in; argument: the folder.
+ALL_METHODS = """
+import sys
+from pathlib import Path
+from n2amd.commands.dynamics import app
+from n2amd.hopping.methods import METHODS
+folder, size, settings = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+for method in METHODS:
+    couplings = folder / ("two.h5" if method == "dish_renewal" else "four.h5")
+    options = ["--method", method, "--settings", settings, "--out", str(folder / f"{method}_{size}.h5")]
+    app(["run", "--couplings", str(couplings), *options], standalone_mode=False)
+"""
+#: Runs one method and kills itself when the given number of units are kept.
+KILLED = """
+import os, signal, sys
+from n2amd.commands.dynamics import app
+from n2amd.hopping import ensemble
+keep, units = ensemble._kept, int(sys.argv[1])
+def kept(file, compute):
+    global units
+    if units == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    units -= 1
+    return keep(file, compute)
+ensemble._kept = kept
+app(sys.argv[2:])
+"""
+SHORT = settings(trajectories=100, duration_fs=600, output_stride=5)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Couplings of two and of four states, and what one process makes of them by every method."""
+    folder = tmp_path_factory.mktemp("alone")
+    write_couplings(folder / "two.h5", fluctuating(2, 201, gap=0.4, across=0.02), 1)
+    write_couplings(folder / "four.h5", fluctuating(4, 201, gap=0.4, across=0.02, within=0.01), 1)
+    command = [sys.executable, "-c", ALL_METHODS, str(folder), "1", SHORT]
+    subprocess.run(command, capture_output=True, env=ALONE, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def together(request: pytest.FixtureRequest, alone: Path) -> int:
+    """The same by several processes, all methods in one launch."""
+    command = [str(MPIEXEC), "-n", str(request.param), sys.executable, "-c", ALL_METHODS]
+    done = subprocess.run(
+        [*command, str(alone), str(request.param), SHORT],
+        capture_output=True,
+        text=True,
+        env=ALONE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(request.param)
+
+
 @pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
-@pytest.mark.parametrize("method", ["dish", "fssh", "sdm"])
-def test_any_number_of_processes(couplings: Path, tmp_path: Path, method: str) -> None:
-    common = ("--couplings", couplings, "--settings", settings(), "--method", method, "--out")
-    run(*common, tmp_path / "1.h5")
-    for size in (2, 3):
-        run(*common, tmp_path / f"{size}.h5", launcher=(MPIEXEC, "-n", size))
-        assert_same(tmp_path / "1.h5", tmp_path / f"{size}.h5")
-        with open_hdf5(tmp_path / f"{size}.h5", "populations") as source:
-            assert source.attrs["n_ranks"] == size
+@pytest.mark.parametrize("method", METHODS)
+def test_any_number_of_processes(alone: Path, together: int, method: str) -> None:
+    several = alone / f"{method}_{together}.h5"
+    assert_same(alone / f"{method}_1.h5", several)
+    with open_hdf5(several, "populations") as source:
+        assert source.attrs["n_ranks"] == together
+        # something happened that could have differed
+        assert source["mean_population"][-1, 1] < 0.99
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dish", "fssh_mc"])
-def test_kill_and_resume(couplings: Path, tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_kill_and_resume(alone: Path, tmp_path: Path, method: str) -> None:
+    couplings = alone / ("two.h5" if method == "dish_renewal" else "four.h5")
+    out = tmp_path / "resumed.h5"
+    arguments = ["--couplings", couplings, "--settings", SHORT, "--method", method, "--out", out]
+    command = [sys.executable, "-c", KILLED, "3", "run", *map(str, arguments)]
+    killed = subprocess.run(command, capture_output=True, env=ALONE, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not out.exists()
+    kept = list(tmp_path.glob("resumed.h5.work/*/unit_*.npz"))
+    assert len(kept) == 3
+    # a kill within a write leaves a part file behind
+    kept[0].rename(f"{kept[0]}.part")
+    kept[1].with_name(f"{kept[1].name}.part").write_bytes(b"torn")
+    done = CliRunner().invoke(app, ["run", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert_same(alone / f"{method}_1.h5", out)
+    assert not list(tmp_path.glob("resumed.h5.work"))
+
+
+@pytest.mark.slow
+def test_kill_from_outside_at_any_moment(couplings: Path, tmp_path: Path) -> None:
     long = settings(samples=12, duration_fs=40_000, output_stride=100)
-    common = ("--couplings", couplings, "--settings", long, "--method", method, "--out")
+    common = ("--couplings", couplings, "--settings", long, "--method", "dish", "--out")
     run(*common, tmp_path / "whole.h5")
     out = tmp_path / "resumed.h5"
     command = [*COMMAND, *map(str, common), str(out)]

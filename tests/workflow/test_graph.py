@@ -66,6 +66,11 @@ def test_test_configuration(pristine: Project) -> None:
     assert pristine.planned("config/test.yaml") == total(MODELS, supercell_jobs(shards=2), END)
 
 
+def test_pairs_take_the_same_graph(pristine: Project) -> None:
+    config = pristine.config("pairs", lambda document: document["dynamics"].update(carrier="pair"))
+    assert pristine.planned(config) == total(MODELS, supercell_jobs(shards=2), END)
+
+
 def test_configuration_laid_over_another(pristine: Project) -> None:
     jobs = pristine.planned("config/config.yaml", "config/studies/supercells.yaml")
     assert jobs == total(MODELS, *[supercell_jobs(shards=6)] * 3, END, {"draw_scaling": 1})

@@ -41,6 +41,7 @@ rule lifetime:
             "hopping/renewal.py",
             "hopping/propagators.py",
             "hopping/path.py",
+            "hopping/pairs.py",
         ),
     output:
         lifetime="<results>/{material}/{supercell}/{variant}/analysis/lifetime.json",

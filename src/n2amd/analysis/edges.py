@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ class EdgeSeries:
 def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPath:
     """Read every state of `couplings.h5`, valence and conduction, as one path.
 
-    The dynamics follow a carrier on its own side of the gap; rates across the gap need both sides.
+    The dynamics follow a carrier on its own side of the gap; rates across the gap need both sides. States are
+    those of electrons or of holes here, not of pairs.
 
     Raises
     ------
@@ -127,17 +128,7 @@ def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeri
 
 def edge_pair(path: ClassicalPath) -> ClassicalPath:
     """Return the path of just the two tracked edge states: column 0 final, column 1 start."""
-    columns = [path.final, path.start]
-    rows, cols = np.ix_(columns, columns)
-    return replace(
-        path,
-        energies=path.energies[:, columns],
-        band_index=path.band_index[columns],
-        start=1,
-        final=0,
-        overlap=None if path.overlap is None else path.overlap[:, rows, cols],
-        nac=None if path.nac is None else path.nac[:, rows, cols],
-    )
+    return path.part([path.final, path.start], start=1, final=0)
 
 
 def band_edge_weights(

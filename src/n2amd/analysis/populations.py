@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, statistics, verdict
 from n2amd.analysis.lifetime import Resampling
 from n2amd.errors import InputError
+from n2amd.hopping.pairs import by_band
 from n2amd.hopping.path import Carrier
 from n2amd.hopping.propagators import Scheme
 from n2amd.storage import open_hdf5
@@ -35,10 +37,11 @@ class Run:
         (T,), fs.
     survival
         Probability not to have recombined, (samples, T).
-    populations
-        Mean over samples, (T, n).
+    populations, errors
+        Mean over samples and its standard error (NaN of one sample), (T, m): of the carrier's states; of a
+        pair, of the ground state, the bands of its electron and the bands of its hole.
     names
-        Names of the states, (n,).
+        Names of these columns, (m,).
     arrivals
         First-arrival times of the trajectories that recombined, fs.
     """
@@ -54,6 +57,7 @@ class Run:
     time: NDArray[np.float64]
     survival: NDArray[np.float64]
     populations: NDArray[np.float64]
+    errors: NDArray[np.float64]
     names: tuple[str, ...]
     arrivals: NDArray[np.float64]
 
@@ -71,6 +75,34 @@ def state_names(carrier: str, n: int, final: int) -> tuple[str, ...]:
     edges, far = (("VBM", "CBM"), "CBM+") if carrier == "electron" else (("CBM", "VBM"), "VBM-")
     names = (*edges, *(f"{far}{k}" for k in range(1, n - 1)))[:n]
     return names if final == 0 else names[::-1]
+
+
+def columns(
+    source: h5py.File, carrier: Carrier, population: NDArray[np.float64], final: int
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names and populations of what is shown of a run: states, or the bands of electron and hole of a pair.
+
+    Parameters
+    ----------
+    source
+        Populations file.
+    population
+        (samples, T, n).
+    final
+        Column that is recombined to.
+    """
+    if carrier != "pair":
+        return state_names(carrier, population.shape[2], final), population
+    names, parts = ["ground state"], [population[:, :, [final]]]
+    for particle, edge, sign in (("electron", "CBM", 1), ("hole", "VBM", -1)):
+        bands = source[f"{particle}_band"][()]
+        found, share = by_band(population, bands)
+        # from the edge, where the pair starts, outwards
+        distance = sign * (found - bands[1])
+        order = np.argsort(distance)
+        names += [f"{particle} {edge}" + (f"{sign * k:+d}" if k else "") for k in distance[order]]
+        parts.append(share[:, :, order])
+    return tuple(names), np.concatenate(parts, axis=2)
 
 
 def read_run(file: str | Path) -> Run:
@@ -91,8 +123,12 @@ def read_run(file: str | Path) -> Run:
                 remedy="run longer or store more often (dynamics.duration_fs, dynamics.output_stride)",
             )
         by_sample = source["population"][()].astype(float)
-        final, n = int(source.attrs["final_state"]), by_sample.shape[2]
-        carrier: Carrier = "hole" if source.attrs["carrier"] == "hole" else "electron"
+        final = int(source.attrs["final_state"])
+        found = str(source.attrs["carrier"])
+        carrier: Carrier = found if found in ("hole", "pair") else "electron"  # type: ignore[assignment]
+        names, shown = columns(source, carrier, by_sample, final)
+        samples = len(by_sample)
+        spread = shown.std(axis=0, ddof=1) if samples > 1 else np.full(shown.shape[1:], np.nan)
         scheme: Scheme = "hst" if source.attrs["scheme"] == "hst" else "local_diabatic"
         return Run(
             method=str(source.attrs["method"]),
@@ -105,8 +141,9 @@ def read_run(file: str | Path) -> Run:
             trajectories=int(source.attrs["trajectories"]),
             time=time,
             survival=1 - by_sample[:, :, final],
-            populations=by_sample.mean(axis=0),
-            names=state_names(carrier, n, final),
+            populations=shown.mean(axis=0),
+            errors=spread / np.sqrt(samples),
+            names=names,
             arrivals=np.sort(source["hops/step"][()] * float(source.attrs["timestep_fs"])),
         )
 
@@ -244,3 +281,11 @@ def analyse_decay(decay: Survival, resampling: Resampling) -> str:
         exposure = float(np.trapezoid(decay.survival.mean(axis=0), decay.time)) * watched
         parts.append(statistics(max(round(fit.decayed * watched), 0), exposure, None))
     return "; ".join(parts) + "."
+
+
+def table(run: Run) -> str:
+    """Write the populations of a run, and their standard errors where known, as comma-separated values."""
+    known = bool(np.isfinite(run.errors).all())
+    head = ["time_fs", *run.names, *(f"{name} error" for name in run.names if known)]
+    body = np.c_[run.time, run.populations, *([run.errors] if known else [])]
+    return "".join(",".join(row) + "\n" for row in [head, *([f"{x:.10g}" for x in row] for row in body)])

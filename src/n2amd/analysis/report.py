@@ -24,7 +24,7 @@ from n2amd.analysis.lifetime import (
 from n2amd.analysis.populations import Run, analyse_run
 from n2amd.config import Scissor
 from n2amd.errors import ComputationError, InputError
-from n2amd.hopping.path import ClassicalPath, apply_scissor
+from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor
 from n2amd.hopping.propagators import Scheme, build
 
 #: Hops below which a Monte Carlo lifetime is not made the headline.
@@ -74,7 +74,9 @@ def lifetime_report(
         If the edges do not couple at all.
     """
     _same_conditions(runs)
-    window = read_window(couplings, runs[0].carrier if runs else "electron")
+    carrier: Carrier = runs[0].carrier if runs else "electron"
+    # a pair recombines as an electron above the gap does: thermal edges put electron and hole into theirs
+    window = read_window(couplings, "hole" if carrier == "hole" else "electron")
     shift = 0.0
     if scissor is not None:
         window, shift = apply_scissor(window, scissor)
@@ -122,7 +124,7 @@ def lifetime_report(
         "verdict": _verdict(headline, exact, ratio, fits, guess),
         "gap": {"mean_eV": gap, "std_eV": float(edges.gap.std())},
         "nac": _coupling(edges, resampling),
-        "carrier": window.carrier,
+        "carrier": carrier,
         "scheme": scheme,
         "scissor_eV": shift,
         "confidence": resampling.confidence,

@@ -124,6 +124,21 @@ def decay(
 
 
 @app.command()
+def populations(
+    file: Annotated[Path, typer.Argument(help="Populations (.h5).")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+) -> None:
+    """Write the populations of a run by state, or of a pair by the bands of its electron and its hole."""
+    from n2amd.analysis.populations import read_run, table
+    from n2amd.storage import atomic_path
+
+    run = read_run(file)
+    with atomic_path(out) as part:
+        part.write_text(table(run), encoding="utf-8")
+    typer.echo(f"{out}: {len(run.time)} times of {', '.join(run.names)}")
+
+
+@app.command()
 def figures(
     inputs: Annotated[list[Path], typer.Argument(help="Input files of this figure.")],
     what: Annotated[What, typer.Option(help="Which figure.")],

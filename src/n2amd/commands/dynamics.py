@@ -49,7 +49,7 @@ def run(
         int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
-    carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
     shprop: Annotated[
         Path | None, typer.Option(help="Also write SHPROP and RECOMB files into this folder.")
     ] = None,
@@ -128,7 +128,7 @@ def estimate(
         int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
-    carrier: Annotated[str | None, typer.Option(help="electron or hole; overrides settings.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
 ) -> None:
     """Say what a run would cost and how well it would know the lifetime, from a slice of a few seconds."""
     from n2amd.config import load_section
@@ -161,9 +161,9 @@ def _input(
         raise InputError(
             f"unknown method {method!r}", field="--method", remedy=f"choose one of {', '.join(METHODS)}"
         )
-    if given["carrier"] not in (None, "electron", "hole"):
+    if given["carrier"] not in (None, "electron", "hole", "pair"):
         raise InputError(
-            f"unknown carrier {given['carrier']!r}", field="--carrier", remedy="choose electron or hole"
+            f"unknown carrier {given['carrier']!r}", field="--carrier", remedy="choose electron, hole or pair"
         )
     shift: Scissor | None = load_section("scissor", scissor) if scissor else None
     if hefei:
@@ -213,7 +213,7 @@ def _from_couplings(
     from n2amd.hopping.path import apply_scissor, read_couplings
 
     chosen = section.model_copy(update={key: value for key, value in given.items() if value is not None})
-    path, moved = read_couplings(file, chosen.carrier), 0.0
+    path, moved = read_couplings(file, chosen.carrier, chosen.pair_states), 0.0
     if scissor is not None:
         path, moved = apply_scissor(path, scissor)
     plan = ensemble.Plan(
@@ -229,6 +229,8 @@ def _from_couplings(
         seed=seed,
         waiting=chosen.waiting,
         substeps=chosen.substeps,
+        absorbing=chosen.absorbing,
+        detailed_balance=chosen.detailed_balance,
         kinetic_energy=chosen.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, [file]
@@ -281,7 +283,9 @@ def _from_hefei(
         seed=seed,
         waiting=section.waiting,
         substeps=inp.nelm or section.substeps,
-        absorbing=inp.absorbing,
+        # public `dish` has no key for it: a setting that was written down goes before what it does
+        absorbing=section.absorbing if "absorbing" in section.model_fields_set else inp.absorbing,
+        detailed_balance=section.detailed_balance,
         kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)

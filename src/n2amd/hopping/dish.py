@@ -53,8 +53,8 @@ class DishTables:
     exponential
         Whether waiting times are drawn (one exponential an interval between decoherences) or are tau_i
         itself.
-    final
-        Absorbing state, or -1.
+    final, absorbing
+        State whose first arrivals are recorded, and whether trajectories end there.
     """
 
     rows: NDArray[np.float64]
@@ -65,6 +65,7 @@ class DishTables:
     cost: NDArray[np.float64]
     exponential: bool
     final: int
+    absorbing: bool
 
 
 def prepare(
@@ -105,7 +106,8 @@ def prepare(
         rate=rates(dephasing_time, path.timestep_fs),
         cost=path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature)),
         exponential=waiting == "exponential",
-        final=path.final if absorbing else -1,
+        final=path.final,
+        absorbing=absorbing,
     )
 
 
@@ -174,6 +176,7 @@ def run_block(
             tables.cost,
             tables.exponential,
             tables.final,
+            tables.absorbing,
             (seed, sample, trajectories.start + first),
             (start_frame, start_state, steps, stride),
             _blocks(tables.rows),

@@ -247,6 +247,7 @@ def run(  # type: ignore[no-untyped-def]
     cost,
     exponential,
     final,
+    absorbing,
     key,
     begin,
     blocks,
@@ -270,6 +271,8 @@ def run(  # type: ignore[no-untyped-def]
         excess over r^2; (n, width), flat.
     cost
         Mid-step energies in units of kT, (frames - 1, n).
+    final, absorbing
+        State whose first arrivals are recorded, and whether trajectories end there.
     key, begin
         (seed, sample, first trajectory), (start frame, start state, steps, stride).
     blocks
@@ -361,9 +364,11 @@ def run(  # type: ignore[no-untyped-def]
                             changes[stored, active[t]] -= 1
                             changes[stored, i] += 1
                         if i == final:
-                            arrival_step[t], arrival_source[t] = step, active[t]
-                            t = later
-                            continue
+                            if arrival_step[t] < 0:
+                                arrival_step[t], arrival_source[t] = step, active[t]
+                            if absorbing:
+                                t = later
+                                continue
                         active[t] = i
                 else:
                     project_out(rows, row, c_re, c_im, x, start, blocks)

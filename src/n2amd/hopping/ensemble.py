@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from n2amd import provenance
 from n2amd.errors import InputError
-from n2amd.hopping import propagators
+from n2amd.hopping import methods, propagators
 from n2amd.hopping.methods import METHODS
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.parallel import Processes
@@ -64,6 +64,8 @@ class Plan:
         Whether DISH trajectories end at the final state.
     kinetic_energy
         Of the nuclei, eV (`sdm`); infinite for a large solid.
+    detailed_balance
+        `gap` (uphill hops carry the Boltzmann factor of their energy gap) or `none` (a factor of one).
     """
 
     method: str
@@ -80,6 +82,12 @@ class Plan:
     substeps: int = 10
     absorbing: bool = True
     kinetic_energy: float = float("inf")
+    detailed_balance: str = "gap"
+
+    @property
+    def hop_temperature(self) -> float:
+        """Temperature of the Boltzmann factor of hops, K: infinite without one."""
+        return self.temperature if self.detailed_balance == "gap" else float("inf")
 
     @property
     def times(self) -> int:
@@ -172,6 +180,7 @@ def clean(workdir: Path) -> None:
 
 def check(path: ClassicalPath, plan: Plan) -> None:
     """Raise InputError if a plan cannot be run on a path."""
+    methods.check(path, plan)
     for sample, (frame, state) in enumerate(zip(plan.start_frames, plan.start_states)):
         if not 0 <= frame < path.intervals:
             raise InputError(

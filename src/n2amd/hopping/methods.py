@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from n2amd.errors import InputError
 from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal, renewal_bias
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
@@ -27,14 +28,42 @@ class Method:
     counted
         Whether populations are counts of trajectories (cut into units), or exact (a sample is one unit).
     absorbing
-        Whether a carrier that recombined may stay so.
+        Whether trajectories end at the final state: always, never, or as the plan says.
     prepare
         Tabulates what all units share and returns what runs one.
+    balanced
+        Whether there are hops that a Boltzmann factor could make rarer.
     """
 
     counted: bool
-    absorbing: bool
+    absorbing: Literal["always", "never", "optional"]
     prepare: Callable[[ClassicalPath, Plan], Run]
+    balanced: bool = True
+
+    def absorbs(self, plan: Plan) -> bool:
+        """Whether trajectories of a plan end at the final state."""
+        return self.absorbing == "always" or (self.absorbing == "optional" and plan.absorbing)
+
+    def balance(self, plan: Plan) -> str:
+        """Detailed balance of a plan as this method has it: `gap` or `none`."""
+        return plan.detailed_balance if self.balanced else "none"
+
+
+def check(path: ClassicalPath, plan: Plan) -> None:
+    """Raise InputError if the method does not take an option of the plan."""
+    method = METHODS[plan.method]
+    if method.absorbing == "always" and not plan.absorbing:
+        raise InputError(
+            f"{plan.method} is absorbing only: it gives first arrivals at the final state",
+            field="dynamics.absorbing",
+            remedy="set it to true, or use dish",
+        )
+    if plan.method == "dish_renewal" and plan.detailed_balance == "none" and path.states > 2:
+        raise InputError(
+            f"dish_renewal is for two states, and without a Boltzmann factor all {path.states} matter",
+            field="dynamics.detailed_balance",
+            remedy="set it to gap, use dish, or keep only the band edges in the states stage",
+        )
 
 
 def _dish(path: ClassicalPath, plan: Plan) -> Run:
@@ -42,7 +71,7 @@ def _dish(path: ClassicalPath, plan: Plan) -> Run:
         path,
         propagators.build(path, plan.scheme, plan.substeps),
         plan.dephasing_time,
-        plan.temperature,
+        plan.hop_temperature,
         waiting=plan.waiting,
         absorbing=plan.absorbing,
     )
@@ -53,14 +82,14 @@ def _dish_renewal(path: ClassicalPath, plan: Plan) -> Run:
     pair = renewal.edge_pair(path, plan.temperature, plan.start_states)
     steps = propagators.build(pair, plan.scheme, plan.substeps)
     tau = float(plan.dephasing_time[path.start, path.final])
-    renewal_bias.check(pair, steps, tau, plan.temperature)
-    chain = renewal.prepare(pair, steps, tau, plan.temperature, waiting=plan.waiting)
+    renewal_bias.check(pair, steps, tau, plan.hop_temperature)
+    chain = renewal.prepare(pair, steps, tau, plan.hop_temperature, waiting=plan.waiting)
     return partial(renewal.run_sample, chain, columns=(path.final, path.start), states=path.states)
 
 
 def _fssh(path: ClassicalPath, plan: Plan, counted: bool) -> Run:
     steps = propagators.build(path, plan.scheme, plan.substeps)
-    return partial(fssh.run_sample, fssh.prepare(path, steps, plan.temperature), counted=counted)
+    return partial(fssh.run_sample, fssh.prepare(path, steps, plan.hop_temperature), counted=counted)
 
 
 def _ehrenfest(path: ClassicalPath, plan: Plan) -> Run:
@@ -71,7 +100,7 @@ def _corrected(path: ClassicalPath, plan: Plan, correction: decoherence.Correcti
     tables = decoherence.prepare(
         path,
         propagators.build(path, plan.scheme, plan.substeps),
-        plan.temperature,
+        plan.hop_temperature,
         correction=correction,
         kinetic_energy=plan.kinetic_energy,
     )
@@ -79,11 +108,11 @@ def _corrected(path: ClassicalPath, plan: Plan, correction: decoherence.Correcti
 
 
 METHODS = {
-    "dish": Method(True, True, _dish),
-    "dish_renewal": Method(False, True, _dish_renewal),
-    "fssh": Method(False, False, partial(_fssh, counted=False)),
-    "fssh_mc": Method(True, False, partial(_fssh, counted=True)),
-    "ehrenfest": Method(False, False, _ehrenfest),
-    "sdm": Method(True, False, partial(_corrected, correction="sdm")),
-    "ida": Method(True, False, partial(_corrected, correction="ida")),
+    "dish": Method(True, "optional", _dish),
+    "dish_renewal": Method(False, "always", _dish_renewal),
+    "fssh": Method(False, "never", partial(_fssh, counted=False)),
+    "fssh_mc": Method(True, "never", partial(_fssh, counted=True)),
+    "ehrenfest": Method(False, "never", _ehrenfest, balanced=False),
+    "sdm": Method(True, "never", partial(_corrected, correction="sdm")),
+    "ida": Method(True, "never", partial(_corrected, correction="ida")),
 }

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from n2amd.config import Scissor
 from n2amd.errors import InputError
+from n2amd.hopping import pairs
 from n2amd.storage import open_hdf5
 
-Carrier = Literal["electron", "hole"]
+Carrier = Literal["electron", "hole", "pair"]
 
 
 @dataclass(frozen=True)
 class ClassicalPath:
-    """States of one carrier along a trajectory of `frames` frames.
+    """States of one carrier, or of an electron-hole pair, along a trajectory of `frames` frames.
 
     A path longer than the trajectory is made head to tail: after the last frame comes the first interval
     again. The join takes no time and mixes no states.
@@ -30,15 +31,17 @@ class ClassicalPath:
     timestep_fs
         Time between frames, fs.
     carrier
-        Electrons relax to lower energies, holes to higher ones.
+        Electrons and pairs relax to lower energies, holes to higher ones.
     band_index
-        Absolute band index of each state, (n,).
+        Absolute band index of each state, (n,); of a pair, that of its electron, -1 for the ground state.
     start, final
         Columns of the band edge a carrier starts from, and of the edge it recombines to.
     overlap
         <i(t)|j(t+dt)>, (frames - 1, n, n), or None.
     nac
         hbar <i|d/dt j> at t + dt/2, (frames - 1, n, n), eV, or None.
+    hole_band
+        Absolute band index of the hole of each pair, (n,), -1 for the ground state; None of other carriers.
     """
 
     energies: NDArray[np.float64]
@@ -49,6 +52,7 @@ class ClassicalPath:
     final: int
     overlap: NDArray | None = None
     nac: NDArray | None = None
+    hole_band: NDArray[np.int64] | None = None
 
     @property
     def states(self) -> int:
@@ -62,8 +66,8 @@ class ClassicalPath:
 
     @property
     def sign(self) -> float:
-        """+1 for electrons, -1 for holes: what multiplies an energy difference to give the cost of a hop."""
-        return 1.0 if self.carrier == "electron" else -1.0
+        """-1 for holes, else +1: what multiplies an energy difference to give the cost of a hop."""
+        return -1.0 if self.carrier == "hole" else 1.0
 
     @property
     def midstep_energies(self) -> NDArray[np.float64]:
@@ -75,6 +79,29 @@ class ClassicalPath:
         position = start + np.asarray(steps)
         # at the join the carrier arrives at the last frame; frame 0 is only ever a start
         return np.where(position <= self.intervals, position, (position - 1) % self.intervals + 1)
+
+    def label(self, state: int) -> str:
+        """What a state is, by the bands of the file: for errors."""
+        if self.hole_band is None:
+            return f"band {self.band_index[state]}"
+        return f"pair of hole band {self.hole_band[state]} and electron band {self.band_index[state]}"
+
+    def part(self, columns: list[int], start: int, final: int) -> ClassicalPath:
+        """Some of the states alone; `start` and `final` are columns of the result."""
+
+        def square(matrices: NDArray | None) -> NDArray | None:
+            return None if matrices is None else np.ascontiguousarray(matrices[:, columns][:, :, columns])
+
+        return replace(
+            self,
+            energies=self.energies[:, columns],
+            band_index=self.band_index[columns],
+            hole_band=None if self.hole_band is None else self.hole_band[columns],
+            start=start,
+            final=final,
+            overlap=square(self.overlap),
+            nac=square(self.nac),
+        )
 
 
 def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
@@ -105,11 +132,17 @@ def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
     return path
 
 
-def read_couplings(file: str | Path, carrier: Carrier) -> ClassicalPath:
+def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """Read the states of one carrier from `couplings.h5`.
 
     An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
-    [CBM, VBM, VBM-1, ...] and starts at the VBM. Column 0 is where it recombines to.
+    [CBM, VBM, VBM-1, ...] and starts at the VBM; a pair among [ground state, (VBM, CBM), ...], the further
+    pairs by mean energy, and starts as (VBM, CBM). Column 0 is where it recombines to.
+
+    Parameters
+    ----------
+    pair_states
+        States of a pair to keep, the ground state among them; all by default.
 
     Raises
     ------
@@ -119,7 +152,6 @@ def read_couplings(file: str | Path, carrier: Carrier) -> ClassicalPath:
     with open_hdf5(file, "couplings") as source:
         vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
         n = source["energies"].shape[1]
-        columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
         if not (0 <= vbm < n and 0 <= cbm < n):
             raise InputError(
                 f"band edges are columns {vbm} and {cbm} of {n}",
@@ -127,22 +159,50 @@ def read_couplings(file: str | Path, carrier: Carrier) -> ClassicalPath:
                 field="vbm, cbm",
                 remedy="keep at least one valence and one conduction state in the states stage",
             )
-        square = np.ix_(columns, columns)
-        path = ClassicalPath(
-            energies=source["energies"][()][:, columns].astype(np.float64),
+        window = ClassicalPath(
+            energies=source["energies"][()].astype(np.float64),
             timestep_fs=float(source.attrs["timestep_fs"]),
             carrier=carrier,
-            band_index=source["band_index"][()][columns].astype(np.int64),
-            start=1,
-            final=0,
-            overlap=source["overlap"][()][:, square[0], square[1]],
-            nac=source["nac"][()][:, square[0], square[1]],
+            band_index=source["band_index"][()].astype(np.int64),
+            start=cbm,
+            final=vbm,
+            overlap=source["overlap"][()],
+            nac=source["nac"][()],
         )
-    return check(path, file)
+    check(window, file)
+    if carrier == "pair":
+        return pair_path(window, pair_states)
+    columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
+    return window.part(columns, start=1, final=0)
+
+
+def pair_path(window: ClassicalPath, most: int | None = None) -> ClassicalPath:
+    """Electron-hole pairs of a window of valence states, the last one `final`, and conduction states.
+
+    Parameters
+    ----------
+    window
+        With `final` the valence band edge and `start` the conduction band edge, the next column.
+    most
+        States to keep, the lowest by mean energy.
+    """
+    chosen = pairs.choose(window.energies, window.final + 1, most)
+    bands = window.band_index
+    return ClassicalPath(
+        energies=pairs.energies(chosen, window.energies),
+        timestep_fs=window.timestep_fs,
+        carrier="pair",
+        band_index=np.append(-1, bands[chosen.electron]),
+        start=1,
+        final=0,
+        overlap=None if window.overlap is None else pairs.overlaps(chosen, window.overlap),
+        nac=None if window.nac is None else pairs.couplings(chosen, window.nac),
+        hole_band=np.append(-1, bands[chosen.hole]),
+    )
 
 
 def apply_scissor(path: ClassicalPath, scissor: Scissor) -> tuple[ClassicalPath, float]:
-    """Shift the conduction states rigidly so that the gap becomes `scissor.gap_eV`.
+    """Shift the conduction states (all pairs) rigidly so that the gap becomes `scissor.gap_eV`.
 
     The gap that is shifted is `scissor.reference_gap_eV`, or else the canonical mean of the path.
 
@@ -150,7 +210,8 @@ def apply_scissor(path: ClassicalPath, scissor: Scissor) -> tuple[ClassicalPath,
     -------
     The shifted path and the shift in eV.
     """
-    vbm, cbm = (path.final, path.start) if path.carrier == "electron" else (path.start, path.final)
+    # of a pair: the ground state and the pair of the band edges, whose difference is the gap
+    vbm, cbm = (path.start, path.final) if path.carrier == "hole" else (path.final, path.start)
     reference = scissor.reference_gap_eV
     if reference is None:
         reference = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))

@@ -63,7 +63,8 @@ def write(
             scissor_eV=scissor,
             final_state=path.final,
             kinetic_energy_eV=plan.kinetic_energy,
-            absorbing=int(plan.absorbing and method.absorbing),
+            absorbing=int(method.absorbs(plan)),
+            detailed_balance=method.balance(plan),
             cpu_seconds=result.cpu_seconds,
         )
         out["time"] = steps * path.timestep_fs
@@ -72,7 +73,10 @@ def write(
         out["standard_error"] = spread / np.sqrt(samples)
         out["sampling_error"] = np.sqrt(variance)
         out["energy"] = energy / samples
-        out["band_index"] = path.band_index
+        if path.hole_band is None:
+            out["band_index"] = path.band_index
+        else:
+            out["electron_band"], out["hole_band"] = path.band_index, path.hole_band
         out["state_energies"] = path.energies.mean(axis=0)
         out["initial/frame"] = plan.start_frames
         out["initial/state"] = plan.start_states

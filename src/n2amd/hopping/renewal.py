@@ -9,7 +9,7 @@ was met once (else the decay is not one exponential, and depends on where it sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -77,8 +77,8 @@ def edge_pair(path: ClassicalPath, temperature: float, start_states: NDArray[np.
     if weight.sum() > _OTHERS:
         raise InputError(
             f"more than two states matter: {weight.sum():.2f} of the band edge's Boltzmann weight at "
-            f"{temperature:g} K lies in {len(others)} other(s), most ({weight.max():.2f}) in band "
-            f"{path.band_index[others[int(weight.argmax())]]}; the limit is {_OTHERS:g}",
+            f"{temperature:g} K lies in {len(others)} other(s), most ({weight.max():.2f}) in "
+            f"{path.label(others[int(weight.argmax())])}; the limit is {_OTHERS:g}",
             field="dish_renewal",
             remedy=remedy,
         )
@@ -87,20 +87,7 @@ def edge_pair(path: ClassicalPath, temperature: float, start_states: NDArray[np.
 
 def pair(path: ClassicalPath) -> ClassicalPath:
     """Final and start state of a path alone, columns 0 and 1."""
-    columns = [path.final, path.start]
-
-    def part(matrices: NDArray | None) -> NDArray | None:
-        return None if matrices is None else np.ascontiguousarray(matrices[:, columns][:, :, columns])
-
-    return replace(
-        path,
-        energies=path.energies[:, columns],
-        band_index=path.band_index[columns],
-        start=1,
-        final=0,
-        overlap=part(path.overlap),
-        nac=part(path.nac),
-    )
+    return path.part([path.final, path.start], start=1, final=0)
 
 
 def hop_probabilities(

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+#: Largest population over a run below which a state is left out of the figure.
+SEEN = 0.01
+
+
 def readable_time(lifetime_ns: float) -> str:
     """Write a lifetime in the unit that suits it."""
     for factor, unit in ((1e-3, "µs"), (1, "ns"), (1e3, "ps")):
@@ -72,12 +76,17 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
     left.legend(loc="best", ncols=1 if len(runs) < 3 else 2)
     first = runs[0]
     factor = _time_axis(right, float(first.time[-1]))
-    for index, colour in zip(range(len(first.names)), style.CYCLE * len(first.names)):
+    # the edges, and what else is ever seen: a window may have many states
+    shown = [k for k in range(len(first.names)) if k < 2 or first.populations[:, k].max() >= SEEN]
+    for index, colour in zip(shown, style.CYCLE * len(shown)):
+        dashes = (0, (4, 2)) if first.names[index].startswith("hole ") else "-"
         values = first.populations[:, index]
-        right.plot(factor * first.time, values, color=colour, lw=1.2, label=first.names[index])
-    right.set(ylabel="Population", ylim=(-0.03, 1.22))
+        right.plot(factor * first.time, values, color=colour, ls=dashes, lw=1.2, label=first.names[index])
+    columns = min(2 if first.carrier == "pair" else 4, len(shown))
+    rows = -(-len(shown) // columns)
+    right.set(ylabel="Population", ylim=(-0.03, 1.12 + 0.1 * rows), yticks=np.linspace(0, 1, 6))
     right.margins(x=0)
-    right.legend(loc="upper center", ncols=min(4, len(first.names)), columnspacing=1.2, title=first.label)
+    right.legend(loc="upper center", ncols=columns, columnspacing=1.2, title=first.label)
     return figure
 
 

@@ -51,8 +51,15 @@ def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
     Raises
     ------
     InputError
-        If a file is missing, cut short, or does not fit the others.
+        If a file is missing, cut short, or does not fit the others, or pairs are asked for.
     """
+    if carrier == "pair":
+        raise InputError(
+            "a run folder of Hefei-NAMD holds the states of one carrier, no pairs",
+            file=folder,
+            field="carrier",
+            remedy="choose electron or hole, or start from couplings.h5",
+        )
     namelist_file = find(folder, "inp")
     namelist = read_namelist(namelist_file) if namelist_file else Namelist()
     eig_file, nat_file, initial_file = (

@@ -102,7 +102,8 @@ def _write(
 ) -> list[Path]:
     """Time, energy of the populations, and what is shown, a file a start frame."""
     steps = np.arange(population.shape[1]) * stride
-    order = np.argsort(path.band_index)
+    # pairs have no order of bands: as they are
+    order = np.argsort(path.band_index) if path.hole_band is None else np.arange(path.states)
     files = []
     for frame in np.unique(start_frames):
         here = start_frames == frame

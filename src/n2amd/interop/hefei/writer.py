@@ -99,8 +99,14 @@ def write(
     Raises
     ------
     InputError
-        If the path has no couplings, a program cannot read them, or the bands leave gaps.
+        If the path is a pair's or has no couplings, a program cannot read them, or the bands leave gaps.
     """
+    if path.carrier == "pair":
+        raise InputError(
+            "a run folder of Hefei-NAMD holds the states of one carrier, no pairs",
+            field="carrier",
+            remedy="export an electron or a hole, or the whole window (pyxaid, libra)",
+        )
     if path.nac is None:
         raise InputError("there are no couplings to write", field="nac", remedy="take a path with couplings")
     if np.iscomplexobj(path.nac) and code != "dish":
