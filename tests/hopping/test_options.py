@@ -76,7 +76,7 @@ def test_trajectories_that_go_on_leave_the_final_state_and_note_the_first_arriva
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_was_done_is_written_down(tmp_path: Path, method: str) -> None:
-    couplings = write_couplings(tmp_path / "c.h5", fluctuating(2, 101, gap=0.4, across=0.02), 1)
+    couplings = write_couplings(tmp_path / "c.h5", fluctuating(2, 101, gap=0.4, across=0.0045), 1)
     for absorbing, balance in ((True, "none"), (False, "gap")):
         settings = {"samples": 1, "trajectories": 2, "duration_fs": 50}
         settings |= {"absorbing": absorbing, "detailed_balance": balance}

@@ -199,15 +199,17 @@ def run(path: ClassicalPath, method: str, folder: Path, **changes: object) -> en
 @pytest.mark.parametrize("method", METHODS)
 def test_with_one_valence_state_a_pair_is_its_electron(tmp_path: Path, method: str, scheme: str) -> None:
     """|0> is the electron in the VBM; all energies are counted from the VBM's, which is one common phase."""
-    path = window(1, 1 if method == "dish_renewal" else 3)
+    weak = method == "dish_renewal"
+    path = window(1, 1, across=0.008) if weak else window(1, 3)
     electron = electron_of(path)
     pair = pair_path(path)
     order = [0, *(1 + np.argsort(pair.band_index[1:]))]
     pair = pair.part(order, start=1, final=0)
     for steps in zip(*(propagators.build(each, scheme) for each in (electron, pair))):  # type: ignore[arg-type]
         np.testing.assert_allclose(np.abs(steps[0]), np.abs(steps[1]), atol=1e-12)
-    one = run(electron, method, tmp_path / "electron", scheme=scheme)
-    other = run(pair, method, tmp_path / "pair", scheme=scheme)
+    length = {"scheme": scheme, "steps": 2000 if weak else 300}
+    one = run(electron, method, tmp_path / "electron", **length)
+    other = run(pair, method, tmp_path / "pair", **length)
     np.testing.assert_allclose(one.population, other.population, atol=1e-10)
     np.testing.assert_array_equal(one.hops, other.hops)
     np.testing.assert_array_equal(one.arrival_step, other.arrival_step)
@@ -276,8 +278,11 @@ def test_dish_of_pairs_keeps_detailed_balance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_phases_of_the_one_electron_states_do_not_matter(tmp_path: Path, method: str) -> None:
-    size = (1, 1) if method == "dish_renewal" else (2, 2)
-    path = window(*size, complex_couplings=True)
+    path = (
+        window(1, 1, across=0.008, complex_couplings=True)
+        if method == "dish_renewal"
+        else window(2, 2, complex_couplings=True)
+    )
     phase = np.exp(2j * np.pi * np.random.default_rng(1).random(path.energies.shape))
     turned = replace(path, overlap=phase[:-1].conj()[:, :, None] * path.overlap * phase[1:][:, None, :])
     one = run(pair_path(path), method, tmp_path / "one")
