@@ -146,7 +146,7 @@ def build_case(
         "dephasing_time_fs": at(dephasing, "gaussian_fs"),
         "dephasing_definition": at(dephasing, "used"),
         "lifetime_ns": at(lifetime, "lifetime_ns"),
-        "tau_band_ns": at(lifetime, "exact", "band_ns"),
+        "tau_band_ns": at(lifetime, "band_ns"),
         "estimate_ns": at(lifetime, "estimate_ns"),
         "estimate_ratio": at(lifetime, "estimate_ratio"),
         "confidence": at(lifetime, "confidence"),

@@ -103,6 +103,8 @@ def lifetime_report(
     fits = {run.label: analyse_run(run, resampling, exact.lifetime.value) for run in runs}
     gap, nac = float(edges.gap.mean()), edges.nac_rms
     headline = _headline(exact, thermal, ratio, fits)
+    # the two states alone, or the mixture of states where they are not alone: the one that the headline is of
+    quoted = renewal_document(exact if _two_state(ratio) else thermal)
     guess = 1e-6 * estimate(tau_fs, gap, nac)
     return {
         "lifetime_ns": headline,
@@ -117,7 +119,7 @@ def lifetime_report(
                 if key in ("lifetime_ns", "band_ns", "envelope_ns", "exponential_waiting_ns")
             },
         },
-        "tau_band": renewal_document(exact)["tau_band"],
+        **{key: value for key, value in quoted.items() if key in ("band_ns", "tau_band", "tau_scan")},
         "estimate_ns": guess,
         "estimate_ratio": headline["value"] / guess,
         "fits": fits,

@@ -91,14 +91,14 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
 
 
 def lifetime_tau(report: dict[str, Any]) -> Figure:
-    """Exact lifetime against the dephasing time, with the band over tau +- 1 fs.
+    """Renewal lifetime against the dephasing time, with the band over tau +- 1 fs.
 
     Parameters
     ----------
     report
         Content of `lifetime.json`.
     """
-    scan = at(report, "exact", "tau_scan")
+    scan = at(report, "tau_scan")
     tau = np.array([row["tau_fs"] for row in scan], float)
     value, low, high, smooth = (
         np.array([np.nan if row[key] is None else row[key] for row in scan], float)
