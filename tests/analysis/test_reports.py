@@ -170,6 +170,12 @@ def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path)
     alone = lifetime_report(file, 15.0, [], QUICK)
     assert "the two-state picture does not hold" in report["verdict"]
     assert alone["lifetime_ns"]["low"] < alone["lifetime_ns"]["high"]
+    # the band is of the renewal that is quoted, here that of the thermal edges
+    assert alone["lifetime_ns"]["method"] == "DISH renewal, thermal band edges"
+    row = alone["tau_scan"][alone["exact"]["waiting_steps"] - 1]
+    assert row["lifetime_ns"] == alone["lifetime_ns"]["value"]
+    assert alone["band_ns"]["low"] <= row["lifetime_ns"] <= alone["band_ns"]["high"]
+    assert alone["exact"]["band_ns"] != alone["band_ns"]
 
 
 def test_state_names() -> None:
