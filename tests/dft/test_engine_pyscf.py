@@ -211,3 +211,15 @@ def test_a_hybrid_frame_passes_the_gate(tmp_path: Path) -> None:
     assert frame.origin["exxdiv"] == "ewald"
     assert frame.origin["hybrid"] == "one-shot"
     assert frame.energy is None
+
+
+def test_a_coarse_mesh_of_the_hybrid_is_warned_of(
+    silicon: Structure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kpoints, warned in (((3, 3, 3), True), ((4, 4, 4), False)):
+        settings = PyscfSettings(
+            functional="HSE06", basis="SZV-MOLOPT-SR-GTH", kpoints=kpoints, forces=False, stress=False
+        )
+        Pyscf(settings).check([silicon])
+        assert ("repeated after 11.5 A" in (said := capsys.readouterr().err)) is warned
+        assert ("use [4, 4, 4] or denser" in said) is warned
