@@ -214,6 +214,56 @@ def export(
     typer.echo(f"{out}: {count} frames")
 
 
+@app.command()
+def rotations(
+    path: Dataset,
+    tolerance_ev: Annotated[
+        float, typer.Option(min=0, help="Largest element of H(Rx) - D H D^T that passes, eV.")
+    ] = 5e-4,
+) -> None:
+    """Check that frames which are rotations of the first have rotated matrices: orbital order and signs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from n2amd.dataset.rotations import compare
+    from n2amd.dataset.store import read_basis, read_frames
+    from n2amd.errors import InputError
+
+    basis, frames = read_basis(path), read_frames(path)
+    first = next(iter(frames))
+    results = [compare(first, frame, basis) for frame in read_frames(path)][1:]
+    if not results:
+        raise InputError(
+            "one frame only",
+            file=path,
+            field="frames",
+            remedy="ingest several runs of one geometry, turned",
+        )
+    table = Table(title=f"frames of {path} against the rotated {first.name}")
+    for column in ("frame", "rotation (degrees)", "H (eV)", "S", "blocks", "not in both"):
+        table.add_column(column)
+    for found in results:
+        table.add_row(
+            found.name,
+            f"{found.angle:.1f}",
+            f"{found.hamiltonian_error:.2e}",
+            f"{found.overlap_error:.2e}",
+            str(found.compared),
+            str(found.alone),
+        )
+    Console().print(table)
+    worst = max(results, key=lambda found: found.hamiltonian_error)
+    if worst.hamiltonian_error > tolerance_ev:
+        raise InputError(
+            f"H is {worst.hamiltonian_error:.3g} eV from the rotated one, must be at most {tolerance_ev:g}",
+            file=path,
+            frame=worst.name,
+            field="hamiltonian",
+            remedy="look for orbital order and signs in the converter; a real-space grid alone leaves meV",
+        )
+    typer.echo(f"{path}: ok ({len(results) + 1} orientations)")
+
+
 def available_cores() -> int:
     """Cores this process may use, divided by the threads that OMP_NUM_THREADS already claims for each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
