@@ -14,11 +14,16 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import csv
 import datetime
+import json
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal
@@ -99,12 +104,11 @@ def scaling(repeat: int) -> list[dict]:
         limit = product_limit(states)
         # the largest number is a slice: 100 steps instead of 1,000
         for trajectories, length in ((1000, 1000), (10_000, 1000), (100_000, 100), (1_000_000, 10)):
-            if trajectories > 1000 and states > 10:
-                continue
             tables = dish.prepare(path, steps, tau, 300.0)
             common = {"seed": 1, "sample": 0, "start_frame": 0, "start_state": states - 1, "stride": length}
             unit = {**common, "steps": length, "trajectories": range(trajectories)}
-            seconds = best(lambda unit=unit, tables=tables: dish.run_block(tables, **unit), repeat)  # type: ignore[misc]
+            times = repeat if states <= 10 or trajectories <= 1000 else 1
+            seconds = best(lambda unit=unit, tables=tables: dish.run_block(tables, **unit), times)  # type: ignore[misc]
             rows.append(
                 {
                     "case": f"dish, {states} states, {trajectories} trajectories, {length} steps",
@@ -127,6 +131,34 @@ def scaling(repeat: int) -> list[dict]:
         seconds = best(lambda unit=unit, t=plain: fssh.run_sample(t, **unit), repeat)  # type: ignore[misc]
         rows.append({"case": f"fssh, {states} states, exact chain of 1000 steps", "seconds": seconds})
         rows.append({"case": f"propagators hst, {states} states, 1000 frames", "seconds": build})
+    return rows
+
+
+def by_ranks(duration_fs: float = 20_000.0) -> list[dict]:
+    """CPU and wall seconds of the whole command on the parity input by number of processes; the same bits.
+
+    A process is one rank and one thread: threads are not used beside ranks.
+    """
+    command = [sys.executable, "-c", "from n2amd.cli import main; main()", "dynamics", "run"]
+    launcher = Path(sys.executable).with_name("mpiexec")
+    settings = json.dumps({"duration_fs": duration_fs, "output_stride": 100})
+    rows, first = [], None
+    for ranks in [n for n in (1, 2, 4, 8, 16) if n <= len(os.sched_getaffinity(0))]:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out.h5"
+            options = ["--hefei", str(DATA), "--method", "dish", "--settings", settings, "--out", str(out)]
+            before, begin = os.times(), time.perf_counter()
+            subprocess.run(
+                [str(launcher), "-n", str(ranks), *command, *options], check=True, capture_output=True
+            )
+            wall, after = time.perf_counter() - begin, os.times()
+            with h5py.File(out) as found:
+                population = found["population"][()]
+        first = population if first is None else first
+        assert np.array_equal(first, population)
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        case = f"dish command, 20 x 200 x {duration_fs / 1000:g} ps, {ranks} ranks"
+        rows.append({"case": case, "seconds": cpu, "wall": wall})
     return rows
 
 
@@ -187,7 +219,7 @@ def main() -> None:
     }
     rows = []
     measured = [{"case": case, "seconds": best(call, arguments.repeat)} for case, call in cases.items()]
-    for found in [*measured, *scaling(min(arguments.repeat, 3))]:
+    for found in [*measured, *scaling(min(arguments.repeat, 3)), *by_ranks()]:
         case = str(found["case"])
         peers = (
             PEERS.get(case.split()[0], {}) if "20 x" in case and "1 ps" in case and "10 st" in case else {}
@@ -199,6 +231,7 @@ def main() -> None:
                 "processor": processor(),
                 "case": case,
                 "n2amd_cpu_s": f"{found['seconds']:.4f}",
+                "wall_s": f"{found['wall']:.2f}" if "wall" in found else "",
                 "ns_per_trajectory_step": f"{found['nanoseconds']:.1f}" if limit else "",
                 "matrix_product_ns": f"{limit:.1f}" if limit else "",
                 "peers_processor": "Xeon, gfortran 12 -O3" if peers else "",
@@ -207,7 +240,8 @@ def main() -> None:
         )
         ratio = f"  Hefei-NAMD-DEV {peers['Hefei-NAMD-DEV']:.2f} s" if peers else ""
         per_step = f"  {found['nanoseconds']:.0f} ns a step, product {limit:.0f} ns" if limit else ""
-        print(f"{case:58s} {found['seconds']:9.4f} CPU s{ratio}{per_step}", flush=True)
+        wall = f"  {found['wall']:.2f} s by the clock" if "wall" in found else ""
+        print(f"{case:58s} {found['seconds']:9.4f} CPU s{wall}{ratio}{per_step}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with open(arguments.out, "w", newline="") as stream:
         writer = csv.DictWriter(stream, rows[0].keys())
