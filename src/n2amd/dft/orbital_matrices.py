@@ -75,7 +75,11 @@ def split_spinor(elements: Elements) -> list[Elements]:
 
 
 def gather_blocks(
-    hamiltonian: Sequence[Elements], overlap: Elements, structure: Structure, basis: Basis, origin: float
+    hamiltonian: Sequence[Elements],
+    overlap: Elements,
+    structure: Structure,
+    basis: Basis,
+    origin: float | None,
 ) -> tuple[BlockMatrix, BlockMatrix, float]:
     """Gather the elements of H and S into Hermitian halves on the same pairs, orbitals in native order.
 
@@ -90,7 +94,8 @@ def gather_blocks(
     basis
         Shells of every element: the orbitals of an atom follow each other, atom after atom.
     origin
-        The code counts R between atoms wrapped into the cell [origin, origin + 1), fractional.
+        The code counts R between atoms wrapped into the cell [origin, origin + 1), fractional; None: between
+        the positions as they are.
 
     Returns
     -------
@@ -98,8 +103,10 @@ def gather_blocks(
         See `hermitian_halves`.
     """
     listed = [_directed_blocks(part, structure, basis) for part in ([overlap], hamiltonian)]
-    translations = image_translations(listed[0], structure, origin)
-    halves, hermiticity = hermitian_halves([refer_to_positions(matrix, translations) for matrix in listed])
+    if origin is not None:
+        translations = image_translations(listed[0], structure, origin)
+        listed = [refer_to_positions(matrix, translations) for matrix in listed]
+    halves, hermiticity = hermitian_halves(listed)
     return halves[1], halves[0], hermiticity
 
 

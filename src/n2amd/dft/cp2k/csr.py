@@ -2,6 +2,7 @@
 
 The files of `&KS_CSR_WRITE` and `&S_CSR_WRITE` with `REAL_SPACE T` are called
 PROJECT-KS_SPIN_s_R_n-1_0.csr and PROJECT-S_SPIN_1_R_n-1_0.csr; the log says which lattice vector image n is.
+Without &KPOINTS there is one file, PROJECT-KS_SPIN_s-1_0.csr, the sum over all images.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from n2amd.errors import InputError
 
 #: Name of a matrix file: what, spin, image, and the rest that tells one print of a run from the next.
 _NAME = re.compile(
-    r"(?P<project>.*)-(?P<what>KS|S)_SPIN_(?P<spin>\d+)_R_(?P<image>\d+)(?P<rest>.*)\.csr"
+    r"(?P<project>.*)-(?P<what>KS|S)_SPIN_(?P<spin>\d+)(_R_(?P<image>\d+))?(?P<rest>-.*)\.csr"
     r"(" + "|".join(map(re.escape, DECOMPRESSORS)) + ")?"
 )
 _COLUMNS = {"row": np.int64, "column": np.int64, "value": np.float64}
@@ -29,45 +30,44 @@ RERUN = "run the frame again with REAL_SPACE T in &KS_CSR_WRITE and &S_CSR_WRITE
 
 
 def find_matrices(folder: Path) -> dict[tuple[str, int], dict[int, Path]]:
-    """List the matrix files of a run by ("KS" or "S", spin) and image number.
+    """List the matrix files of a run by ("KS" or "S", spin) and image number, 0 for the sum over images.
 
     Raises
     ------
     InputError
-        If there are none, they are Gamma-only sums over images, or they are of several runs or steps.
+        If there are none, or they are of several runs or steps.
     """
     found: dict[tuple[str, int], dict[int, Path]] = {}
-    names = set()
+    names, sums = set(), set()
     for path in sorted(folder.glob("*.csr*")):
         if match := _NAME.fullmatch(path.name):
             names.add((match["project"], match["rest"]))
-            found.setdefault((match["what"], int(match["spin"])), {})[int(match["image"])] = path
+            found.setdefault((match["what"], int(match["spin"])), {})[int(match["image"] or 0)] = path
+            sums.add(match["image"] is None)
+    if len(sums) > 1:
+        raise InputError("CSR files of single images and of the sum over images", file=folder, remedy=RERUN)
     if len(names) > 1:
         listed = ", ".join(f"{project}...{rest}" for project, rest in sorted(names))
         raise InputError(f"CSR files of several runs or steps: {listed}", file=folder, remedy=RERUN)
     for what in ("KS", "S"):
         if not any(key[0] == what for key in found):
-            gamma = next(folder.glob(f"*-{what}_SPIN_*.csr*"), None)
-            problem = (
-                f"{gamma.name} is the sum over all images of a Gamma-only run"
-                if gamma
-                else f"no file *-{what}_SPIN_1_R_*.csr"
-            )
             raise InputError(
-                problem, file=folder, field=f"{what}_CSR_WRITE", remedy=f"{RERUN}, and with &KPOINTS"
+                f"no file *-{what}_SPIN_1_R_*.csr", file=folder, field=f"{what}_CSR_WRITE", remedy=RERUN
             )
     return found
 
 
-def read_matrix(files: Mapping[int, Path], images: NDArray[np.int64], n_orbitals: int, what: str) -> Elements:
+def read_matrix(
+    files: Mapping[int, Path], images: NDArray[np.int64] | None, n_orbitals: int, what: str
+) -> Elements:
     """Read one matrix.
 
     Parameters
     ----------
     files
-        File of every image number, from 1.
+        File of every image number, from 1, or of number 0, the sum over images.
     images
-        Lattice vector of every image, (n_images, 3), as the log lists them.
+        Lattice vector of every image, (n_images, 3), as the log lists them, or None.
     n_orbitals
         Dimension that the basis gives.
     what
@@ -76,14 +76,25 @@ def read_matrix(files: Mapping[int, Path], images: NDArray[np.int64], n_orbitals
     Returns
     -------
     elements
-        In the file's unit (Hartree for KS); R counts between atoms wrapped into the cell [-1/2, 1/2).
+        In the file's unit (Hartree for KS); R counts between atoms wrapped into the cell [-1/2, 1/2), and is
+        0 for the sum over images.
 
     Raises
     ------
     InputError
         If an image is missing, or a file is cut, damaged or of another dimension.
     """
-    wanted = set(range(1, len(images) + 1))
+    first = min(files)
+    if first == 0:
+        images = np.zeros((1, 3), dtype=np.int64)
+    if images is None:
+        raise InputError(
+            f"the images of {what} are not listed in the log",
+            file=files[first].parent,
+            field=f"{what} CSR write|",
+            remedy="copy the whole log of the run",
+        )
+    wanted = set(range(min(first, 1), len(images) + min(first, 1)))
     if missing := sorted(wanted - set(files)):
         raise InputError(
             f"{len(missing)} of {len(images)} images of {what} are missing, the first is {missing[0]}",

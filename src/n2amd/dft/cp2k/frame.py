@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.cp2k.bands import read_bands
 from n2amd.dft.cp2k.csr import find_matrices, read_matrix
+from n2amd.dft.cp2k.gamma import check_one_image, unfold
 from n2amd.dft.cp2k.inputs import Section, read_cell, read_coordinates, read_sections
 from n2amd.dft.cp2k.log import Log, read_log
 from n2amd.dft.cp2k.radial import add_radial_functions
@@ -22,7 +23,7 @@ from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure
 
 #: Any of these files makes a folder the folder of a frame.
-MARKS = ("*-KS_SPIN_1_*.csr", "*-S_SPIN_1_*.csr", "*.bs")
+MARKS = ("*-KS_SPIN_1*.csr", "*-S_SPIN_1*.csr", "*.bs")
 #: Largest difference between the input and the log: the cell is printed with 3 decimals, atoms with 6.
 CELL_TOLERANCE, POSITION_TOLERANCE = 6e-4, 2e-6
 #: CP2K counts R between atoms wrapped into fractional [-1/2, 1/2).
@@ -42,7 +43,8 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
     ----------
     folder
         Folder with the main output (*.out), the input (*.inp) or restart file, the CSR files of H and S, and
-        where it exists the band file (*.bs, or what the input says). Every file may be compressed.
+        where it exists the band file (*.bs, or what the input says). Every file may be compressed. A run
+        without &KPOINTS leaves sums over images, which are taken apart where the cell is large enough.
     code
         "cp2k".
 
@@ -72,7 +74,13 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         for spin in spins
     ]
     overlap = read_matrix(files["S", 1], log.images["S"], n_orbitals, "S")
-    h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, WRAP_ORIGIN)
+    origin: float | None = WRAP_ORIGIN
+    if 0 in files["S", 1]:
+        images, origin = check_one_image(folder, structure, basis), None
+        *hamiltonian, overlap = (
+            unfold(part, images, basis, structure.numbers) for part in (*hamiltonian, overlap)
+        )
+    h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, origin)
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
@@ -128,4 +136,6 @@ def _bands(folder: Path, root: Section, log: Log) -> BandReference | None:
     named = section.value("FILE_NAME") if section else None
     path = locate(folder, named) if named else None
     path = path or locate(folder, "*.bs")
+    if path is None and log.eigenvalues is not None and not root.find("FORCE_EVAL", "DFT", "KPOINTS"):
+        return BandReference(np.zeros((1, 3)), np.ones(1), log.eigenvalues[None])
     return read_bands(path, log.n_spin) if path else None

@@ -59,7 +59,7 @@ class Log:
     positions: NDArray[np.float64]
     numbers: NDArray[np.int64]
     atoms: dict[int, AtomBasis]
-    images: dict[str, NDArray[np.int64]]
+    images: dict[str, NDArray[np.int64] | None]
     n_spin: int
     n_electrons: float
     charge: float
@@ -67,6 +67,7 @@ class Log:
     fermi_level: float | None
     forces: NDArray[np.float64] | None
     stress: NDArray[np.float64] | None
+    eigenvalues: NDArray[np.float64] | None
     origin: dict[str, str]
 
 
@@ -149,6 +150,7 @@ def _parse(log: _Text) -> Log:
         fermi_level=hartree * float(fermi[-1]) if fermi else None,
         forces=_forces(log, len(table), hartree / bohr),
         stress=_stress(log),
+        eigenvalues=_eigenvalues(log, n_spin, hartree),
         origin=_origin(log),
     )
 
@@ -214,17 +216,15 @@ def _kinds(log: _Text) -> dict[str, str]:
     return {label: number[kind] for kind, label in kinds if kind in number}
 
 
-def _images(log: _Text, what: str) -> NDArray[np.int64]:
+def _images(log: _Text, what: str) -> NDArray[np.int64] | None:
+    """Lattice vectors of the images, None of a run without &KPOINTS."""
     found = re.search(
         rf"^ *{what} CSR write\| *(\d+) periodic images\n *Number +X +Y +Z\n((?:(?: +-?\d+){{4}} *\n)+)",
         log.text,
         re.MULTILINE,
     )
     if found is None:
-        raise log.fail(
-            f"the images of {what} are not listed", f"{what} CSR write|",
-            f"run the frame again with REAL_SPACE T in &{what}_CSR_WRITE and with &KPOINTS",
-        )  # fmt: skip
+        return None
     table = np.array([row.split() for row in found[2].splitlines()], dtype=np.int64)
     if len(table) != int(found[1]) or not np.array_equal(table[:, 0], np.arange(1, len(table) + 1)):
         raise log.fail(
@@ -232,6 +232,19 @@ def _images(log: _Text, what: str) -> NDArray[np.int64]:
             "copy the whole log",
         )  # fmt: skip
     return table[:, 1:]
+
+
+def _eigenvalues(log: _Text, n_spin: int, hartree: float) -> NDArray[np.float64] | None:
+    """Eigenvalues of the last print of &MO, eV, (n_spin, n_bands); without &KPOINTS those of Gamma."""
+    tables = re.findall(
+        r"^ MO\|.*EIGENVALUES.*\n(?: MO\|\s*\n)? MO\|\s+Index.*\n((?: MO\|(?:\s+[-+\d.E]+){3,4}\s*\n)+)",
+        log.text,
+        re.MULTILINE,
+    )[-n_spin:]
+    energies = [[float(row.split()[2]) for row in table.splitlines()] for table in tables]
+    if len(energies) < n_spin or len({len(spin) for spin in energies}) != 1:
+        return None
+    return hartree * np.array(energies)
 
 
 def _forces(log: _Text, n_atoms: int, unit: float) -> NDArray[np.float64] | None:

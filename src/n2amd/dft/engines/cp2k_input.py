@@ -41,6 +41,14 @@ _HSE06 = """\
   &END INTERACTION_POTENTIAL
 &END HF""".splitlines()
 
+_EIGENVALUES_AT_GAMMA = """\
+EIGENVALUES T
+OCCUPATION_NUMBERS T
+NDIGITS 10
+&EACH
+  QS_SCF 0
+&END EACH""".splitlines()
+
 
 def render_input(structure: Structure, settings: Cp2kSettings) -> str:
     """Return the input file.
@@ -96,6 +104,8 @@ def _dft(settings: Cp2kSettings) -> list[str]:
     if settings.functional == "PBE":
         body += _section("&KPOINTS", _kpoints(settings))
         prints += _section("&BAND_STRUCTURE", _bands(settings))
+    else:
+        prints += _section("&MO", _EIGENVALUES_AT_GAMMA)
     return [*body, *_section("&PRINT", prints)]
 
 
