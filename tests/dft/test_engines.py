@@ -171,6 +171,9 @@ def test_the_cp2k_input_of_a_hybrid_is_at_gamma() -> None:
     assert "&KPOINTS" not in text
     assert "OMEGA 0.11" in text
     assert "RUN_TYPE ENERGY\n" in text
+    # the only eigenvalues of a run without k points, and what the gate compares
+    assert "&MO" in text
+    assert "NDIGITS 10" in text
 
 
 @pytest.mark.parametrize(
