@@ -106,7 +106,8 @@ def check_level(folder: Path, fermi_level: float, of_log: float | None) -> None:
     """Compare the Fermi level of EIG with that at the end of the log, where there is one (eV)."""
     if of_log is not None and not abs(fermi_level - of_log) <= LEVEL_TOLERANCE:
         raise InputError(
-            f"Fermi level {fermi_level:.6f} eV in EIG, {of_log:.6f} eV at the end of the log: of two runs or steps",
+            f"Fermi level {fermi_level:.6f} eV in EIG, {of_log:.6f} eV at the end of the log: "
+            "of two runs or steps",
             file=folder,
             field="EIG, log",
             remedy=ONE_RUN,
