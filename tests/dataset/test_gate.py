@@ -108,6 +108,19 @@ def test_a_geometry_in_the_wrong_unit_is_seen(loaded, factor):
     assert "Bohr or Angstrom" in message
 
 
+def test_atoms_that_overlap_beyond_any_bond_are_seen(loaded):
+    """Stretched so far that no pair lies within the distance that is looked at for bonds."""
+    frame, basis = loaded
+    cell, positions = 2.5 * frame.structure.cell, 2.5 * frame.structure.positions
+    structure = replace(frame.structure, cell=cell, positions=positions)
+    assert "bond_ratio" in refused(replace(frame, structure=structure), basis)
+
+
+def test_a_hamiltonian_that_is_the_overlap_is_named(loaded):
+    frame, basis = loaded
+    assert "H is a multiple of S" in refused(replace(frame, hamiltonian=frame.overlap), basis)
+
+
 def test_a_displaced_atom_is_seen_by_the_rebuilt_overlap(loaded):
     frame, basis = loaded
     moved = frame.structure.positions.copy()

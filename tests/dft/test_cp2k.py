@@ -222,6 +222,21 @@ def test_compressed_files_are_read(si2, run):
     assert read_frame(run)[0].energy == si2[0].energy
 
 
+def test_logs_of_other_programs_do_no_harm(si2, run):
+    (run / "slurm-17.out").write_text("Running on 16 nodes\n")
+    (run / "si2.out").rename(run / "si2.log")
+    assert read_frame(run)[0].energy == si2[0].energy
+    (run / "again.out").write_text((run / "si2.log").read_text())
+    with pytest.raises(InputError, match=r"2 main outputs: again\.out, si2\.log"):
+        read_frame(run)
+
+
+def test_line_ends_of_windows_do_no_harm(si2, run):
+    for path in [*run.glob("*.csr"), *run.glob("*.out"), *run.glob("*.inp")]:
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_frame(run)[0].energy == si2[0].energy
+
+
 def test_frames_are_found_by_matrices_and_bands(runs):
     assert [path.name for path in find_frames([runs])] == ["h2o_a", "h2o_b", "h2o_gamma", "si2", "si2_uks"]
 
@@ -256,7 +271,7 @@ def test_forces_in_the_format_of_later_versions(run):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("si2.out", r"no file \*\.out"),
+        ("si2.out", "no main output"),
         ("in.inp", r"neither an input \*\.inp"),
         ("si2-KS_SPIN_1_R_17-1_0.csr", "1 of 279 images of KS are missing, the first is 17"),
         ("si2-S_SPIN_1_R_*.csr", r"no file \*-S_SPIN_1_R_"),

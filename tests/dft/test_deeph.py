@@ -40,7 +40,11 @@ def legacy(tmp_path, basis):
 @pytest.mark.parametrize("old", [False, True], ids=["present", "legacy"])
 @pytest.mark.parametrize("n_spin", [1, 2, 4])
 def test_round_trip(n_spin, old, tmp_path, basis):
-    expected = replace(crystal.frame(n_spin), fermi_level=-3.25)
+    expected = crystal.frame(n_spin)
+    bands = np.sort(expected.bands.energies.reshape(len(expected.bands.kpoints), -1))
+    highest = 8 if n_spin == 1 else 16
+    fermi = float(bands[:, highest - 1 : highest + 1].mean())
+    expected = replace(expected, fermi_level=fermi)
     assert write_deeph(tmp_path / "out", [expected, expected], basis, legacy=old) == 2
     frame, found = read_frame(tmp_path / "out" / "000001")
     assert {z: [s.l for s in found[z].shells] for z in found.numbers} == {
@@ -59,7 +63,7 @@ def test_round_trip(n_spin, old, tmp_path, basis):
             )
             assert np.array_equal(ours.pairs[key].shift[same], theirs.pairs[key].shift[order])
             assert ours.values[key][:, same] == pytest.approx(blocks[:, order], abs=1e-15)
-    assert (frame.n_electrons, frame.fermi_level, frame.bands) == (16, -3.25, None)
+    assert (frame.n_electrons, frame.fermi_level, frame.bands) == (16, fermi, None)
     assert frame.origin == {"code": "deeph", "bands": "none"}
     assert frame.hermiticity_error < 1e-14
     assert two_centre_residual(frame.overlap, found, frame.structure) < 1e-8
@@ -233,10 +237,16 @@ def test_a_missing_file_is_named(name, old, message, tmp_path, basis):
     [
         ("info.json", '"atoms_quantity": 3', '"atoms_quantity": 4', "4 atoms, the structure .* has 3"),
         ("info.json", '"orbits_quantity": 39', '"orbits_quantity": 40', "40 orbitals, .* has 39"),
-        ("info.json", r'"Mo": \[0, 1, 1, 2, 3\]', '"W": [0]', "no element with atomic number 42"),
+        ("info.json", r'"Mo": \[0, 1, 1, 2, 3\]', '"W": [0]', "no element 42, which POSCAR has"),
         ("info.json", r'"Mo": ', '"Xx": ', "'Xx' is no element"),
         ("info.json", r'"spinful": false', '"spinful": true', "1 spin components, .* spinful = True"),
-        ("info.json", r'"spinful": false, ', "", "field 'spinful': is None, a bool is needed"),
+        ("info.json", r'"spinful": false, ', "", "field 'spinful': is missing, a bool is needed"),
+        ("info.json", r"\[0, 1, 1, 2, 3\]", "[0, 1, 1, 2, 7]", "7] of Mo is no list of angular momenta"),
+        ("info.json", r"\[0, 1, 1, 2, 3\]", "3", "3 of Mo is no list of angular momenta"),
+        ("info.json", r"16\.0", "-16.0", "-16 electrons in 39 orbitals"),
+        ("info.json", r"16\.0", "800.0", "800 electrons in 39 orbitals"),
+        ("info.json", r'"fermi_energy_eV": [^,}]+', '"fermi_energy_eV": NaN', "nan is no energy"),
+        ("info.json", r'"fermi_energy_eV": [^,}]+', '"fermi_energy_eV": -99.0', "16 electrons .*, 0 below"),
         ("info.json", r'"orthogonal_basis": false', '"orthogonal_basis": true', "is not supported"),
         ("info.json", r"\{", "", "not JSON"),
         ("info.json", r"16\.0", '"many"', "'many' is no number"),
@@ -292,6 +302,10 @@ def _change(path, field, change):
         ("atom_pairs", lambda x: x + np.array([0, 0, 0, 1, 1]), "atom 3 .from 0. where the structure has 3"),
         ("atom_pairs", lambda x: np.concatenate([x[:1], x[:-1]]), "is listed twice"),
         ("chunk_shapes", lambda x: x[:, ::-1], "the basis says"),
+        ("chunk_shapes", lambda x: x + 0.5, "the numbers are no integers"),
+        ("entries", lambda x: x.astype("S8"), "where numbers belong"),
+        ("entries", lambda x: np.where(np.arange(len(x)) == 7, np.nan, x), "has NaN or infinite values"),
+        ("entries", lambda x: x + 0.1j, "is complex, and without spin"),
     ],
 )
 def test_damaged_arrays_are_named(field, change, message, present):
@@ -327,8 +341,9 @@ def test_a_missing_array_is_named(present):
         read_frame(present)
 
 
-def test_a_partner_that_is_missing_shows_in_the_hermiticity(legacy):
+def test_a_partner_that_is_missing_is_refused_before_electrons_are_counted(legacy):
     with h5py.File(legacy / "hamiltonians.h5", "r+") as file:
         name = next(name for name in file if name.endswith("1, 2]") and np.abs(file[name]).max() > 0.1)
         del file[name]
-    assert read_frame(legacy)[0].hermiticity_error > 0.01
+    with pytest.raises(InputError, match=r"differs from the adjoint of its partner .* by 0\.\d"):
+        read_frame(legacy)

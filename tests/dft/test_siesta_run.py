@@ -145,7 +145,7 @@ def test_the_log_gives_version_and_energy(folder):
     (folder / "slurm-17.out").write_text("Running on 16 nodes\n")
     (folder / "fdf.20261124.log").write_text("SystemLabel model\n")
     origin = read_origin(folder, "model")
-    assert (origin.provenance, origin.energy) == ({"version": "5.4.2"}, -230.5)
+    assert (origin.provenance, origin.energies) == ({"version": "5.4.2"}, (-230.5,))
     assert read_frame(folder, "siesta")[0].energy == -230.5
 
 

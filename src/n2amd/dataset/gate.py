@@ -35,6 +35,8 @@ NEIGHBOUR_OVERLAP = 0.1
 NEIGHBOUR_REACH = 10.0
 #: They form solids without bonds: distances say nothing about units.
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+#: Distances are looked at up to this multiple of the sum of covalent radii; bonded atoms are nearer.
+UNBOUND = 1.5
 #: Factors of a wrong energy unit: by how much the bands are too wide, and what happened.
 ENERGY_UNITS = (
     (SIESTA_RYDBERG_EV, "H seems to be in eV where Rydberg was expected"),
@@ -66,6 +68,8 @@ def measure(frame: Frame, basis: Basis) -> dict[str, float]:
     if broken:
         return figures
     figures |= _distances(frame.structure)
+    if "bond_ratio" not in figures and _bonded(frame):  # no bond as far as was looked
+        figures["bond_ratio"] = UNBOUND
     if frame.velocities is not None:
         figures["kinetic_temperature"] = _temperature(frame)
     if frame.hermiticity_error is not None:
@@ -117,6 +121,8 @@ def _hint(frame: Frame, check: Check, figures: Mapping[str, float]) -> str:
     if check.name != "eigenvalue_error":
         return ""
     ratio = figures.get("band_ratio", 1.0)
+    if abs(ratio) < 1e-3:
+        return " (all bands of (H, S) are one value: H is a multiple of S)"
     if abs(ratio - 1) > 0.05:
         cause = next((cause for factor, cause in ENERGY_UNITS if abs(ratio / factor - 1) < 0.05), None)
         return f" (bands {ratio:.3g} times too wide{f': {cause}' if cause else ''})"
@@ -155,7 +161,7 @@ def _not_finite(frame: Frame) -> dict[str, int]:
 def _distances(structure: Structure) -> dict[str, float]:
     """Shortest distance, alone and over the covalent radii, and volume per atom."""
     radii = covalent_radii[structure.numbers]
-    reach = 2 * float(radii.max()) + 1.0
+    reach = max(2 * float(radii.max()) + 1.0, UNBOUND * 2 * float(radii.max()))
     present = sorted({int(z) for z in structure.numbers})
     everywhere = {(a, b): reach for a in present for b in present if a <= b}
     distances, ratios = [reach], list[float]()
@@ -169,6 +175,17 @@ def _distances(structure: Structure) -> dict[str, float]:
     if ratios and not set(present) <= set(NOBLE_GASES):
         figures["bond_ratio"] = min(ratios)
     return figures
+
+
+def _bonded(frame: Frame) -> bool:
+    """Tell whether two atoms other than noble gases overlap as neighbours do."""
+    if set(frame.structure.numbers.tolist()) <= set(NOBLE_GASES):
+        return False
+    norms = (
+        np.abs(frame.overlap.values[key][:, ~index.on_site]).max(initial=0.0)
+        for key, index in frame.overlap.pairs.items()
+    )
+    return max(norms, default=0.0) > NEIGHBOUR_OVERLAP
 
 
 def _temperature(frame: Frame) -> float:

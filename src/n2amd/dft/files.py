@@ -150,5 +150,5 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file, decompressed where its name says so."""
-    return read_bytes(path).decode("utf-8", errors="replace")
+    """Read a text file, decompressed where its name says so; line ends of Windows become plain ones."""
+    return read_bytes(path).decode("utf-8", errors="replace").replace("\r\n", "\n")

@@ -15,7 +15,7 @@ from n2amd.dft.cp2k.gamma import check_one_image, unfold
 from n2amd.dft.cp2k.inputs import Section, read_cell, read_coordinates, read_sections
 from n2amd.dft.cp2k.log import Log, read_log
 from n2amd.dft.cp2k.radial import add_radial_functions
-from n2amd.dft.files import find_frame_folders, frame_name, locate, require
+from n2amd.dft.files import DECOMPRESSORS, find_frame_folders, frame_name, locate, read_text
 from n2amd.dft.orbital_matrices import gather_blocks
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
@@ -59,7 +59,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         If a file is missing or damaged, or two files contradict each other.
     """
     folder = Path(folder)
-    log = read_log(require(folder, "*.out", remedy="copy the main output of the run (cp2k -o NAME.out)"))
+    log = read_log(_find_log(folder))
     root, structure = _geometry(folder, log)
     basis, missing = add_radial_functions(folder, root, Basis(log.atoms))
     n_orbitals = int(basis.orbital_counts(structure.numbers).sum())
@@ -97,6 +97,23 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         origin={"code": code, **log.origin, **({"radial_functions": missing} if missing else {})},
     )
     return frame, basis
+
+
+def _find_log(folder: Path) -> Path:
+    """Find the one main output of CP2K, *.out or *.log, beside those of other programs."""
+    ends = [f"{name}{end}" for name in ("*.out", "*.log") for end in ("", *DECOMPRESSORS)]
+    files = sorted({path for end in ends for path in folder.glob(end)})
+    logs = [path for path in files if len(files) == 1 or " CP2K| " in read_text(path)]
+    if len(logs) != 1:
+        raise InputError(
+            f"{len(logs)} main outputs: {', '.join(path.name for path in logs)}"
+            if logs
+            else "no main output *.out or *.log (plain or compressed)",
+            file=folder,
+            field="log",
+            remedy="keep the one of the run that wrote the matrices (cp2k -o NAME.out)",
+        )
+    return logs[0]
 
 
 def _geometry(folder: Path, log: Log) -> tuple[Section, Structure]:

@@ -17,6 +17,8 @@ from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 
 REMEDY = "copy the file again, or convert the run again"
+#: Largest imaginary part of a block without spin, eV.
+IMAGINARY = 1e-6
 #: Data sets of a present file.
 _FIELDS = ("atom_pairs", "chunk_boundaries", "chunk_shapes", "entries")
 
@@ -30,6 +32,10 @@ def read_present(path: Path) -> tuple[NDArray[np.int64], list[NDArray]]:
         If the file is damaged or its arrays contradict each other.
     """
     arrays = {name: _read(path, name) for name in _FIELDS}
+    for name in _FIELDS[:3]:
+        if not np.array_equal(arrays[name], arrays[name].astype(np.int64)):
+            raise _damaged(path, name, "the numbers are no integers")
+        arrays[name] = arrays[name].astype(np.int64)
     pairs, shapes = arrays["atom_pairs"], arrays["chunk_shapes"]
     bounds, entries = arrays["chunk_boundaries"], arrays["entries"]
     if pairs.ndim != 2 or pairs.shape[1] != 5 or shapes.shape != (len(pairs), 2):
@@ -40,16 +46,16 @@ def read_present(path: Path) -> tuple[NDArray[np.int64], list[NDArray]]:
             path, "chunk_boundaries", f"{entries.size} entries where the chunks have {expected[-1]}"
         )
     chunks = np.split(entries, bounds[1:-1])
-    return pairs.astype(np.int64), [chunk.reshape(shape) for chunk, shape in zip(chunks, shapes)]
+    return pairs, [chunk.reshape(shape) for chunk, shape in zip(chunks, shapes)]
 
 
 def read_legacy(path: Path) -> tuple[NDArray[np.int64], list[NDArray]]:
     """Read the data sets "[R1, R2, R3, i, j]", atoms 1-based in the file; the same as `read_present`."""
     try:
         with h5py.File(io.BytesIO(read_bytes(path)), "r") as file:
-            items = [(name, np.asarray(file[name])) for name in file]
+            items = [(name, _numeric(np.asarray(file[name]))) for name in file]
         pairs = np.array([json.loads(name) for name, _ in items], dtype=np.int64).reshape(-1, 5)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, "[R1, R2, R3, i, j]", str(error)) from None
     return pairs - np.array([0, 0, 0, 1, 1]), [block for _, block in items]
 
@@ -68,7 +74,8 @@ def directed_blocks(
     Raises
     ------
     InputError
-        If an atom does not exist, a pair is listed twice, or a block has another size than the basis says.
+        If an atom does not exist, a pair is listed twice, or a block has another size than the basis says,
+        is not finite, or is complex without spin.
     """
     if not len(pairs):
         raise _damaged(path, "atom_pairs", "there is no block")
@@ -86,6 +93,10 @@ def directed_blocks(
             raise _contradiction(
                 path, f"the block of {pair.tolist()} is {chunk.shape}, the basis says {expected}"
             )
+        if not np.isfinite(chunk).all():
+            raise _damaged(path, "entries", f"the block of {pair.tolist()} has NaN or infinite values")
+        if not spinful and np.abs(np.imag(chunk)).max(initial=0.0) > IMAGINARY:
+            raise _contradiction(path, f"the block of {pair.tolist()} is complex, and without spin")
     collinear = spinful and not any(_mixes_spin(chunk) for chunk in chunks)
     z = numbers[atoms]
     index: dict[SpeciesPair, PairIndex] = {}
@@ -108,11 +119,17 @@ def _mixes_spin(chunk: NDArray) -> bool:
     return bool(np.any(chunk[:n_i, n_j:]) or np.any(chunk[n_i:, :n_j]) or np.any(np.imag(chunk)))
 
 
+def _numeric(array: NDArray) -> NDArray:
+    if array.dtype.kind not in "fiuc":
+        raise ValueError(f"{array.dtype} where numbers belong")
+    return array
+
+
 def _read(path: Path, name: str) -> NDArray:
     try:
         with h5py.File(io.BytesIO(read_bytes(path)), "r") as file:
-            return np.asarray(file[name])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+            return _numeric(np.asarray(file[name]))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, name, str(error)) from None
 
 

@@ -11,6 +11,7 @@ import scipy.linalg
 
 from n2amd.blocks.hermitian import hermitian_halves
 from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.dataset.checks import BY_NAME
 from n2amd.dataset.frame import Frame
 from n2amd.dft.deeph import blocks
 from n2amd.dft.deeph.structure import Description, is_present, read_legacy, read_present
@@ -23,6 +24,8 @@ from n2amd.orbitals.conventions import Code, to_canonical
 MARKS = ("hamiltonian.h5", "overlap.h5", "hamiltonians.h5", "overlaps.h5", "orbital_types.dat")
 #: Cell vectors up to this length, Angstrom, get three k points where electrons are counted, longer ones one.
 SHORT_EDGE = 15.0
+#: Electrons given may be off those below the Fermi level, on a small mesh, by 2 and this part of them.
+METAL_SLACK = 0.1
 
 
 def find_frames(paths: Sequence[str | Path]) -> list[Path]:
@@ -75,13 +78,24 @@ def read_frame(
                 remedy="keep the files of one run together in a folder",
             )
     overlap = listed[1].map({key: values[:1].real for key, values in listed[1].values.items()})
+    imaginary = max(float(np.abs(values.imag).max(initial=0.0)) for values in listed[1].values.values())
+    if imaginary > blocks.IMAGINARY:
+        raise InputError(
+            f"the overlap is complex, up to {imaginary:.3g}", file=path, field="entries", remedy=remedy
+        )
     (h, s), hermiticity = hermitian_halves([listed[0], overlap])
+    if hermiticity > BY_NAME["hermiticity_error"].high:  # before electrons are counted with such blocks
+        raise InputError(
+            f"a block of H or S differs from the adjoint of its partner (-R, j, i) by {hermiticity:.3g}",
+            file=folder,
+            field="atom_pairs",
+            remedy="convert the run again, with both (R, i, j) and (-R, j, i) of every pair",
+        )
     native: Code = code if present else "openmx"
     h, s = to_canonical(h, basis, native), to_canonical(s, basis, native)
     if description.n_electrons is not None:
         n_electrons = description.n_electrons
-    elif n_electrons is None:
-        n_electrons = _count_electrons(folder, description, h, s)
+    n_electrons = _electrons(folder, description, h, s, n_electrons)
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
@@ -95,19 +109,53 @@ def read_frame(
     return frame, basis
 
 
-def _count_electrons(
-    folder: Path, description: Description, hamiltonian: BlockMatrix, overlap: BlockMatrix
+def _electrons(
+    folder: Path,
+    description: Description,
+    hamiltonian: BlockMatrix,
+    overlap: BlockMatrix,
+    given: float | None,
 ) -> float:
-    """Count the electrons below the Fermi level, which must be as many at every k point."""
-    structure, fermi = description.structure, description.fermi_level
+    """Electrons of the cell: the number given, which must suit the Fermi level, or those below that."""
+    fermi, room = description.fermi_level, 2 * description.n_orbitals
     remedy = 'give the number of electrons in the cell: --electrons, or "electrons_quantity" in info.json'
-    if not fermi:  # converters of molecules write 0.0 for a Fermi level that they do not have
+    if given is None and not fermi:  # converters of molecules write 0.0 for a Fermi level they do not have
         raise InputError(
             f"the number of electrons is not given, nor a Fermi level ({fermi}) to count them by",
             file=folder,
             field="fermi_energy_eV",
             remedy=remedy,
         )
+    if fermi and not np.isfinite(fermi):
+        raise InputError(f"{fermi} is no energy", file=folder, field="fermi_energy_eV", remedy=remedy)
+    counts = _count_electrons(folder, description, hamiltonian, overlap) if fermi else range(1, room)
+    least, most = min(counts), max(counts)
+    if given is None and least < most:
+        raise InputError(
+            f"{least} to {most} electrons below the Fermi level: a metal, or not its level",
+            file=folder,
+            field="fermi_energy_eV",
+            remedy=remedy,
+        )
+    n_electrons = float(least) if given is None else given
+    slack = 2 + METAL_SLACK * n_electrons
+    if not 0 < n_electrons < room or not least - slack <= n_electrons <= most + slack:
+        counted = f"{least}" if least == most else f"{least} to {most}"
+        below = f", {counted} below the Fermi level {fermi:g} eV" if fermi else ""
+        raise InputError(
+            f"{n_electrons:g} electrons in {description.n_orbitals} orbitals{below}",
+            file=folder,
+            field="electrons",
+            remedy="check the number of electrons, and the units of the Fermi level and of H (eV)",
+        )
+    return n_electrons
+
+
+def _count_electrons(
+    folder: Path, description: Description, hamiltonian: BlockMatrix, overlap: BlockMatrix
+) -> set[int]:
+    """Count the electrons below the Fermi level at every k point of a small mesh."""
+    structure, fermi = description.structure, description.fermi_level
     offsets = description.basis.orbital_offsets(structure.numbers)
     edges = np.linalg.norm(structure.cell, axis=1)
     mesh = list(product(*([0, 1 / 3, -1 / 3] if edge < SHORT_EDGE else [0] for edge in edges)))
@@ -123,14 +171,7 @@ def _count_electrons(
             bands = [_energies(folder, fold(hamiltonian, offsets, np.array(k), spin), s) for spin in spins]
             occupied = sum(int((band < fermi).sum()) for band in bands) * (2 // len(bands))
         counts.add(occupied)
-    if len(counts) > 1:
-        raise InputError(
-            f"{min(counts)} to {max(counts)} electrons below the Fermi level: a metal, or not its level",
-            file=folder,
-            field="fermi_energy_eV",
-            remedy=remedy,
-        )
-    return float(counts.pop())
+    return counts
 
 
 def _energies(folder: Path, h: np.ndarray, s: np.ndarray) -> np.ndarray:

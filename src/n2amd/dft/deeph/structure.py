@@ -42,6 +42,11 @@ class Description:
     fermi_level: float | None
     n_electrons: float | None
 
+    @property
+    def n_orbitals(self) -> int:
+        """Orbitals of the cell, spin left out."""
+        return int(self.basis.orbital_counts(self.structure.numbers).sum())
+
 
 def read_present(folder: Path) -> Description:
     """Read POSCAR and info.json.
@@ -67,9 +72,18 @@ def read_present(folder: Path) -> Description:
     shells = _entry(info_path, info, "elements_orbital_map", dict)
     if unknown := sorted(set(shells) - set(atomic_numbers)):
         raise _info_error(info_path, "elements_orbital_map", f"{unknown[0]!r} is no element", COPY)
-    basis = Basis(
-        {atomic_numbers[symbol]: _atom(atomic_numbers[symbol], ls) for symbol, ls in shells.items()}
-    )
+    atoms_of = {}
+    for symbol, ls in shells.items():
+        try:
+            atoms_of[atomic_numbers[symbol]] = _atom(atomic_numbers[symbol], ls)
+        except (ValueError, TypeError):
+            problem = f"{ls!r} of {symbol} is no list of angular momenta from 0 to {len(_L) - 1}"
+            raise _info_error(info_path, "elements_orbital_map", problem, COPY) from None
+    basis = Basis(atoms_of)
+    if missing := sorted({int(z) for z in structure.numbers} - set(atoms_of)):
+        raise _info_error(
+            info_path, "elements_orbital_map", f"no element {missing[0]}, which POSCAR has", ONE_RUN
+        )
     if _entry(info_path, info, "orthogonal_basis", bool) or info.get("split_hkb"):
         raise _info_error(
             info_path, "orthogonal_basis" if info["orthogonal_basis"] else "split_hkb", "is not supported",
@@ -106,7 +120,7 @@ def read_legacy(folder: Path) -> Description:
     for number, words in zip(numbers, types):
         try:
             atom = _atom(int(number), [int(word) for word in words])
-        except ValueError:
+        except (ValueError, TypeError):
             raise InputError(
                 f"{' '.join(words)!r} are not angular momenta", file=path, field="l", remedy=COPY
             ) from None
@@ -133,7 +147,7 @@ def _atom(number: int, ls: Sequence[int]) -> AtomBasis:
     seen: dict[int, int] = {}
     shells = []
     for l in ls:
-        if not isinstance(l, int) or not 0 <= l < len(_L):
+        if not isinstance(l, int) or isinstance(l, bool) or not 0 <= l < len(_L):
             raise ValueError(l)
         seen[l] = seen.get(l, 0) + 1
         shells.append(Shell(l, f"{_L[l]} z{seen[l]}"))
@@ -157,7 +171,8 @@ def _read_info(folder: Path) -> tuple[Path, Mapping[str, Any]]:
 
 def _entry(path: Path, info: Mapping[str, Any], key: str, kind: type) -> Any:
     if not isinstance(info.get(key), kind):
-        raise _info_error(path, key, f"is {info.get(key)!r}, a {kind.__name__} is needed", COPY)
+        found = f"is {info[key]!r}" if key in info else "is missing"
+        raise _info_error(path, key, f"{found}, a {kind.__name__} is needed", COPY)
     return info[key]
 
 
@@ -178,7 +193,7 @@ def _check_counts(
     for what, key in keys.items():
         if key in info and info[key] != found[what]:
             raise _info_error(
-                path, key, f"{info[key]} {what}, the structure with its basis has {found[what]}", ONE_RUN
+                path, key, f"{info[key]!r} {what}, the structure with its basis has {found[what]}", ONE_RUN
             )
 
 

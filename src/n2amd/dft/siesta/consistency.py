@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dft.siesta.constants import Constants
+from n2amd.dft.siesta.constants import CODATA_2018, LEGACY, Constants
 from n2amd.dft.siesta.ion_xml import shell_label
 from n2amd.dft.siesta.matrices import SparseMatrices
 from n2amd.dft.siesta.supercell import BOND_TOLERANCE, wrong_geometry
@@ -18,6 +20,15 @@ from n2amd.structure import Structure
 
 #: Largest disagreement of orbital radii, printed with 3 decimals of a Bohr, Angstrom.
 RADIUS_TOLERANCE = 1e-3
+#: Largest disagreement of one Fermi level or energy between two files (eV), and of one force (eV/A).
+LEVEL_TOLERANCE, FORCE_TOLERANCE = 1e-4, 1e-3
+#: What the input calls the numbers of spin components, hyphens left out.
+SPIN_NAMES = {
+    1: ("none", "np", "nonpolarized", "nonpolarised", "unpolarized", "unpolarised"),
+    2: ("p", "polarized", "polarised", "collinear", "colinear"),
+    4: ("nc", "noncollinear", "noncolinear"),
+    8: ("so", "soc", "spinorbit"),
+}
 ONE_RUN = "keep the files of one run together"
 
 
@@ -57,6 +68,77 @@ def check_elements(
                 field="ChemicalSpeciesLabel",
                 remedy=ONE_RUN,
             )
+
+
+def check_input(
+    folder: Path, settings: Mapping[str, str], structure: Structure, n_components: int, charge: float
+) -> None:
+    """Compare atoms, spin and charge with the input, as far as it gives them."""
+    flag = settings.get("spinpolarized", "false").strip(". ").lower() in ("", "t", "true", "y", "yes")
+    older = "p" if flag and "noncollinearspin" not in settings else ""
+    spin = re.sub(r"[^a-z]", "", settings.get("spin", older).split("+")[0].lower())
+    kinds = {kind: n for n, names in SPIN_NAMES.items() for kind in names}
+    given: dict[str, tuple[float | None, float]] = {
+        "NumberOfAtoms": (_number(settings.get("numberofatoms")), structure.n_atoms),
+        "Spin (components)": (kinds.get(spin), n_components),
+        "NetCharge": (_number(settings.get("netcharge")), charge),
+    }
+    if "supercell" in settings:  # the atoms are those of the smaller cell
+        del given["NumberOfAtoms"]
+    for key, (expected, found) in given.items():
+        if expected is not None and not abs(expected - found) <= 1e-3:
+            raise InputError(
+                f"{key} is {expected:g} in the fdf input, {found:g} in the run",
+                file=folder,
+                field=key.split()[0],
+                remedy=ONE_RUN,
+            )
+
+
+def _number(word: str | None) -> float | None:
+    try:
+        return float((word or "").split()[0].lower().replace("d", "e"))
+    except (ValueError, IndexError):
+        return None
+
+
+def check_level(folder: Path, fermi_level: float, of_log: float | None) -> None:
+    """Compare the Fermi level of EIG with that at the end of the log, where there is one (eV)."""
+    if of_log is not None and not abs(fermi_level - of_log) <= LEVEL_TOLERANCE:
+        raise InputError(
+            f"Fermi level {fermi_level:.6f} eV in EIG, {of_log:.6f} eV at the end of the log: "
+            "of two runs or steps",
+            file=folder,
+            field="EIG, log",
+            remedy=ONE_RUN,
+        )
+
+
+def check_energy(path: Path, energy: float, of_log: tuple[float, ...]) -> None:
+    """Compare the energy of FORCE_STRESS with those at the end of the log, where there are any (eV)."""
+    # an unknown version may have either Rydberg
+    ratio = CODATA_2018.rydberg / LEGACY.rydberg
+    known = [x * factor for x in of_log for factor in (1, ratio, 1 / ratio)]
+    if known and not min(abs(energy - x) for x in known) <= LEVEL_TOLERANCE + 1e-7 * abs(energy):
+        raise InputError(
+            f"the energy is {energy:.6f} eV, {of_log[0]:.6f} eV at the end of the log: of two runs or steps",
+            file=path,
+            field="energy",
+            remedy=ONE_RUN,
+        )
+
+
+def check_forces(path: Path, forces: NDArray[np.float64], others: NDArray[np.float64]) -> None:
+    """Compare the forces (n_atoms, 3) of LABEL.FA with those of FORCE_STRESS, zero where atoms are held."""
+    if forces.shape != others.shape:
+        problem = f"forces on {len(forces)} atoms, FORCE_STRESS has {len(others)}"
+    elif (error := float(np.abs(np.where(others == 0, 0.0, forces - others)).max())) > FORCE_TOLERANCE:
+        problem = (
+            f"the forces differ from those of FORCE_STRESS by up to {error:.3g} eV/A: of two runs or steps"
+        )
+    else:
+        return
+    raise InputError(problem, file=path, field="forces", remedy=ONE_RUN)
 
 
 def check_basis(

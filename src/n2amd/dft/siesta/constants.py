@@ -25,7 +25,7 @@ CODATA_2018 = Constants(13.605693122994, 0.529177210903)
 FERMI_TOLERANCE = 2e-6
 
 
-def constants_of_run(fermi_ry: float | None, fermi_ev: float, version: str = "") -> Constants:
+def constants_of_run(fermi_ry: float | None, fermi_ev: float | None, version: str = "") -> Constants:
     """Find the constants a run was made with.
 
     Parameters
@@ -33,7 +33,7 @@ def constants_of_run(fermi_ry: float | None, fermi_ev: float, version: str = "")
     fermi_ry
         Fermi level in the file of the matrices, Ry, where it has one.
     fermi_ev
-        Fermi level in LABEL.EIG, eV.
+        Fermi level in LABEL.EIG, eV, where there is that file.
     version
         Version of the code in the log, where there is a log.
 
@@ -43,7 +43,7 @@ def constants_of_run(fermi_ry: float | None, fermi_ev: float, version: str = "")
         Those that make the two Fermi levels one; where that does not tell (HSX of version 0 has no Fermi
         level), those of the version, and of SIESTA 4.1 where that is unknown.
     """
-    if fermi_ry:
+    if fermi_ry and fermi_ev is not None:
         found = min((LEGACY, CODATA_2018), key=lambda known: abs(fermi_ry * known.rydberg - fermi_ev))
         if abs(fermi_ry * found.rydberg - fermi_ev) <= FERMI_TOLERANCE * abs(fermi_ev):
             return found

@@ -17,7 +17,11 @@ from n2amd.dft.siesta.consistency import (
     check_atoms,
     check_basis,
     check_elements,
+    check_energy,
+    check_forces,
     check_geometry,
+    check_input,
+    check_level,
     check_orbitals,
 )
 from n2amd.dft.siesta.constants import Constants, constants_of_run
@@ -51,7 +55,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     Parameters
     ----------
     folder
-        Folder with LABEL.TSHS or LABEL.HSX, XV, EIG and, where they exist, KP, FA, FORCE_STRESS, *.fdf, out;
+        Folder with LABEL.TSHS or LABEL.HSX, XV and, where they exist, EIG, KP, FA, FORCE_STRESS, *.fdf, out;
         LABEL.ORB_INDX and *.ion.xml may stand in the folder above. Every file may be compressed.
     code
         "honpas" or "siesta": both write the same files.
@@ -70,7 +74,10 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     run = find_run(folder)
     matrices = read_matrices(run)
     origin = read_origin(folder, run.label)
-    fermi_level, energies = read_eigenvalues(run.require("EIG"))
+    fermi_level, energies = None, None
+    if (path := run.find("EIG")) is not None:
+        fermi_level, energies = read_eigenvalues(path)
+        check_level(folder, fermi_level, origin.fermi_level)
     constants = constants_of_run(matrices.fermi_level, fermi_level, origin.provenance.get("version", ""))
     structure, velocities, species = read_xv(run.require("XV"), constants)
     table_file = run.find("ORB_INDX", beside=True)
@@ -83,6 +90,11 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     if table is not None:
         check_orbitals(folder, matrices, table, structure, basis, constants)
     check_geometry(folder, matrices, structure, constants)
+    if fermi_level is None:
+        in_rydberg = matrices.fermi_level
+        fermi_level = origin.fermi_level if in_rydberg is None else in_rydberg * constants.rydberg
+    charge = round(basis.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0
+    check_input(folder, origin.settings, structure, len(matrices.hamiltonian), charge)
     reach = interaction_reach(structure, ions)
     shifts = lattice_vectors(folder, matrices, structure, table, constants, reach)
     hamiltonian, overlap, hermiticity = gather_blocks(matrices, shifts, structure, constants)
@@ -100,9 +112,9 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
         forces=forces,
         stress=stress,
         fermi_level=fermi_level,
-        charge=round(basis.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0,
+        charge=charge,
         velocities=velocities,
-        bands=_bands(run, matrices, structure, energies, constants),
+        bands=None if energies is None else _bands(run, matrices, structure, energies, constants),
         hermiticity_error=hermiticity,
         origin=provenance,
     )
@@ -145,12 +157,15 @@ def _observables(
     run: Run, structure: Structure, origin: Origin, constants: Constants
 ) -> tuple[float | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Energy, forces and stress from FORCE_STRESS, LABEL.FA and the log, as far as they are there."""
-    energy, forces, stress = origin.energy, None, None
+    energy, forces, stress = next(iter(origin.energies), None), None, None
     if (path := locate(run.folder, "FORCE_STRESS")) is not None:
         energy, stress, forces = read_force_stress(path, constants)
+        check_energy(path, energy, origin.energies)
     # more digits
     if (table := run.find("FA")) is not None:
-        path, forces = table, read_forces(table)
+        rounded, path, forces = forces, table, read_forces(table)
+        if rounded is not None:
+            check_forces(table, forces, rounded)
     if forces is not None and len(forces) != structure.n_atoms:
         raise InputError(
             f"forces on {len(forces)} atoms, the geometry has {structure.n_atoms}",

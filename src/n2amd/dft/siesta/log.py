@@ -14,7 +14,10 @@ _VERSION = re.compile(r"^\s*(?:Siesta )?Version\s*:\s*(?:siesta-)?(\S+)", re.MUL
 _PROGRAM = re.compile(r"^Siesta Version|WELCOME TO SIESTA|^siesta:", re.MULTILINE)
 _LABEL = re.compile(r"^reinit: System Label:\s*(\S+)", re.MULTILINE)
 _END = re.compile(r"^>> End of run:|^Job completed", re.MULTILINE)
-_TOTAL = re.compile(r"^siesta:\s+Total\s*=\s*(\S+)", re.MULTILINE)
+#: The free energy is that of FORCE_STRESS, whose derivatives the forces are.
+_ENERGIES = [re.compile(rf"^siesta:\s+{name}\s*=\s*(\S+)", re.MULTILINE) for name in ("FreeEng", "Total")]
+_FERMI = re.compile(r"^siesta:\s+Fermi\s*=\s*(\S+)", re.MULTILINE)
+_AUTHORS = re.compile(r"^\s*xc[-_.]?authors\s+(\w\S*)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,21 @@ class Origin:
     ----------
     provenance
         version, functional, k_mesh, mesh_cutoff where the files tell them.
-    energy
-        Total energy in the log, eV.
+    energies
+        Free and total energy at the end of the log, as far as they are there, eV.
+    fermi_level
+        Fermi level there, eV.
     elements
         Atomic number of each species (from 0) in the input; empty where there is none.
+    settings
+        Keys of the input; empty where there is none.
     """
 
     provenance: dict[str, str] = field(default_factory=dict)
-    energy: float | None = None
+    energies: tuple[float, ...] = ()
     elements: dict[int, int] = field(default_factory=dict)
+    fermi_level: float | None = None
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 def read_origin(folder: Path, label: str) -> Origin:
@@ -42,11 +51,12 @@ def read_origin(folder: Path, label: str) -> Origin:
     Raises
     ------
     InputError
-        If there are several logs of the run, or its log says that it did not end or that its SCF cycle did
-        not converge.
+        If there are several logs of the run, or its log says that it did not end, that its SCF cycle did
+        not converge, or that it was computed with another functional than the input names.
     """
     provenance: dict[str, str] = {}
     elements: dict[int, int] = {}
+    fdf: dict[str, str] = {}
     inputs = find_input(folder, label)
     if len(inputs) == 1:
         fdf = read_fdf(inputs[0])
@@ -67,7 +77,7 @@ def read_origin(folder: Path, label: str) -> Origin:
             remedy="leave the log of the run that wrote the matrices",
         )
     if not logs:
-        return Origin(provenance, None, elements)
+        return Origin(provenance, (), elements, settings=fdf)
     ((path, text),) = logs.items()
     if found := _VERSION.search(text):
         provenance["version"] = found.group(1)
@@ -86,8 +96,28 @@ def read_origin(folder: Path, label: str) -> Origin:
             field="log",
             remedy="copy it again from the run; of a killed run, remove the log if its matrices are whole",
         )
-    totals = _TOTAL.findall(text)
-    return Origin(provenance, float(totals[-1]) if totals else None, elements)
+    if found := _AUTHORS.search(text):  # the log repeats the input
+        named = provenance.setdefault("functional", found.group(1))
+        if named.lower() != found.group(1).lower():
+            raise InputError(
+                f"the run was computed with the functional {found.group(1)}, its input names {named}",
+                file=path,
+                field="XC.Authors",
+                remedy="keep the files of one run together",
+            )
+    energies = tuple(x for pattern in _ENERGIES if (x := _last(path, pattern, text)) is not None)
+    return Origin(provenance, energies, elements, _last(path, _FERMI, text), fdf)
+
+
+def _last(path: Path, pattern: re.Pattern[str], text: str) -> float | None:
+    """Return the last number that a pattern finds; None where it finds none."""
+    found = pattern.findall(text)
+    try:
+        return float(found[-1]) if found else None
+    except ValueError:
+        raise InputError(
+            f"{found[-1]!r} is no energy", file=path, field="log", remedy="run the frame again to convergence"
+        ) from None
 
 
 def _elements(path: Path, block: str) -> dict[int, int]:

@@ -112,6 +112,10 @@ def read_eigenvalues(path: Path) -> tuple[float, NDArray[np.float64]]:
     n_bands, n_spin, n_k = (int(n) for n in _numbers(path, lines[1], "dimensions", (3,)))
     n_spin = n_spin if n_spin <= 2 else 1
     table = _numbers(path, " ".join(lines[2:]), "eigenvalues", (n_k, 1 + n_spin * n_bands))
+    if not np.array_equal(table[:, 0], np.arange(1, n_k + 1)):
+        raise InputError(
+            f"the k points are not numbered 1 to {n_k}", file=path, field="eigenvalues", remedy=REMEDY
+        )
     return float(fermi), table[:, 1:].reshape(n_k, n_spin, n_bands)
 
 
