@@ -198,6 +198,13 @@ def check(path: ClassicalPath, plan: Plan) -> None:
                 field="start state",
                 remedy="start in a state of the path",
             )
+        if state == path.final and METHODS[plan.method].absorbs(plan):
+            raise InputError(
+                f"sample {sample} starts in the state that it recombines to",
+                field="start state",
+                remedy="start in another band, or set the carrier (LHOLE of inp): electrons end in the lowest "
+                "band, holes in the highest",
+            )
     if plan.steps < 1:
         raise InputError(
             "the run has no step", field="duration_fs", remedy="make it longer than the time step"
