@@ -11,7 +11,7 @@ import sys
 import typer
 
 from n2amd import __version__
-from n2amd.errors import N2amdError
+from n2amd.errors import N2amdError, StoppedElsewhereError
 
 app = typer.Typer(
     name="n2amd",
@@ -65,6 +65,8 @@ def main() -> None:
     _register()
     try:
         app()
+    except StoppedElsewhereError as error:
+        sys.exit(error.exit_code)
     except N2amdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

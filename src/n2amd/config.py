@@ -165,6 +165,10 @@ class DynamicsSettings(Section):
     def _options_of_methods(self) -> DynamicsSettings:
         if not self.absorbing and "dish_renewal" in self.methods:
             raise ValueError("dish_renewal is absorbing only: set absorbing to true or leave the method out")
+        if self.pair_states is not None and self.carrier != "pair":
+            raise ValueError(
+                f"pair_states is of carrier pair only, not of {self.carrier}: set carrier or leave it out"
+            )
         return self
 
 
@@ -295,6 +299,9 @@ def _one_sentence(error: ValidationError, file: str | None) -> InputError:
         shown = repr(first.get("input"))
         value = "" if first["type"] in ("missing", "value_error") else f" (got {shown[:80]})"
         problem, remedy = f"{message[0].lower()}{message[1:]}{value}", "correct it in the configuration"
+        choices = re.findall(r"'([^']+)'", first.get("ctx", {}).get("expected", ""))
+        if near := get_close_matches(str(first.get("input")).lower(), choices, n=1):
+            remedy = f"did you mean {near[0]}?"
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return InputError(problem + more, file=file, field=where, remedy=remedy)
 
@@ -330,7 +337,7 @@ def _merged(below: Any, above: Any) -> Any:
     return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
 
 
-def load_section(name: str, text: str | None) -> Any:
+def load_section(name: str, text: str | None, changes: dict[str, Any] | None = None) -> Any:
     """Return one stage's settings from inline JSON/YAML, from a file, or (None) the defaults.
 
     Parameters
@@ -339,27 +346,40 @@ def load_section(name: str, text: str | None) -> Any:
         Key of `SECTIONS`.
     text
         "{...}" inline, or the path of a YAML file holding just this section.
+    changes
+        Laid over it: what options of a command say, None where they say nothing.
     """
     document: Any = {}
-    file = None
+    file = f"--settings of {name}"
     if text is not None:
         if text.lstrip().startswith("{"):
-            document = yaml.safe_load(text)
+            document = _parse_yaml(text, file)
         else:
             file, document = text, _read_yaml(text)
+    document = {} if document is None else document
+    if isinstance(document, dict):
+        document = {**document, **{key: value for key, value in (changes or {}).items() if value is not None}}
     try:
-        return SECTIONS[name].model_validate(document or {})
+        return SECTIONS[name].model_validate(document)
     except ValidationError as error:
-        raise _one_sentence(error, file or f"--settings of {name}") from None
+        raise _one_sentence(error, file) from None
 
 
 def _read_yaml(path: str | Path) -> Any:
     try:
-        return yaml.safe_load(Path(path).read_text())
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(
             "the configuration file does not exist", file=path, remedy="check the path"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", file=path, remedy="pass a YAML file") from None
+    return _parse_yaml(text, path)
+
+
+def _parse_yaml(text: str, path: str | Path) -> Any:
+    try:
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" near line {mark.line + 1}" if mark else ""

@@ -15,6 +15,14 @@ class ComputationError(N2amdError):
     """The input was accepted but the computation could not be finished (exit code 1)."""
 
 
+class StoppedElsewhereError(N2amdError):
+    """Another process of this run failed, and says why: this one ends with its exit code, silently."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__("another process of this run failed")
+
+
 class InputError(N2amdError):
     """Bad input (exit code 2), told in one sentence: where, what was found, what to do.
 

@@ -46,6 +46,19 @@ def single_writer(path: str | Path) -> Iterator[None]:
         yield
 
 
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    InputError
+        If that cannot be done.
+    """
+    folder = Path(folder)
+    with _told_plainly(folder, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield NAME.part to write to; on success flush it to disk and rename it to NAME, else remove it.

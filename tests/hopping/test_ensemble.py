@@ -29,8 +29,9 @@ COMMAND = [
     "-c",
     "import sys\n"
     "from n2amd.commands.dynamics import app\n"
-    "from n2amd.errors import N2amdError\n"
+    "from n2amd.errors import N2amdError, StoppedElsewhereError\n"
     "try: app()\n"
+    "except StoppedElsewhereError as error: sys.exit(error.exit_code)\n"
     "except N2amdError as error: print(f'error: {error}', file=sys.stderr); sys.exit(error.exit_code)\n",
     "run",
 ]
@@ -331,3 +332,43 @@ def test_bad_input_exits_with_2_and_one_sentence(tmp_path: Path, arguments: list
     done = run(*arguments, "--out", tmp_path / "out.h5", code=2)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut short"])
+def test_a_damaged_unit_is_run_again(
+    couplings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    monkeypatch.setattr(ensemble, "clean", lambda workdir: None)
+    out = tmp_path / "out.h5"
+    arguments = ["run", "--couplings", str(couplings), "--settings", settings(), "--out", str(out)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    first, *_ = sorted((tmp_path / "out.h5.work").rglob("*.npz"))
+    first.write_bytes(damage)
+    whole = out.rename(tmp_path / "whole.h5")
+    monkeypatch.undo()
+    done = CliRunner().invoke(app, arguments)
+    assert "unit_000000.npz is damaged" in done.output
+    assert_same(whole, out)
+    assert not (tmp_path / "out.h5.work").exists()
+
+
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+@pytest.mark.parametrize("where", ["missing input", "unwritable output", "file for the work folder"])
+def test_what_stops_one_process_stops_all_with_one_sentence(
+    couplings: Path, tmp_path: Path, where: str
+) -> None:
+    out, source = tmp_path / "out.h5", couplings
+    if where == "missing input":
+        source = tmp_path / "none.h5"
+    elif where == "unwritable output":
+        (tmp_path / "plain").touch()
+        out = tmp_path / "plain" / "out.h5"
+    else:
+        (tmp_path / "out.h5.work").touch()
+    command = [str(MPIEXEC), "-n", "2", *COMMAND, "--couplings", str(source), "--settings", settings()]
+    done = subprocess.run(
+        [*command, "--out", str(out)], capture_output=True, text=True, env=ALONE, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1, done.stderr
+    assert "Traceback" not in done.stderr

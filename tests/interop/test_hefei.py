@@ -1,4 +1,5 @@
 import lzma
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -162,7 +163,8 @@ def test_inp_cuts_longer_files_and_names_others(tmp_path: Path) -> None:
     (tmp_path / "INICON").rename(tmp_path / "starts")
     start = "&NAMDPARA\n BMIN = 10\n BMAX = 12\n TBINIT = 'starts'\n NSAMPLE = 2\n"
     for nsw, frames in ((4, 4), (6, 6), (7, 6)):
-        (tmp_path / "inp").write_text(f"{start} NSW = {nsw}\n/\n")
+        program = " LCPEXT = .TRUE." if nsw == 7 else ""
+        (tmp_path / "inp").write_text(f"{start}{program} NSW = {nsw}\n/\n")
         found = hefei.read(tmp_path)
         assert found.path.energies.shape == (frames, 3)
         assert found.path.nac.shape == (frames - 1, 3, 3)
@@ -177,6 +179,46 @@ def test_compressed_files_and_fortran_exponents(tmp_path: Path) -> None:
     with lzma.open(tmp_path / "NATXT.xz", "wt") as stream:
         stream.write(text)
     np.testing.assert_array_equal(hefei.read(tmp_path).path.nac, plain.nac)
+
+
+def test_files_as_list_directed_reading_takes_them(tmp_path: Path) -> None:
+    """Wrapped records, comments, repeat counts, exponents without a letter, CRLF, other encodings."""
+    hefei.write(tmp_path, a_path(), np.array([0]), 10 * (1 - np.eye(3)), hefei.Namelist())
+    plain = hefei.read(tmp_path)
+    for name, per_line in (("EIGTXT", 2), ("NATXT", 4)):
+        wrapped = [line.split() for line in (tmp_path / name).read_text().splitlines()]
+        lines = [" ".join(row[i : i + per_line]) for row in wrapped for i in range(0, len(row), per_line)]
+        (tmp_path / name).write_text("# from another program\r\n" + " ! comment\r\n".join([*lines, ""]))
+    couplings = (tmp_path / "NATXT").read_text()
+    zero = "0.000000000000000e+00"
+    assert zero in couplings
+    (tmp_path / "NATXT").write_text(couplings.replace(zero, "-1.25-308", 1))
+    (tmp_path / "DEPHTIME").write_text("0 2*1D1\n10. 0 10.\n2*10.0 0\n")
+    (tmp_path / "INICON").write_text("  1  11  (CBM)\n")
+    inp = (tmp_path / "inp").read_text().replace("&NAMDPARA", "$namdpara").replace("/\n", "$end\n")
+    (tmp_path / "inp").write_bytes(inp.replace(" NSW", " RUNDIR = ../run\n NSW").encode() + b"! \xb2\xe2\n")
+    found = hefei.read(tmp_path)
+    np.testing.assert_array_equal(found.path.energies, plain.path.energies)
+    np.testing.assert_allclose(found.path.nac, plain.path.nac, rtol=0, atol=1e-300)
+    np.testing.assert_array_equal(found.dephasing_time, plain.dephasing_time)
+    assert (found.start_states.tolist(), found.namelist) == ([1], plain.namelist)
+
+
+def test_complex_couplings_below_a_long_comment(tmp_path: Path) -> None:
+    path = a_path()
+    path = replace(path, nac=path.nac.astype(complex))
+    hefei.write(tmp_path, path, np.array([0]), 10 * (1 - np.eye(3)), hefei.Namelist(), "dish")
+    plain = hefei.read(tmp_path).path.nac
+    (tmp_path / "NATXT").write_text("# " + "x" * 300 + "\n" + (tmp_path / "NATXT").read_text())
+    np.testing.assert_array_equal(hefei.read(tmp_path).path.nac, plain)
+
+
+def test_inp_without_hops_or_carrier(tmp_path: Path) -> None:
+    hefei.write(tmp_path, a_path(), np.array([0]), 10 * (1 - np.eye(3)), hefei.Namelist())
+    (tmp_path / "inp").write_text("&NAMDPARA\n BMIN = 10\n BMAX = 12\n LSHP = .FALSE.\n/\n")
+    found = hefei.read(tmp_path, default="hole")
+    assert (found.namelist.method, found.path.carrier, found.path.final) == ("ehrenfest", "hole", 2)
+    assert hefei.read(tmp_path).path.carrier == "electron"
 
 
 @pytest.mark.parametrize(
@@ -253,14 +295,14 @@ def test_amplitudes_of_namd_and_dev(tmp_path: Path, text: str) -> None:
         (
             "NATXT",
             "0 .1 0 -.1 0 0 0 0 0\n" * 4 + "0 .1 0 -.1",
-            "line 5 has 4 numbers, the lines before have 9",
+            "the last row has 4 numbers, not 9",
         ),
         ("NATXT", "0 7 0 -7 0 0 0 0 0\n" * 6, "frame 1: 7 is no difference of two overlaps"),
         ("NATXT", "0 nan 0 -1 0 0 0 0 0\n" * 6, "frame 1: not a finite number"),
         ("EIGTXT", "a b c\n", "'a' in line 1 is not a number"),
         ("EIGTXT", "1 2 3\n4 ******** 6\n", "too wide for its format"),
         ("EIGTXT", "", "the file is empty"),
-        ("EIGTXT", "1 2 3\n" * 4, "4 rows, inp has NSW = 6"),
+        ("EIGTXT", "1 2 3\n" * 4, "4 rows of 3 energies, inp has NSW = 6"),
         ("INICON", "2.5 10\n", "not two whole numbers"),
         ("INICON", "6 10\n", "start frame 6 of 6"),
         ("DEPHTIME", "0 1 1\n1 0 0\n1 1 0\n", "0 fs between bands 2 and 3"),
@@ -275,6 +317,17 @@ def test_amplitudes_of_namd_and_dev(tmp_path: Path, text: str) -> None:
         ("inp", "BMIN = 3\n", "no group"),
         ("inp", "&NAMDPARA\n BMIN = x\n/\n", "cannot be read"),
         ("inp", "&NAMDPARA\n BMIN = 10\n BMAX = 20\n/\n", "inp has bands 10..20"),
+        ("inp", "&NAMDPARA\n BMIN = 10\n BMAX = 12\n NSW = 7\n/\n", "6 rows of 3 energies, inp has NSW = 7"),
+        ("inp", "&NAMDPARA\n NSW 6\n/\n", "'NSW' belongs to no KEY = value"),
+        ("inp", "&NAMDPARA\n NSW = 6.0\n/\n", "'6.0' cannot be read; write a whole number"),
+        ("inp", "&NAMDPARA\n NSW =\n POTIM = 1.0\n/\n", "'NSW': '' cannot be read"),
+        ("inp", "&NAMDPARA\n POTIM = inf\n/\n", "not positive and finite"),
+        ("inp", "&NAMDPARA\n NAMDTIME = 1\n/\n", "'NAMDTIME': one stored time is the start alone"),
+        ("INICON", "99999999999999999999 10\n", "not two whole numbers"),
+        ("INICON", "1 17\n2 11\n", "row 1: band 17 is none of the 3 bands from 10"),
+        ("EIGTXT", "# nothing but this\n", "the file is empty"),
+        ("EIGTXT", "1 2 3\n\0\0\n", "it is no text"),
+        ("DEPHTIME", "0 5 5\n7 0 5\n5 5 0\n", "5 fs between bands 1 and 2, but 7 fs the other way"),
     ],
 )
 def test_bad_files_are_told(tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,7 +40,9 @@ def run(
             help="Method (config `dynamics.methods`); default: what inp of --hefei says, else dish."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all random numbers; default: that of settings, else 1.")
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0.1, help="Temperature, K; default: inp's, else 300.")
     ] = None,
@@ -58,8 +60,9 @@ def run(
 
     A run that was stopped goes on from its last finished part when it is started again.
     """
-    from contextlib import nullcontext
+    from contextlib import ExitStack
 
+    from n2amd import __version__
     from n2amd.config import load_section
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble, populations
@@ -72,47 +75,53 @@ def run(
     source = couplings if couplings is not None else hefei
     assert source is not None
     given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
-    section: DynamicsSettings = load_section("dynamics", settings)
-    path, plan, moved, inputs = _input(
-        source, hefei is not None, section, given, method, seed, temperature, scissor
-    )
     ranks = processes()
-    if ranks.rank == 0:
-        _warn_of_few_substeps(path, plan)
-    record = {
-        "settings": section.model_dump(mode="json"),
-        "plan": {key: value for key, value in vars(plan).items() if not hasattr(value, "shape")},
-        "dephasing_time": plan.dephasing_time.tolist(),
-        "start": [plan.start_frames.tolist(), plan.start_states.tolist()],
-        "carrier": path.carrier,
-        "scissor_eV": moved,
-        "inputs": sha256_of_files(inputs),
-    }
-    workdir = out.with_name(out.name + ".work") / sha256_of_config(record)[:16]
-    # rank 0 holds the lock; the others begin when it has it and leave before it lets go
-    with single_writer(out) if ranks.rank == 0 else nullcontext():
-        ranks.barrier()
+    with ranks.together():
+        if out.is_dir():
+            raise InputError("is a folder", file=out, field="--out", remedy="name a file")
+        section: DynamicsSettings = load_section("dynamics", settings, given)
+        path, plan, moved, inputs = _input(
+            source, hefei is not None, section, given, method, seed, temperature, scissor
+        )
+        if ranks.rank == 0:
+            _warn_of_few_substeps(path, plan)
+        record = {
+            "settings": section.model_dump(mode="json"),
+            "plan": {key: value for key, value in vars(plan).items() if not hasattr(value, "shape")},
+            "dephasing_time": plan.dephasing_time.tolist(),
+            "start": [plan.start_frames.tolist(), plan.start_states.tolist()],
+            "carrier": path.carrier,
+            "scissor_eV": moved,
+            "inputs": sha256_of_files(inputs),
+        }
+    # another version's parts are not this one's
+    workdir = out.with_name(out.name + ".work") / sha256_of_config([record, __version__])[:16]
+    with ExitStack() as held:
+        # rank 0 holds the lock; the others begin when it has it and leave before it lets go
+        with ranks.together():
+            if ranks.rank == 0:
+                held.enter_context(single_writer(out))
         result = ensemble.run(path, plan, workdir, ranks)
-        if result is not None:
-            populations.write(
-                out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
-            )
-            if shprop is not None:
-                from n2amd.interop.hefei import write_recomb, write_shprop
+        with ranks.together():
+            if result is not None:
+                populations.write(
+                    out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
+                )
+                if shprop is not None:
+                    from n2amd.interop.hefei import write_recomb, write_shprop
 
-                shown = shprop, path, plan.start_frames, result.population
-                write_shprop(*shown, plan.stride)
-                write_recomb(*shown, result.arrival_step, result.arrival_source, plan.stride)
-            ensemble.clean(workdir)
-            final = result.population[:, -1].mean(axis=0)
-            arrived = int((result.arrival_step >= 0).sum())
-            typer.echo(
-                f"{out}: {plan.method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
-                f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; populations at the end: "
-                f"start state {final[path.start]:.4f}, final state {final[path.final]:.4f}; "
-                f"{arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
-            )
-        ranks.barrier()
+                    shown = shprop, path, plan.start_frames, result.population
+                    write_shprop(*shown, plan.stride)
+                    write_recomb(*shown, result.arrival_step, result.arrival_source, plan.stride)
+                ensemble.clean(workdir)
+                final = result.population[:, -1].mean(axis=0)
+                arrived = int((result.arrival_step >= 0).sum())
+                typer.echo(
+                    f"{out}: {plan.method}, {len(plan.start_frames)} x {plan.trajectories} trajectories of "
+                    f"{plan.steps * path.timestep_fs:g} fs, {path.states} states; populations at the end: "
+                    f"start state {final[path.start]:.4f}, final state {final[path.final]:.4f}; "
+                    f"{arrived} arrivals, {result.cpu_seconds:.2f} CPU s"
+                )
 
 
 @app.command()
@@ -135,8 +144,10 @@ def estimate(
     from n2amd.hopping.estimate import estimate as estimated
 
     given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
-    section: DynamicsSettings = load_section("dynamics", settings)
-    path, plan, _, _ = _input(couplings, couplings.is_dir(), section, given, method, 1, temperature, scissor)
+    section: DynamicsSettings = load_section("dynamics", settings, given)
+    path, plan, _, _ = _input(
+        couplings, couplings.is_dir(), section, given, method, None, temperature, scissor
+    )
     _warn_of_few_substeps(path, plan)
     for line in estimated(path, plan).lines():
         typer.echo(line)
@@ -148,7 +159,7 @@ def _input(
     section: DynamicsSettings,
     given: dict,
     method: str | None,
-    seed: int,
+    seed: int | None,
     temperature: float | None,
     scissor: str | None,
 ) -> tuple[ClassicalPath, Plan, float, list[Path]]:
@@ -161,14 +172,28 @@ def _input(
         raise InputError(
             f"unknown method {method!r}", field="--method", remedy=f"choose one of {', '.join(METHODS)}"
         )
-    if given["carrier"] not in (None, "electron", "hole", "pair"):
-        raise InputError(
-            f"unknown carrier {given['carrier']!r}", field="--carrier", remedy="choose electron, hole or pair"
-        )
+    said_method, said_seed = _one(section, "methods", method), _one(section, "seeds", seed)
+    seed = 1 if said_seed is None else said_seed
     shift: Scissor | None = load_section("scissor", scissor) if scissor else None
     if hefei:
-        return _from_hefei(source, section, given, method, seed, temperature, shift)
-    return _from_couplings(source, section, given, method or "dish", seed, temperature, shift)
+        return _from_hefei(source, section, given, method, said_method, seed, temperature, shift)
+    return _from_couplings(source, section, said_method or "dish", seed, temperature, shift)
+
+
+def _one(section: DynamicsSettings, field: str, option: Any) -> Any:
+    """What an option says, or else the one value that settings hold in a list; None if neither says it."""
+    from n2amd.errors import InputError
+
+    if option is not None or field not in section.model_fields_set:
+        return option
+    values = getattr(section, field)
+    if len(values) > 1:
+        raise InputError(
+            f"{values} are several, and a run is of one",
+            field=f"dynamics.{field}",
+            remedy=f"choose with --{field.removesuffix('s')}",
+        )
+    return values[0]
 
 
 def _warn_of_few_substeps(path: ClassicalPath, plan: Plan) -> None:
@@ -201,7 +226,6 @@ def _steps(duration: float, timestep: float) -> int:
 def _from_couplings(
     file: Path,
     section: DynamicsSettings,
-    given: dict,
     method: str,
     seed: int,
     temperature: float | None,
@@ -212,26 +236,25 @@ def _from_couplings(
     from n2amd.hopping import ensemble
     from n2amd.hopping.path import apply_scissor, read_couplings
 
-    chosen = section.model_copy(update={key: value for key, value in given.items() if value is not None})
-    path, moved = read_couplings(file, chosen.carrier, chosen.pair_states), 0.0
+    path, moved = read_couplings(file, section.carrier, section.pair_states), 0.0
     if scissor is not None:
         path, moved = apply_scissor(path, scissor)
     plan = ensemble.Plan(
         method=method,
-        scheme=chosen.scheme,
+        scheme=section.scheme,
         temperature=300.0 if temperature is None else temperature,
-        dephasing_time=_dephasing(path, chosen),
-        start_frames=ensemble.start_frames(chosen.samples, path.intervals, seed),
-        start_states=np.full(chosen.samples, path.start),
-        trajectories=chosen.trajectories,
-        steps=_steps(chosen.duration_fs, path.timestep_fs),
-        stride=chosen.output_stride,
+        dephasing_time=_dephasing(path, section),
+        start_frames=ensemble.start_frames(section.samples, path.intervals, seed),
+        start_states=np.full(section.samples, path.start),
+        trajectories=section.trajectories,
+        steps=_steps(section.duration_fs, path.timestep_fs),
+        stride=section.output_stride,
         seed=seed,
-        waiting=chosen.waiting,
-        substeps=chosen.substeps,
-        absorbing=chosen.absorbing,
-        detailed_balance=chosen.detailed_balance,
-        kinetic_energy=chosen.kinetic_energy_eV or float("inf"),
+        waiting=section.waiting,
+        substeps=section.substeps,
+        absorbing=section.absorbing,
+        detailed_balance=section.detailed_balance,
+        kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, [file]
 
@@ -241,6 +264,7 @@ def _from_hefei(
     section: DynamicsSettings,
     given: dict,
     method: str | None,
+    said_method: str | None,
     seed: int,
     temperature: float | None,
     scissor: Scissor | None,
@@ -251,7 +275,14 @@ def _from_hefei(
     from n2amd.hopping.path import apply_scissor
     from n2amd.interop.hefei import read
 
-    source = read(folder, given["carrier"])
+    if section.scheme != "hst" and "scheme" in section.model_fields_set:
+        raise InputError(
+            f"{section.scheme} needs overlaps across time, and NATXT holds couplings only",
+            file=folder,
+            field="dynamics.scheme",
+            remedy="leave it out or set it to hst",
+        )
+    source = read(folder, given["carrier"], section.carrier)
     path, moved = source.path, 0.0
     if scissor is not None:
         lower, upper = sorted((path.start, path.final))
@@ -271,7 +302,7 @@ def _from_hefei(
     if dephasing is None or section.dephasing_time_fs is not None:
         dephasing = _dephasing(path, section)
     plan = ensemble.Plan(
-        method=method or inp.method or "dish",
+        method=method or inp.method or said_method or "dish",
         scheme="hst",
         temperature=temperature or inp.temp or 300.0,
         dephasing_time=dephasing,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +26,7 @@ from n2amd.hopping.methods import METHODS
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.parallel import Processes
 from n2amd.hopping.path import ClassicalPath
-from n2amd.storage import atomic_path
+from n2amd.storage import atomic_path, make_folder
 
 #: Trajectories of a unit of work; more where a sample would make too many units.
 _BLOCK, _MOST_BLOCKS = 64, 64
@@ -139,28 +141,30 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     InputError
         If a start frame or state is not on the path, or the output would not fit into memory.
     """
-    check(path, plan)
     method = METHODS[plan.method]
-    run_unit = method.prepare(path, plan)
+    with processes.together():
+        check(path, plan)
+        make_folder(workdir)
+        run_unit = method.prepare(path, plan)
     units = _units(plan, path.states)
     mine = range(processes.rank, len(units), processes.size)
-    workdir.mkdir(parents=True, exist_ok=True)
     samples, n = len(plan.start_frames), path.states
     population = np.zeros((samples, plan.times, n), dtype=np.int64 if method.counted else np.float64)
     hops = np.zeros((n, n), dtype=np.int64)
     arrivals = np.zeros((2, samples, plan.trajectories), dtype=np.int64)
     report = max(1, len(mine) // 10)
-    for done, index in enumerate(mine):
-        sample, block = units[index]
-        run = partial(run_unit, **unit(plan, sample, block))
-        part = _kept(workdir / f"unit_{index:06d}.npz", run)
-        population[sample] += part.population
-        hops += part.hops
-        # shifted by one, so that zero means "not this process'" in the sum
-        arrivals[0, sample, block.start : block.stop] = part.arrival_step + 1
-        arrivals[1, sample, block.start : block.stop] = part.arrival_source + 1
-        if processes.rank == 0 and (done + 1) % report == 0:
-            print(f"{plan.method}: {done + 1} of {len(mine)} units done", file=sys.stderr, flush=True)
+    with processes.together():
+        for done, index in enumerate(mine):
+            sample, block = units[index]
+            run = partial(run_unit, **unit(plan, sample, block))
+            part = _kept(workdir / f"unit_{index:06d}.npz", run)
+            population[sample] += part.population
+            hops += part.hops
+            # shifted by one, so that zero means "not this process'" in the sum
+            arrivals[0, sample, block.start : block.stop] = part.arrival_step + 1
+            arrivals[1, sample, block.start : block.stop] = part.arrival_source + 1
+            if processes.rank == 0 and (done + 1) % report == 0:
+                print(f"{plan.method}: {done + 1} of {len(mine)} units done", file=sys.stderr, flush=True)
     for sample in range(samples):
         population[sample] = processes.total(population[sample])
     hops, arrivals = processes.total(hops), processes.total(arrivals) - 1
@@ -193,6 +197,13 @@ def check(path: ClassicalPath, plan: Plan) -> None:
                 f"sample {sample} starts in state {state} of {path.states}",
                 field="start state",
                 remedy="start in a state of the path",
+            )
+        if state == path.final and METHODS[plan.method].absorbs(plan):
+            raise InputError(
+                f"sample {sample} starts in the state that it recombines to",
+                field="start state",
+                remedy="start in another band, or set the carrier (LHOLE of inp): electrons end in the lowest "
+                "band, holes in the highest",
             )
     if plan.steps < 1:
         raise InputError(
@@ -234,13 +245,9 @@ def unit(plan: Plan, sample: int, block: range) -> dict:
 
 def _kept(file: Path, compute: Callable[[], Outcome]) -> Outcome:
     """Read a finished unit, or compute and keep it."""
-    if file.exists():
-        with np.load(file) as stored:
-            # what is stored is the change from one time to the next: mostly zeros
-            population = stored["population"]
-            if np.issubdtype(population.dtype, np.integer):
-                population = np.cumsum(population, axis=0)
-            return Outcome(population, stored["hops"], stored["arrival_step"], stored["arrival_source"])
+    outcome = _read_unit(file) if file.exists() else None
+    if outcome is not None:
+        return outcome
     outcome = compute()
     population = outcome.population
     if np.issubdtype(population.dtype, np.integer):
@@ -254,3 +261,17 @@ def _kept(file: Path, compute: Callable[[], Outcome]) -> Outcome:
             arrival_source=outcome.arrival_source,
         )
     return outcome
+
+
+def _read_unit(file: Path) -> Outcome | None:
+    """Read a finished unit; None, and a word about it, where the file is damaged (a broken disk or copy)."""
+    try:
+        with np.load(file) as stored:
+            # what is stored is the change from one time to the next: mostly zeros
+            population = stored["population"]
+            if np.issubdtype(population.dtype, np.integer):
+                population = np.cumsum(population, axis=0)
+            return Outcome(population, stored["hops"], stored["arrival_step"], stored["arrival_source"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        print(f"warning: {file} is damaged ({error}): run again", file=sys.stderr, flush=True)
+        return None

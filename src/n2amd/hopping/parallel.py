@@ -7,13 +7,15 @@ without any MPI library.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.errors import ComputationError, InputError
+from n2amd.errors import ComputationError, InputError, N2amdError, StoppedElsewhereError
 
 #: Variables in which MPI launchers tell the number of processes.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -47,10 +49,29 @@ class Processes:
         self.world.Reduce(np.ascontiguousarray(values), result, root=0)
         return result if self.rank == 0 else values
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        if self.world is not None:
-            self.world.Barrier()
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for all processes at the end; where one of them failed, stop all.
+
+        An error of the lowest rank that has one is told, once; nothing waits for a process that is gone.
+        """
+        if self.world is None:
+            yield
+            return
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as caught:
+            error = caught
+        code = error.exit_code if isinstance(error, N2amdError) else 1 if error else None
+        # errors that only pass on another process' failure are not told again
+        codes = self.world.allgather((code, isinstance(error, StoppedElsewhereError)))
+        failed = [rank for rank, (found, _) in enumerate(codes) if found is not None]
+        if failed:
+            told = min(failed, key=lambda rank: (codes[rank][1], rank))
+            if error is not None and self.rank == told:
+                raise error
+            raise StoppedElsewhereError(codes[told][0])
 
 
 def processes() -> Processes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from n2amd.errors import InputError
 from n2amd.hopping.path import Carrier, ClassicalPath, check
 from n2amd.interop.hefei.namelist import Namelist, read_namelist
-from n2amd.interop.hefei.text import find, parse_table, read_table, read_text
+from n2amd.interop.hefei.text import find, parse_table, read_table, read_text, without_comments
 from n2amd.units import HBAR_EV_FS
 
 
@@ -41,19 +41,27 @@ class HefeiInput:
     files: tuple[Path, ...]
 
 
-def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
+def read(folder: Path, carrier: Carrier | None = None, default: Carrier = "electron") -> HefeiInput:
     """Read a run folder: EIGTXT, NATXT and INICON, and DEPHTIME and inp where they are.
 
-    Without `inp` the time step is 1 fs and the carrier an electron, as in Hefei-NAMD. Of longer files only
-    what `inp` names is used: NSW frames, NSAMPLE initial conditions. `namd` needs one energy row less than
-    NSW. NATXT may be real or complex.
+    Without `inp` the time step is 1 fs. Of longer files only what `inp` names is used: NSW frames, NSAMPLE
+    initial conditions. `namd` needs one energy row less than NSW. NATXT may be real or complex.
+
+    Parameters
+    ----------
+    folder
+        With the files.
+    carrier
+        What moves, whatever LHOLE says.
+    default
+        What moves where neither `carrier` nor LHOLE says it.
 
     Raises
     ------
     InputError
         If a file is missing, cut short, or does not fit the others, or pairs are asked for.
     """
-    if carrier == "pair":
+    if "pair" in (carrier, default):
         raise InputError(
             "a run folder of Hefei-NAMD holds the states of one carrier, no pairs",
             file=folder,
@@ -76,7 +84,7 @@ def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
             remedy="the file was cut short, or is of another trajectory: make it again",
         )
     if carrier is None:
-        carrier = "hole" if namelist.lhole else "electron"
+        carrier = default if namelist.lhole is None else "hole" if namelist.lhole else "electron"
     first_band = namelist.bmin or 1
     # rows beyond the last interval would couple to a frame that EIGTXT does not have
     nac = HBAR_EV_FS / (2 * timestep) * numerator[: frames - 1]
@@ -109,23 +117,32 @@ def read(folder: Path, carrier: Carrier | None = None) -> HefeiInput:
 
 
 def _read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
-    energies = read_table(file)
+    known = None not in (namelist.bmin, namelist.bmax, namelist.nsw)
+    energies = read_table(file, _bands(namelist) if known else None)
     frames, n = energies.shape
-    if namelist.bmin is not None and namelist.bmax is not None and namelist.bmax - namelist.bmin + 1 != n:
+    if None not in (namelist.bmin, namelist.bmax) and _bands(namelist) != n:
         raise InputError(
             f"{n} columns, inp has bands {namelist.bmin}..{namelist.bmax}",
             file=file,
             field="BMIN, BMAX",
             remedy="correct inp",
         )
-    if namelist.nsw is not None and frames < namelist.nsw - 1:
+    # the public FSSH program reads no energies of the last frame
+    needed = None if namelist.nsw is None else namelist.nsw - (namelist.code == "namd")
+    if needed is not None and frames < needed:
         raise InputError(
-            f"{frames} rows, inp has NSW = {namelist.nsw}",
+            f"{frames} rows of {n} energies, inp has NSW = {namelist.nsw}",
             file=file,
             field="NSW",
             remedy="correct inp, or make the file again if it was cut short",
         )
     return energies[: namelist.nsw]
+
+
+def _bands(namelist: Namelist) -> int:
+    assert namelist.bmin is not None
+    assert namelist.bmax is not None
+    return namelist.bmax - namelist.bmin + 1
 
 
 def read_couplings(file: Path, n: int) -> NDArray:
@@ -136,9 +153,9 @@ def read_couplings(file: Path, n: int) -> NDArray:
     InputError
         If rows are not n x n numbers, or are no difference of overlaps.
     """
-    text = read_text(file)
-    is_complex = "(" in text[:256]
-    values: NDArray = parse_table(text, file)
+    text = without_comments(read_text(file))
+    is_complex = "(" in text
+    values: NDArray = parse_table(text, file, (2 if is_complex else 1) * n * n)
     found = values.shape[1] // 2 if is_complex else values.shape[1]
     if found != n * n:
         raise InputError(
@@ -181,8 +198,9 @@ def read_initial(
     InputError
         If there are fewer rows than `samples`, or something counts from zero or is outside the window.
     """
-    table = read_table(file)[:samples]
-    if table.shape[1] < 2 or (table != np.round(table)).any():
+    # programs read two numbers of a line, whatever follows them
+    table = read_table(file, first=2, only=samples)
+    if table.shape[1] < 2 or (table != np.round(table)).any() or np.abs(table).max() > 2**31:
         raise InputError(
             "rows are not two whole numbers", file=file, remedy="give frame and band, both counted from one"
         )
@@ -195,11 +213,18 @@ def read_initial(
         )
     frames, bands = table[:, 0].astype(np.int64) - 1, table[:, 1].astype(np.int64)
     states = bands - (1 if bands[0] < first_band else first_band)
-    if frames.min() < 0 or states.min() < 0 or states.max() >= n:
+    if frames.min() < 0:
         raise InputError(
-            f"frame {frames.min() + 1}, bands {bands.min()}..{bands.max()}, {n} bands from {first_band}",
+            f"row {frames.argmin() + 1}: frame {frames.min() + 1}", file=file, remedy="frames count from one"
+        )
+    outside = (states < 0) | (states >= n)
+    if outside.any():
+        row, first = int(outside.argmax()), 1 if bands[0] < first_band else first_band
+        raise InputError(
+            f"row {row + 1}: band {bands[row]} is none of the {n} bands from {first}",
             file=file,
-            remedy="frames and bands count from one",
+            remedy="give absolute bands, the first of the window is BMIN of inp, or all within the window, "
+            "counted from one",
         )
     return frames, states
 
@@ -210,11 +235,12 @@ def read_dephasing(file: Path, n: int) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If it is not n x n, or a time is not positive.
+        If it is not n x n or not symmetric, or a time is not positive.
     """
-    times = read_table(file)
-    if times.shape != (n, n):
+    times = read_table(file, n)
+    if times.size != n * n:
         raise InputError(f"{times.shape} times for {n} bands", file=file, remedy=f"give {n} x {n}")
+    times = times.reshape(n, n)
     apart = ~np.eye(n, dtype=bool)
     if times[apart].min() <= 0:
         i, j = np.argwhere((times <= 0) & apart)[0]
@@ -222,6 +248,14 @@ def read_dephasing(file: Path, n: int) -> NDArray[np.float64]:
             f"{times[i, j]:g} fs between bands {i + 1} and {j + 1}",
             file=file,
             remedy="give a positive time for every pair; only the diagonal is zero",
+        )
+    uneven = np.abs(times - times.T) > 1e-3 * np.maximum(times, times.T)
+    if uneven[apart].any():
+        i, j = np.argwhere(uneven & apart)[0]
+        raise InputError(
+            f"{times[i, j]:g} fs between bands {i + 1} and {j + 1}, but {times[j, i]:g} fs the other way",
+            file=file,
+            remedy="a dephasing time belongs to a pair of bands: give one of the two twice",
         )
     return times * apart
 

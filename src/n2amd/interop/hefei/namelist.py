@@ -51,6 +51,7 @@ class Namelist:
     realtime: int | None = None
     nsample: int | None = None
     lhole: bool | None = None
+    lshp: bool | None = None
     lspace: bool | None = None
     ldish: bool | None = None
     algo: str | None = None
@@ -67,7 +68,9 @@ class Namelist:
 
     @property
     def method(self) -> str | None:
-        """`dish` or `fssh` where it says, else None."""
+        """`dish` or `fssh` where it says, `ehrenfest` where LSHP switches hops off, else None."""
+        if self.lshp is False:
+            return "ehrenfest"
         if self.algo is not None:
             return self.algo.lower()
         return {"dish": "dish", "namd": "fssh", "dev": None}[self.code]
@@ -83,6 +86,13 @@ class Namelist:
         return self.code != "dish"
 
 
+#: A value in quotes, or a path without them: the / in it does not end the group.
+_SLASHED = r"\"[^\"]*\"|'[^']*'|=[ \t]*(?:\.{1,2}/[^\s,]*|[^\s,\"'/&$]*/[^\s,]+)"
+#: The group, which older programs write $NAMDPARA ... $END.
+_GROUP = re.compile(rf"[&$]NAMDPARA\b((?:{_SLASHED}|[^\"'/&$])*)(?:/|[&$]END)", re.IGNORECASE)
+_ENTRY = re.compile(r"(\w+)[ \t]*=[ \t]*(\"[^\"]*\"|'[^']*'|[^\s,=]*(?=[\s,]|$))")
+
+
 def read_namelist(file: Path) -> Namelist:
     """Read the &NAMDPARA group of `inp`.
 
@@ -93,14 +103,15 @@ def read_namelist(file: Path) -> Namelist:
     """
     # comments run from ! to the end of the line, unless it stands within quotes
     text = re.sub(r"(\"[^\"\n]*\"|'[^'\n]*')|![^\n]*", lambda m: m.group(1) or "", read_text(file))
-    group = re.search(r"&NAMDPARA\b((?:\"[^\"]*\"|'[^']*'|[^\"'/&])*)(?:/|&END)", text, re.IGNORECASE)
+    group = _GROUP.search(text)
     if group is None:
         raise InputError(
             "no group &NAMDPARA ... /", file=file, remedy="write one, closed by / on a line of its own"
         )
+    body = group.group(1)
     known = sorted({key for keys in _KEYS.values() for key in keys})
     values: dict[str, Any] = {}
-    for key, text_value in re.findall(r"(\w+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s,]+)", group.group(1)):
+    for key, text_value in _ENTRY.findall(body):
         name = key.lower()
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -115,8 +126,18 @@ def read_namelist(file: Path) -> Namelist:
                 values[name] = _KINDS[name](text_value)
             except (ValueError, KeyError):
                 raise InputError(
-                    f"{text_value!r} cannot be read", file=file, field=key, remedy="correct it"
+                    f"{text_value!r} cannot be read",
+                    file=file,
+                    field=key,
+                    remedy="write a whole number" if _KINDS[name] is int else "correct it",
                 ) from None
+    rest = _ENTRY.sub(" ", body).replace(",", " ").split()
+    if rest:
+        raise InputError(
+            f"{rest[0][:40]!r} belongs to no KEY = value",
+            file=file,
+            remedy="write `=`; comments begin with !",
+        )
     found = Namelist(**values)
     _check(found, file)
     return found
@@ -125,8 +146,17 @@ def read_namelist(file: Path) -> Namelist:
 def _check(namelist: Namelist, file: Path) -> None:
     for key in ("bmin", "nsw", "potim", "ntraj", "nelm", "temp", "namdtime", "realtime", "nsample"):
         value = getattr(namelist, key)
-        if value is not None and not value > 0:
-            raise InputError(f"{value} is not positive", file=file, field=key.upper(), remedy="correct it")
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(
+                f"{value} is not positive and finite", file=file, field=key.upper(), remedy="correct it"
+            )
+    if namelist.times == 1:
+        raise InputError(
+            "one stored time is the start alone",
+            file=file,
+            field="REALTIME" if namelist.realtime and namelist.code == "dish" else "NAMDTIME",
+            remedy="make it longer",
+        )
     if namelist.bmin is not None and namelist.bmax is not None and namelist.bmax <= namelist.bmin:
         raise InputError(
             f"bands {namelist.bmin}..{namelist.bmax}",
@@ -134,7 +164,7 @@ def _check(namelist: Namelist, file: Path) -> None:
             field="BMIN, BMAX",
             remedy="surface hopping needs at least two bands",
         )
-    if namelist.algo is not None and namelist.method not in ("dish", "fssh"):
+    if namelist.algo is not None and namelist.algo.lower() not in ("dish", "fssh"):
         raise InputError(f"{namelist.algo!r}", file=file, field="ALGO", remedy='write "DISH" or "FSSH"')
     if namelist.lspace:
         raise InputError(
@@ -196,6 +226,6 @@ def _word(text: str) -> str:
 _KINDS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("bmin", "bmax", "nsw", "ntraj", "nelm", "namdtime", "realtime", "nsample"), int),
     **dict.fromkeys(("potim", "temp"), _number),
-    **dict.fromkeys(("lhole", "lspace", "ldish", "lcpext"), _logical),
+    **dict.fromkeys(("lhole", "lshp", "lspace", "ldish", "lcpext"), _logical),
     **dict.fromkeys(("algo", "tbinit", "diinit"), _word),
 }
