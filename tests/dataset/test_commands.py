@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 from n2amd.commands.dataset import app, available_cores
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
-from n2amd.dft.readers import Reader
 from n2amd.dft.siesta.constants import LEGACY
 from n2amd.dft.siesta.hsx import SparseMatrices, read_hsx
 from n2amd.dft.siesta.ion_xml import read_ions

@@ -202,8 +202,8 @@ def check(path: ClassicalPath, plan: Plan) -> None:
             raise InputError(
                 f"sample {sample} starts in the state that it recombines to",
                 field="start state",
-                remedy="start in another band, or set the carrier (LHOLE of inp): electrons end in the lowest "
-                "band, holes in the highest",
+                remedy="start in another band, or set the carrier (LHOLE of inp): electrons end in the "
+                "lowest band, holes in the highest",
             )
     if plan.steps < 1:
         raise InputError(
