@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 import two_centre_crystal as crystal
+from cp2k_versions import VERSIONS, as_version, with_forces
 from two_centre_crystal import band_error
 
 from n2amd.blocks.matrix import fold, with_partners
 from n2amd.dataset.gate import measure, verdict
-from n2amd.dft.cp2k.frame import find_frames, read_frame
-from n2amd.dft.cp2k.gamma import check_one_image, nearest_images, unfold
+from n2amd.dft.cp2k.frame import FOLDED, find_frames, read_frame
 from n2amd.dft.cp2k.inputs import read_cell, read_coordinates, read_sections
 from n2amd.dft.cp2k.log import read_log
+from n2amd.dft.folded import check_one_image, nearest_images, unfold
 from n2amd.dft.images import image_translations
 from n2amd.dft.orbital_matrices import Elements, gather_blocks
 from n2amd.errors import InputError
@@ -95,6 +96,8 @@ def test_a_basis_file_with_other_shells_is_refused(run, elsewhere):
 
 def test_observables(si2):
     frame, basis = si2
+    # where CP2K is installed its basis files are found, elsewhere the origin says what is missing
+    origin = {name: value for name, value in frame.origin.items() if name != "radial_functions"}
     assert frame.energy == pytest.approx(-7.792688957728517 * 27.2113838565563)
     unit = 27.2113838565563 / 0.529177208590
     assert frame.forces[0] == pytest.approx(np.array([-0.06196678, -0.02217777, 0.02439407]) * unit)
@@ -104,7 +107,7 @@ def test_observables(si2):
     assert (frame.n_electrons, frame.charge, frame.fermi_level) == (8, 0, None)
     assert [(s.l, s.label) for s in basis[14].shells] == [(0, "2s"), (1, "3p")]
     assert basis[14].valence_charge == 4
-    assert frame.origin == {
+    assert origin == {
         "code": "cp2k",
         "version": "2023.1",
         "functional": "PBE",
@@ -257,15 +260,117 @@ def test_cell_and_coordinates_in_other_forms(tmp_path):
     assert read_coordinates(path, root, cell)[0] == pytest.approx([0.5, 0.25, 0.1] @ cell)
 
 
-def test_forces_in_the_format_of_later_versions(run):
-    """Lines "FORCES|" instead of a table."""
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_log_of_every_version(version, si2, run):
+    """Same energy, forces, stress, periodicity, basis and matrices from the log as each version prints it."""
     path = run / "si2.out"
-    text = path.read_text()
-    rows = re.findall(r"^\s+(\d+)\s+1\s+Si((?:\s+-?0\.\d{8}){3})$", text, re.MULTILINE)
-    block = "\n".join(f" FORCES| {n:>6}{xyz} 0.1" for n, xyz in rows)
-    text = re.sub(r" ATOMIC FORCES in \[a\.u\.\][\s\S]*?SUM OF ATOMIC FORCES.*", "", text)
-    path.write_text(text + f"\n FORCES| Atomic forces [hartree/bohr]\n FORCES|   Atom  x y z |f|\n{block}\n")
-    assert read_log(path).forces[1, 0] == pytest.approx(0.06196691 * 27.2113838565563 / 0.529177208590)
+    path.write_text(as_version(path.read_text(), version))
+    frame, basis = read_frame(run)
+    assert frame.origin["version"] == version
+    assert basis == si2[1]
+    assert frame.energy == pytest.approx(si2[0].energy, abs=1e-12)
+    assert frame.forces == pytest.approx(si2[0].forces, abs=1e-12)
+    assert frame.stress == pytest.approx(si2[0].stress, abs=1e-10)
+    assert frame.structure.pbc == (True, True, True)
+    assert frame.structure.positions == pytest.approx(si2[0].structure.positions, abs=1e-12)
+    assert frame.fermi_level is None
+    assert band_error(frame, basis) < 1e-8
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_eigenvalues_at_gamma_of_every_version(version, runs, tmp_path):
+    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
+    path = run / "h2o.out"
+    expected = read_log(path).eigenvalues
+    path.write_text(as_version(path.read_text(), version))
+    assert expected.shape == (1, 10)
+    frame, basis = read_frame(run)
+    assert frame.bands.energies[0] == pytest.approx(expected, abs=1e-12)
+    assert frame.fermi_level is None
+    assert band_error(frame, basis) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("energy", "force", "factor"), [("eV", "eV/angstrom", 0), ("Ry", "Ry/bohr", 2), ("hartree", "au_f", 1)]
+)
+def test_units_that_can_be_chosen_since_2025(energy, force, factor, si2, run):
+    path = run / "si2.out"
+    per_hartree = {"eV": 27.2113838565563, "Ry": 2, "hartree": 1}[energy]
+    text = with_forces(path.read_text(), force, factor or per_hartree / 0.529177208590)
+    text = as_version(text, "2025.1").replace("[hartree]", f"[{energy}]")
+    value = f"{-7.792688957728517 * per_hartree:.15f}"
+    text = re.sub(r"(\) energy \[\w+\]\s+)\S+", rf"\g<1>{value}", text)
+    tensor = re.search(r"STRESS\|      x(?:\s+\S+){3}", text)[0].split()[2:]
+    text = text.replace("tensor [GPa]", "tensor [kbar]")
+    path.write_text(text)
+    log = read_log(path)
+    assert log.energy == pytest.approx(si2[0].energy, rel=1e-12)
+    assert log.forces == pytest.approx(si2[0].forces, rel=1e-7)
+    assert log.stress[0] == pytest.approx(-np.array(tensor, dtype=float) / 1602.1766208)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("energy [hartree]", "energy [barn]", "ENERGY|"),
+        ("forces [hartree/bohr]", "forces [dyne]", "FORCES|"),
+        ("tensor [GPa]", "tensor [psi]", "STRESS|"),
+        ("CELL| Vector a [angstrom]", "CELL| Vector a [furlong]", "CELL"),
+        ("COORDINATES IN ANGSTROM", "COORDINATES IN furlong", "ATOMIC COORDINATES"),
+    ],
+)
+def test_a_unit_that_is_not_known_is_named(old, new, field, run):
+    path = run / "si2.out"
+    text = as_version(path.read_text(), "2026.2")
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match="is not known") as caught:
+        read_log(path)
+    assert caught.value.field == field
+
+
+def test_the_fermi_level_of_a_smeared_run(run):
+    path = run / "si2.out"
+    smeared = "  Electronic entropic energy:    -0.00100000\n  Fermi energy:    0.20000000\n"
+    path.write_text(path.read_text().replace("  *** SCF run converged", smeared + "  *** SCF run converged"))
+    assert read_log(path).fermi_level == pytest.approx(0.2 * 27.2113838565563)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "expected"),
+    [("", (True, True, True)), ("PERIODIC xy", (True, True, False)), ("PERIODIC NONE", (False,) * 3)],
+)
+def test_periodicity_before_2023_is_that_of_the_input(keyword, expected, run):
+    path = run / "si2.out"
+    path.write_text(as_version(path.read_text(), "2022.1"))
+    (run / "in.inp").write_text((run / "in.inp").read_text().replace("&CELL\n", f"&CELL\n{keyword}\n"))
+    assert read_frame(run)[0].structure.pbc == expected
+
+
+def test_a_thousand_images(run):
+    """CP2K numbers them with three digits and prints asterisks from 1000 on."""
+    path = run / "si2.out"
+    head, rest = path.read_text().split(" KS CSR write| 279 periodic images\n", 1)
+    title, *rows = rest.splitlines(keepends=True)
+    table = [
+        f"       {n if n < 1000 else '***':>3}{n % 11 - 5:7d}{n // 11 % 11 - 5:7d}{n // 121 - 5:7d}\n"
+        for n in range(1, 1202)
+    ]
+    path.write_text("".join([head, " KS CSR write|1201 periodic images\n", title, *table, *rows[279:]]))
+    images = read_log(path).images["KS"]
+    assert images.shape == (1201, 3)
+    assert images[-1].tolist() == [1201 % 11 - 5, 1201 // 11 % 11 - 5, 1201 // 121 - 5]
+
+
+@pytest.mark.parametrize("what", ["KS", "S"])
+def test_matrices_without_any_element_are_refused(what, runs, tmp_path):
+    for name in ("si2", "h2o_gamma"):
+        run = shutil.copytree(runs / name, tmp_path / name)
+        for path in run.glob(f"*-{what}_SPIN_*.csr"):
+            path.write_text("")
+        with pytest.raises(InputError, match=f"of {what} hold no element") as caught:
+            read_frame(run)
+        assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -304,7 +409,7 @@ S5, BANDS = "si2-S_SPIN_1_R_5-1_0.csr", "bands"
         (S5, r"       8 ", "       9 ", r"S_SPIN_1_R_5.*orbitals 1 to 9 where the basis has 8"),
         ("si2.out", "SCF run converged", "SCF run NOT converged", "converged SCF cycle"),
         ("si2.out", r"KS CSR write\| 279", "KS CSR write| 280", "279 images of KS are listed, 280 announced"),
-        ("si2.out", r" ENERGY\|", " ENERGY| Total FORCE_EVAL ( QS ) energy: 1\n ENERGY|", "2 energies"),
+        ("si2.out", r"( ENERGY\|.*)", r"\1\n\1", "2 energies"),
         ("si2.out", "Normalised Cartesian", "", "orbitals of kind Si are not printed"),
         ("si2.out", r"(?s)  S CSR write.*?Mulliken", "", "images of S are not listed"),
         ("si2.out", r"Number of spin states +1", "Number of spin states   2", "electrons is not printed"),
@@ -358,7 +463,7 @@ def test_sums_over_images_are_taken_apart_in_a_large_cell():
     dense = fold(expected, basis.orbital_offsets(at.numbers)).real
     row, column = np.nonzero(dense)
     listed = Elements(row, column, np.zeros((len(row), 3), dtype=np.int64), dense[row, column])
-    images = check_one_image(Path("run"), at, basis)
+    images = check_one_image(Path("run"), at, basis, FOLDED)
     whole = unfold(listed, images, basis, at.numbers)
     found, _, hermiticity = gather_blocks([whole], whole, at, basis, None)
     assert hermiticity < 1e-15
@@ -375,7 +480,7 @@ def test_sums_over_images_are_taken_apart_in_a_large_cell():
 
 def test_sums_over_images_of_a_small_cell_are_refused(runs, tmp_path):
     with pytest.raises(InputError, match=r"too small to tell these apart: atom \d overlaps by 0\.\d+ with"):
-        check_one_image(tmp_path, crystal.structure(), crystal.basis())
+        check_one_image(tmp_path, crystal.structure(), crystal.basis(), FOLDED)
     run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
     written = (run / "h2o.inp").read_text()
     (run / "h2o.inp").write_text(written.replace("FILE_NAME BASIS_MOLOPT", "FILE_NAME ELSEWHERE"))
