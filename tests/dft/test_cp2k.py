@@ -15,14 +15,16 @@ from cp2k_versions import VERSIONS, as_version, with_forces
 from two_centre_crystal import band_error
 
 from n2amd.blocks.matrix import fold, with_partners
+from n2amd.config_data import Cp2kSettings
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.cp2k.frame import FOLDED, find_frames, read_frame
 from n2amd.dft.cp2k.inputs import read_cell, read_coordinates, read_sections
 from n2amd.dft.cp2k.log import read_log
+from n2amd.dft.engines.cp2k import Cp2k
 from n2amd.dft.folded import check_one_image, nearest_images, unfold
 from n2amd.dft.images import image_translations
 from n2amd.dft.orbital_matrices import Elements, gather_blocks
-from n2amd.errors import InputError
+from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.harmonics import real_wigner
 from n2amd.orbitals.two_centre import OverlapTable, overlap
@@ -288,6 +290,19 @@ def test_eigenvalues_at_gamma_of_every_version(version, runs, tmp_path):
     assert frame.bands.energies[0] == pytest.approx(expected, abs=1e-12)
     assert frame.fermi_level is None
     assert band_error(frame, basis) < 1e-8
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_run_that_the_engine_started_is_concluded(version, run):
+    """`dft run` accepts the log of every version, and says so where the SCF cycle did not converge."""
+    path = (run / "si2.out").rename(run / "cp2k.out")
+    path.write_text(as_version(path.read_text(), version))
+    engine = Cp2k(Cp2kSettings(basis="SZV-MOLOPT-SR-GTH", max_scf=50))
+    engine.conclude(run)
+    # the frame of asterisks in which CP2K aborts since 2024; a warning of one line before
+    path.write_text(" *  \\___/     SCF run NOT converged. To continue the calculation regardless,   *\n")
+    with pytest.raises(ComputationError, match="did not converge in 50 steps"):
+        engine.conclude(run)
 
 
 @pytest.mark.parametrize(
