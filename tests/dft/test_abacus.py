@@ -147,6 +147,15 @@ def test_named_lattices_have_the_volume_of_their_cell(latname, parameters, volum
         assert [unit[0] @ unit[1], unit[0] @ unit[2], unit[1] @ unit[2]] == pytest.approx([0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize("heading", ["ABFS_ORBITAL", "ABFS_JLES_ORBITAL", "NUMERICAL_DESCRIPTOR"])
+def test_other_blocks_of_stru_are_no_orbital_files(heading, run):
+    text = (run / "STRU").read_text()
+    (run / "STRU").write_text(
+        text.replace("LATTICE_CONSTANT", f"{heading}\na.abfs\nb.abfs\n\nLATTICE_CONSTANT")
+    )
+    assert list(read_stru(run / "STRU").orbital_files.values()) == ["orbitals/Mo.orb", "orbitals/S.orb"]
+
+
 def test_frames_are_found_by_their_output_folders(run):
     assert find_frames([run.parent]) == [run]
 

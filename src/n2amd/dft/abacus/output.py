@@ -19,7 +19,9 @@ MARKS = (
     "OUT.*/istate.info", "OUT.*/eig_occ.txt",
 )  # fmt: skip
 ONE_RUN = "keep the files of one run together"
-RERUN = "copy it from the run (basis_type lcao, out_mat_hs2 1 or out_hsr 1), or run the frame again"
+RERUN = (
+    "copy it from the run (basis_type lcao, gamma_only 0, out_mat_hs2 1 or out_hsr 1), or run the frame again"
+)
 _EIGENVALUES = ("istate.info", "eig_occ.txt", "eig.txt")
 _END = r"\.(csr|dat|npz)(" + "|".join(map(re.escape, DECOMPRESSORS)) + ")?"
 
