@@ -22,7 +22,7 @@ def as_version(log: str, version: str) -> str:
     if major == 7:
         log = _old_eigenvalues(_old_stress(log))
     if major >= 2025:
-        log = with_forces(log)
+        log = _stress_in_bar(with_forces(log))
     return log
 
 
@@ -84,6 +84,14 @@ def _old_stress(log: str) -> str:
     pattern = r"^ STRESS\| Analytical stress tensor \[GPa\]\n.*\n((?: STRESS\|\s+[xyz].*\n){3})"
     log = re.sub(pattern, rewrite, log, flags=re.MULTILINE)
     return re.sub(r"^ STRESS\|.*\n", "", log, flags=re.MULTILINE)
+
+
+def _stress_in_bar(log: str) -> str:
+    def rewrite(match: re.Match[str]) -> str:
+        return match[1] + "".join(f" {1e4 * float(word):19.11E}" for word in match[2].split())
+
+    log = log.replace("Analytical stress tensor [GPa]", "Analytical stress tensor [bar]")
+    return re.sub(r"^( STRESS\|\s+[xyz] *)((?: +\S+E\S+){3})$", rewrite, log, flags=re.MULTILINE)
 
 
 def _old_eigenvalues(log: str) -> str:
