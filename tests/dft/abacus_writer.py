@@ -14,10 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from two_centre_crystal import dense_by_lattice_vector
 
+from n2amd.blocks.matrix import fold
 from n2amd.dataset.frame import Frame
 from n2amd.dft.abacus.log import RYDBERG_EV
 from n2amd.dft.abacus.stru import BOHR_ANGSTROM
@@ -350,3 +352,13 @@ def orb(atom: AtomBasis) -> str:
         lines += [" ".join(f"{x:.14e}" for x in row) for row in np.array_split(values, points // 4)]
         seen[shell.l] += 1
     return "\n".join([*lines, ""])
+
+
+def assert_same(found: Frame, expected: Frame, basis: Basis) -> None:
+    """H and S agree element by element at a general k point, in every spin component."""
+    k = np.array([0.137, -0.211, 0.379])
+    offsets = basis.orbital_offsets(expected.structure.numbers)
+    for ours, theirs in ((found.hamiltonian, expected.hamiltonian), (found.overlap, expected.overlap)):
+        assert ours.n_spin == theirs.n_spin
+        for spin in range(theirs.n_spin):
+            assert fold(ours, offsets, k, spin) == pytest.approx(fold(theirs, offsets, k, spin), abs=1e-10)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tarfile
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,20 +10,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 import two_centre_crystal as crystal
-from cp2k_versions import VERSIONS, as_version, with_forces
 from two_centre_crystal import band_error
 
 from n2amd.blocks.matrix import fold, with_partners
-from n2amd.config_data import Cp2kSettings
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.cp2k.frame import FOLDED, find_frames, read_frame
 from n2amd.dft.cp2k.inputs import read_cell, read_coordinates, read_sections
-from n2amd.dft.cp2k.log import read_log
-from n2amd.dft.engines.cp2k import Cp2k
 from n2amd.dft.folded import check_one_image, nearest_images, unfold
 from n2amd.dft.images import image_translations
 from n2amd.dft.orbital_matrices import Elements, gather_blocks
-from n2amd.errors import ComputationError, InputError
+from n2amd.errors import InputError
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.harmonics import real_wigner
 from n2amd.orbitals.two_centre import OverlapTable, overlap
@@ -34,30 +29,20 @@ DATA = Path(__file__).parents[1] / "data" / "cp2k"
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """The CP2K runs of tests/data, unpacked."""
-    folder = tmp_path_factory.mktemp("cp2k")
-    for archive in DATA.glob("*.tar.xz"):
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def si2(runs):
-    return read_frame(runs / "si2")
+def si2(cp2k_runs):
+    return read_frame(cp2k_runs / "si2")
 
 
 @pytest.fixture
-def run(runs, tmp_path):
+def run(cp2k_runs, tmp_path):
     """A writable copy of the Si2 run."""
-    return shutil.copytree(runs / "si2", tmp_path / "si2")
+    return shutil.copytree(cp2k_runs / "si2", tmp_path / "si2")
 
 
 @pytest.mark.parametrize("name", ["si2", "si2_uks", "h2o_a", "h2o_b", "h2o_gamma"])
-def test_bands_are_cp2ks_own(name, runs):
+def test_bands_are_cp2ks_own(name, cp2k_runs):
     """All bands that CP2K printed, to 0.01 meV; they are printed to 1e-8 eV."""
-    frame, basis = read_frame(runs / name)
+    frame, basis = read_frame(cp2k_runs / name)
     assert band_error(frame, basis) < 1e-8
     figures = measure(frame, basis)
     verdict(frame, figures)
@@ -123,16 +108,16 @@ def test_observables(si2):
     assert frame.bands.weights == pytest.approx(np.full(11, 1 / 11))
 
 
-def test_collinear_spins(runs):
-    frame, _ = read_frame(runs / "si2_uks")
+def test_collinear_spins(cp2k_runs):
+    frame, _ = read_frame(cp2k_runs / "si2_uks")
     assert (frame.hamiltonian.n_spin, frame.overlap.n_spin) == (2, 1)
     assert frame.bands.energies.shape == (5, 2, 8)
     assert frame.bands.energies[0, :, 0] == pytest.approx([-7.28957077, -6.20387328])
     assert frame.n_electrons == 8
 
 
-def test_polarisation_shells_in_the_order_of_the_log(runs):
-    _, basis = read_frame(runs / "h2o_a")
+def test_polarisation_shells_in_the_order_of_the_log(cp2k_runs):
+    _, basis = read_frame(cp2k_runs / "h2o_a")
     assert [s.label for s in basis[8].shells] == ["2s", "3s", "3p", "4p", "4d"]
     assert [s.label for s in basis[1].shells] == ["2s", "3s", "3p"]
 
@@ -174,9 +159,9 @@ def test_atoms_on_the_border_are_placed_by_the_overlap(origin, si2):
             assert (found - found[0]).tolist() == (shifts - shifts[0]).tolist()
 
 
-def test_a_rotated_molecule_has_the_rotated_hamiltonian(runs):
-    """H(Rx) = D H D^T between two runs of CP2K; what is left is the real-space grid of 600 Ry."""
-    first, second = (read_frame(runs / name) for name in ("h2o_a", "h2o_b"))
+def test_a_rotated_molecule_has_the_rotated_hamiltonian(cp2k_runs):
+    """H(Rx) = D H D^T between two cp2k_runs of CP2K; what is left is the real-space grid of 600 Ry."""
+    first, second = (read_frame(cp2k_runs / name) for name in ("h2o_a", "h2o_b"))
     basis = first[1]
     bonds = []
     for frame, _ in (first, second):
@@ -242,8 +227,14 @@ def test_line_ends_of_windows_do_no_harm(si2, run):
     assert read_frame(run)[0].energy == si2[0].energy
 
 
-def test_frames_are_found_by_matrices_and_bands(runs):
-    assert [path.name for path in find_frames([runs])] == ["h2o_a", "h2o_b", "h2o_gamma", "si2", "si2_uks"]
+def test_frames_are_found_by_matrices_and_bands(cp2k_runs):
+    assert [path.name for path in find_frames([cp2k_runs])] == [
+        "h2o_a",
+        "h2o_b",
+        "h2o_gamma",
+        "si2",
+        "si2_uks",
+    ]
 
 
 def test_cell_and_coordinates_in_other_forms(tmp_path):
@@ -262,125 +253,10 @@ def test_cell_and_coordinates_in_other_forms(tmp_path):
     assert read_coordinates(path, root, cell)[0] == pytest.approx([0.5, 0.25, 0.1] @ cell)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_log_of_every_version(version, si2, run):
-    """Same energy, forces, stress, periodicity, basis and matrices from the log as each version prints it."""
-    path = run / "si2.out"
-    path.write_text(as_version(path.read_text(), version))
-    frame, basis = read_frame(run)
-    assert frame.origin["version"] == version
-    assert basis == si2[1]
-    assert frame.energy == pytest.approx(si2[0].energy, abs=1e-12)
-    assert frame.forces == pytest.approx(si2[0].forces, abs=1e-12)
-    assert frame.stress == pytest.approx(si2[0].stress, abs=1e-10)
-    assert frame.structure.pbc == (True, True, True)
-    assert frame.structure.positions == pytest.approx(si2[0].structure.positions, abs=1e-12)
-    assert frame.fermi_level is None
-    assert band_error(frame, basis) < 1e-8
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_eigenvalues_at_gamma_of_every_version(version, runs, tmp_path):
-    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
-    path = run / "h2o.out"
-    expected = read_log(path).eigenvalues
-    path.write_text(as_version(path.read_text(), version))
-    assert expected.shape == (1, 10)
-    frame, basis = read_frame(run)
-    assert frame.bands.energies[0] == pytest.approx(expected, abs=1e-12)
-    assert frame.fermi_level is None
-    assert band_error(frame, basis) < 1e-8
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_run_that_the_engine_started_is_concluded(version, run):
-    """`dft run` accepts the log of every version, and says so where the SCF cycle did not converge."""
-    path = (run / "si2.out").rename(run / "cp2k.out")
-    path.write_text(as_version(path.read_text(), version))
-    engine = Cp2k(Cp2kSettings(basis="SZV-MOLOPT-SR-GTH", max_scf=50))
-    engine.conclude(run)
-    # the frame of asterisks in which CP2K aborts since 2024; a warning of one line before
-    path.write_text(" *  \\___/     SCF run NOT converged. To continue the calculation regardless,   *\n")
-    with pytest.raises(ComputationError, match="did not converge in 50 steps"):
-        engine.conclude(run)
-
-
-@pytest.mark.parametrize(
-    ("energy", "force", "factor"), [("eV", "eV/angstrom", 0), ("Ry", "Ry/bohr", 2), ("hartree", "au_f", 1)]
-)
-def test_units_that_can_be_chosen_since_2025(energy, force, factor, si2, run):
-    path = run / "si2.out"
-    per_hartree = {"eV": 27.2113838565563, "Ry": 2, "hartree": 1}[energy]
-    text = with_forces(path.read_text(), force, factor or per_hartree / 0.529177208590)
-    text = as_version(text, "2025.1").replace("[hartree]", f"[{energy}]")
-    value = f"{-7.792688957728517 * per_hartree:.15f}"
-    text = re.sub(r"(\) energy \[\w+\]\s+)\S+", rf"\g<1>{value}", text)
-    tensor = re.search(r"STRESS\|      x(?:\s+\S+){3}", text)[0].split()[2:]
-    text = text.replace("tensor [bar]", "tensor [kbar]")
-    path.write_text(text)
-    log = read_log(path)
-    assert log.energy == pytest.approx(si2[0].energy, rel=1e-12)
-    assert log.forces == pytest.approx(si2[0].forces, rel=1e-7)
-    assert log.stress[0] == pytest.approx(-np.array(tensor, dtype=float) / 1602.1766208)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "field"),
-    [
-        ("energy [hartree]", "energy [barn]", "ENERGY|"),
-        ("forces [hartree/bohr]", "forces [dyne]", "FORCES|"),
-        ("tensor [bar]", "tensor [psi]", "STRESS|"),
-        ("CELL| Vector a [angstrom]", "CELL| Vector a [furlong]", "CELL"),
-        ("COORDINATES IN ANGSTROM", "COORDINATES IN furlong", "ATOMIC COORDINATES"),
-    ],
-)
-def test_a_unit_that_is_not_known_is_named(old, new, field, run):
-    path = run / "si2.out"
-    text = as_version(path.read_text(), "2026.2")
-    assert old in text
-    path.write_text(text.replace(old, new))
-    with pytest.raises(InputError, match="is not known") as caught:
-        read_log(path)
-    assert caught.value.field == field
-
-
-def test_the_fermi_level_of_a_smeared_run(run):
-    path = run / "si2.out"
-    smeared = "  Electronic entropic energy:    -0.00100000\n  Fermi energy:    0.20000000\n"
-    path.write_text(path.read_text().replace("  *** SCF run converged", smeared + "  *** SCF run converged"))
-    assert read_log(path).fermi_level == pytest.approx(0.2 * 27.2113838565563)
-
-
-@pytest.mark.parametrize(
-    ("keyword", "expected"),
-    [("", (True, True, True)), ("PERIODIC xy", (True, True, False)), ("PERIODIC NONE", (False,) * 3)],
-)
-def test_periodicity_before_2023_is_that_of_the_input(keyword, expected, run):
-    path = run / "si2.out"
-    path.write_text(as_version(path.read_text(), "2022.1"))
-    (run / "in.inp").write_text((run / "in.inp").read_text().replace("&CELL\n", f"&CELL\n{keyword}\n"))
-    assert read_frame(run)[0].structure.pbc == expected
-
-
-def test_a_thousand_images(run):
-    """CP2K numbers them with three digits and prints asterisks from 1000 on."""
-    path = run / "si2.out"
-    head, rest = path.read_text().split(" KS CSR write| 279 periodic images\n", 1)
-    title, *rows = rest.splitlines(keepends=True)
-    table = [
-        f"       {n if n < 1000 else '***':>3}{n % 11 - 5:7d}{n // 11 % 11 - 5:7d}{n // 121 - 5:7d}\n"
-        for n in range(1, 1202)
-    ]
-    path.write_text("".join([head, " KS CSR write|1201 periodic images\n", title, *table, *rows[279:]]))
-    images = read_log(path).images["KS"]
-    assert images.shape == (1201, 3)
-    assert images[-1].tolist() == [1201 % 11 - 5, 1201 // 11 % 11 - 5, 1201 // 121 - 5]
-
-
 @pytest.mark.parametrize("what", ["KS", "S"])
-def test_matrices_without_any_element_are_refused(what, runs, tmp_path):
+def test_matrices_without_any_element_are_refused(what, cp2k_runs, tmp_path):
     for name in ("si2", "h2o_gamma"):
-        run = shutil.copytree(runs / name, tmp_path / name)
+        run = shutil.copytree(cp2k_runs / name, tmp_path / name)
         for path in run.glob(f"*-{what}_SPIN_*.csr"):
             path.write_text("")
         with pytest.raises(InputError, match=f"of {what} hold no element") as caught:
@@ -493,10 +369,10 @@ def test_sums_over_images_are_taken_apart_in_a_large_cell():
     assert compared >= 5
 
 
-def test_sums_over_images_of_a_small_cell_are_refused(runs, tmp_path):
+def test_sums_over_images_of_a_small_cell_are_refused(cp2k_runs, tmp_path):
     with pytest.raises(InputError, match=r"too small to tell these apart: atom \d overlaps by 0\.\d+ with"):
         check_one_image(tmp_path, crystal.structure(), crystal.basis(), FOLDED)
-    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
+    run = shutil.copytree(cp2k_runs / "h2o_gamma", tmp_path / "run")
     written = (run / "h2o.inp").read_text()
     (run / "h2o.inp").write_text(written.replace("FILE_NAME BASIS_MOLOPT", "FILE_NAME ELSEWHERE"))
     with pytest.raises(InputError, match=r"sums over images .* basis file") as caught:
@@ -504,8 +380,8 @@ def test_sums_over_images_of_a_small_cell_are_refused(runs, tmp_path):
     assert "CP2K_DATA_DIR" in caught.value.remedy
 
 
-def test_sums_and_single_images_are_of_two_runs(runs, tmp_path):
-    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
+def test_sums_and_single_images_are_of_two_runs(cp2k_runs, tmp_path):
+    run = shutil.copytree(cp2k_runs / "h2o_gamma", tmp_path / "run")
     shutil.copy(run / "h2o-S_SPIN_1-1_0.csr", run / "h2o-S_SPIN_1_R_1-1_0.csr")
     with pytest.raises(InputError, match="single images and of the sum"):
         read_frame(run)
