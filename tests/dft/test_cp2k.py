@@ -160,7 +160,7 @@ def test_atoms_on_the_border_are_placed_by_the_overlap(origin, si2):
 
 
 def test_a_rotated_molecule_has_the_rotated_hamiltonian(cp2k_runs):
-    """H(Rx) = D H D^T between two cp2k_runs of CP2K; what is left is the real-space grid of 600 Ry."""
+    """H(Rx) = D H D^T between two runs of CP2K; what is left is the real-space grid of 600 Ry."""
     first, second = (read_frame(cp2k_runs / name) for name in ("h2o_a", "h2o_b"))
     basis = first[1]
     bonds = []
