@@ -84,7 +84,7 @@ def read_matrix(path: Path, n_orbitals: int) -> RealSpaceMatrix:
             "keep the STRU, orbital files, log and matrices of one run together",
         )  # fmt: skip
     commented = "# CSR" in body
-    blocks = list(_blocks(path, _words(body), dimension))
+    blocks = list(_blocks(path, _Words(body), dimension))
     _check_images(path, blocks, announced, commented)
     filled = [block for block in blocks if len(block.column)]
     if not filled:
@@ -127,43 +127,51 @@ def _header(path: Path, text: str) -> tuple[int, int, str, str]:
     return int(dimension[1] or dimension[2]), int(count[1] or count[2]), text[:start], text[start:]
 
 
-def _words(body: str) -> list[str]:
-    """Words of the blocks, without comments but for a mark before the values of an R."""
-    if "( " in body or ", " in body:  # blanks inside a complex number
-        body = re.sub(r"\(\s*(\S+?)\s*,\s*(\S+?)\s*\)", r" (\1,\2)", body)
-    words: list[str] = []
-    for line in body.splitlines():
-        if line.lstrip().startswith("#"):
-            words += [_ARRAYS] if "CSR values" in line else []
-        else:
-            words += line.split()
-    return words
+class _Words:
+    """Words of the blocks one after the other, without comments but for a mark before the values of an R."""
+
+    def __init__(self, body: str) -> None:
+        if "( " in body or ", " in body:  # blanks inside a complex number
+            body = re.sub(r"\(\s*(\S+?)\s*,\s*(\S+?)\s*\)", r" (\1,\2)", body)
+        self._lines = iter(body.splitlines())
+        self._ahead: list[str] = []
+
+    def peek(self, count: int) -> list[str]:
+        """Return the next words, fewer at the end of the file."""
+        while len(self._ahead) < count and (line := next(self._lines, None)) is not None:
+            if not line.lstrip().startswith("#"):
+                self._ahead += line.split()
+            elif "CSR values" in line:
+                self._ahead.append(_ARRAYS)
+        return self._ahead[:count]
+
+    def take(self, count: int) -> list[str]:
+        """Return the next words and go on behind them."""
+        words = self.peek(count)
+        self._ahead = self._ahead[count:]
+        return words
 
 
-def _blocks(path: Path, words: Sequence[str], dimension: int) -> Iterator[_Block]:
-    at = 0
-    while at < len(words):
-        head = words[at : at + 4]
+def _blocks(path: Path, words: _Words, dimension: int) -> Iterator[_Block]:
+    while head := words.take(4):
         try:
             *shift, count = (int(word) for word in head)
         except ValueError:
             shift, count = [], 0
         if len(shift) != 3 or count < 0:
             raise _damaged(path, f"{' '.join(head)[:60]!r} instead of a lattice vector and a count")
-        at += 4
-        if words[at : at + 1] == [_ARRAYS]:
-            at += 1
+        if words.peek(1) == [_ARRAYS]:
+            words.take(1)
         elif count == 0:
             none = np.empty(0, np.int64)
             yield _Block(np.array(shift), none, none, np.empty(0))
             continue
-        end = at + 2 * count + dimension + 1
-        if end > len(words):
+        arrays = [words.take(n) for n in (count, count, dimension + 1)]
+        if len(arrays[2]) <= dimension:
             raise _damaged(path, f"the file ends inside R = {shift}")
         try:
-            values = _values(words[at : at + count])
-            column = np.array(words[at + count : at + 2 * count], dtype=np.int64)
-            pointers = np.array(words[at + 2 * count : end], dtype=np.int64)
+            values = _values(arrays[0])
+            column, pointers = (np.array(array, dtype=np.int64) for array in arrays[1:])
         except ValueError as error:
             raise _damaged(path, f"not numbers at R = {shift} ({error})") from None
         counts = np.diff(pointers)
@@ -174,7 +182,6 @@ def _blocks(path: Path, words: Sequence[str], dimension: int) -> Iterator[_Block
         if count and (column.min() < 0 or column.max() >= dimension):
             raise _damaged(path, f"an orbital of R = {shift} lies outside 0..{dimension - 1}")
         yield _Block(np.array(shift), np.repeat(np.arange(dimension), counts), column, values)
-        at = end
 
 
 def _values(words: Sequence[str]) -> NDArray:
