@@ -258,7 +258,7 @@ def test_contradictions_between_files_are_refused(folder, defect):
 
 
 def lowest_bands(folder: Path, label: str, n_bands: int) -> None:
-    """Make the files list the lowest bands only, as OpenMX does in larger cells; the heads still count all."""
+    """Make the files list the lowest bands only, as OpenMX does in larger cells; their heads count all."""
     for ending, row in (("Band", re.compile(r"(?:\s*-?\d+\.\d{10,}){8,}")), ("out", None)):
         path = folder / f"{label}.{ending}.xz"
         lines = lzma.decompress(path.read_bytes()).decode().splitlines()
@@ -272,9 +272,7 @@ def lowest_bands(folder: Path, label: str, n_bands: int) -> None:
             ]
         else:
             pattern = re.compile(r"\s+(\d+)(\s+-?\d+\.\d{14}){1,2}\s*")
-            lines = [
-                line for line in lines if not (m := pattern.fullmatch(line)) or int(m[1]) <= n_bands
-            ]
+            lines = [line for line in lines if not (m := pattern.fullmatch(line)) or int(m[1]) <= n_bands]
         path.write_bytes(lzma.compress("\n".join(lines).encode() + b"\n", preset=0))
 
 
