@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from n2amd.dft.files import locate, read_text, require
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.poscar import parse_poscar
 from n2amd.structure import Structure
 
 _L = "spdfghi"
@@ -61,16 +62,9 @@ def read_present(folder: Path) -> Description:
         split into parts or in an orthogonal basis.
     """
     from ase.data import atomic_numbers
-    from ase.io.vasp import read_vasp
 
     path = require(folder, "POSCAR", remedy=COPY)
-    try:
-        atoms = read_vasp(io.StringIO(read_text(path)))
-        structure = Structure.from_ase(atoms)
-    except Exception as error:  # ASE's reader raises whatever its parsing meets
-        raise InputError(
-            f"not a POSCAR ({type(error).__name__}: {error})", file=path, field="POSCAR", remedy=COPY
-        ) from None
+    structure = parse_poscar(read_text(path), path)
     info_path, info = _read_info(folder)
     shells = _entry(info_path, info, "elements_orbital_map", dict)
     if unknown := sorted(set(shells) - set(atomic_numbers)):
