@@ -55,7 +55,7 @@ class Check:
         """The range in words."""
         parts = [f">= {self.low:g}"] if self.low > -np.inf else []
         parts += [f"<= {self.high:g}"] if self.high < np.inf else []
-        return ", ".join(parts) + (" (warning)" if self.warns else "")
+        return ("usually " if self.warns else "") + ", ".join(parts)
 
 
 _UNITS = "check that lengths are in the unit the code writes (Bohr or Angstrom)"
