@@ -203,15 +203,17 @@ def test_an_occupation_that_contradicts_a_gap_is_refused(n_spin, tmp_path):
     assert read_frame(folder)[0].n_electrons == 2.3
 
 
-def test_electrons_are_asked_for_where_a_band_lies_at_the_fermi_level(tmp_path):
-    """Codes that put the Fermi level on the highest occupied level: on which side is a matter of rounding."""
+@pytest.mark.parametrize("above", [0.0, 0.018, 0.09])
+def test_electrons_are_asked_for_where_a_band_may_be_partly_filled(above, tmp_path):
+    """An open shell 2/3 full has its level kT ln 2 below that of Fermi; some codes put that on the level."""
     frame, atoms = molecule(0.74, 12.0)
-    write_deeph(tmp_path, [replace(frame, fermi_level=float(frame.bands.energies[0, 0, 0]))], atoms)
+    write_deeph(tmp_path, [replace(frame, fermi_level=float(frame.bands.energies[0, 0, 0]) + above)], atoms)
     folder = tmp_path / "000000"
     assert read_frame(folder)[0].n_electrons == 2
     change_info(folder, occupation=None)
-    with pytest.raises(InputError, match="a band lies at it"):
+    with pytest.raises(InputError, match="may be partly filled") as caught:
         read_frame(folder)
+    assert "occupation" in caught.value.remedy
 
 
 def test_electrons_are_not_taken_where_files_have_them():

@@ -15,12 +15,11 @@ from n2amd.errors import InputError
 
 #: Cell vectors up to this length, Angstrom, get three k points where electrons are counted, longer ones one.
 SHORT_EDGE = 15.0
-#: Electrons given may be off those below the Fermi level, on a small mesh, by 2 and this part of them ...
-METAL_SLACK = 0.1
-#: ... unless that lies in a gap, this far from any band (eV): then by less than one.
+#: A Fermi level this far from any band (eV, four times kT at room temperature) lies in a gap: every band is
+#: full or empty. In public folders, insulators have 0.28 or more, open-shell atoms 0.018 or less.
 IN_A_GAP = 0.1
-#: A band this near to the Fermi level (eV) may lie on either side of it.
-AT_THE_LEVEL = 1e-3
+#: Elsewhere electrons given may be off those counted, on a small mesh, by 2 and this part of them.
+METAL_SLACK = 0.1
 
 
 def count_electrons(
@@ -72,8 +71,9 @@ def count_electrons(
         raise InputError(f"{fermi} is no energy", file=folder, field="fermi_energy_eV", remedy=remedy)
     counts, nearest = _below_fermi(folder, description, hamiltonian, overlap, fermi)
     least, most = min(counts), max(counts)
-    if given is None and (least < most or nearest < AT_THE_LEVEL):
-        reason = "a band lies at it" if least == most else "a metal, or not its level"
+    if given is None and (least < most or nearest <= IN_A_GAP):
+        partly = f"a band {nearest:.2g} eV from it may be partly filled"
+        reason = partly if least == most else "a metal, or not its level"
         raise InputError(
             f"{_or_range(counts)} electrons below the Fermi level {fermi:g} eV: {reason}",
             file=folder,
