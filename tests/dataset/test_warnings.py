@@ -53,6 +53,9 @@ def test_warnings_are_printed_and_recorded(folders, tmp_path):
     recorded = [frame.origin["warnings"] for frame in read_frames(out)]
     assert ["bond_ratio" in text for text in recorded] == [False, False, True]
     assert all("volume_per_atom" in text for text in recorded)
+    described = json.loads(run("info", out, "--json").stdout)
+    assert described["passed with warnings"].startswith("3 frames, first h2/000000")
+    assert described["electrons"] == "2"
     again = run("check", out, "--json", document)
     assert [line for line in again.stderr.splitlines() if line.startswith("warning: ")] == lines
     assert json.loads(document.read_text())["warnings"] == listed
