@@ -21,6 +21,7 @@ FLOOR = {
     "versions",
     "units",
     "structure",
+    "poscar",
     "storage",
     "provenance",
     "config",
