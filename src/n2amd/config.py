@@ -108,6 +108,13 @@ class StatesSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
     residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
+    projections: Literal["none", "atoms", "shells"] = Field(
+        "none", description="Weights of every state to store: on atoms, or on each shell of each atom."
+    )
+    partition: Literal["mulliken", "loewdin"] = Field(
+        "mulliken",
+        description="How these weights share out overlaps; loewdin diagonalises S of every frame.",
+    )
 
 
 class CouplingsSettings(Section):
@@ -179,6 +186,12 @@ class AnalysisSettings(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
     block_fs: float = Field(50.0, gt=0, description="Block length of the bootstrap over MD windows, fs.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+    spectrum_lag_fs: float | None = Field(
+        None,
+        gt=0,
+        description="Largest lag of the spectral density, fs: longer resolves more and knows it worse; default: "
+        "half of the trajectory, at most 1000.",
+    )
 
 
 #: Sections that a material may override in part.

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from n2amd.commands import spectra
+
 app = typer.Typer(help="Dephasing, lifetimes with error bars, figures, summary.", no_args_is_help=True)
 
 Settings = Annotated[
@@ -26,6 +28,7 @@ class What(StrEnum):
     nac_parity = "nac-parity"
     gap_and_coupling = "gap-and-coupling"
     dephasing = "dephasing"
+    spectral_density = "spectral-density"
     populations = "populations"
     lifetime_tau = "lifetime-tau"
     scaling = "scaling"
@@ -147,7 +150,8 @@ def figures(
     """Draw one figure.
 
     Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json; nac-parity:
-    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json; populations: populations
+    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
+    spectral-density: spectrum.json; populations: populations
     (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """
     from n2amd.analysis.figures.draw import draw
@@ -228,3 +232,7 @@ def summary(
     # a log file has no width of its own
     wide = console if console.is_terminal else Console(width=180)
     wide.print(printed_table(document["cases"]))
+
+
+# where the states live and what moves them
+app.command()(spectra.spectrum)

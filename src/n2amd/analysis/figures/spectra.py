@@ -1,0 +1,50 @@
+"""Spectral densities, and where the band edges live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from n2amd.analysis.documents import at
+from n2amd.analysis.figures import style
+from n2amd.analysis.figures.parity import note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Lines named in a panel.
+NAMED = 4
+
+
+def spectral_density(report: dict[str, Any]) -> Figure:
+    """Spectral densities of gap and coupling with their standard errors and strongest lines.
+
+    Parameters
+    ----------
+    report
+        Content of `spectrum.json`.
+    """
+    figure, panels = style.panels(1, 2, width=6.6, height=2.7)
+    end = 1.25 * max(at(report, name, "wave_number_of_95_percent_cm1") for name in ("gap", "coupling"))
+    end = min(max(end, 3 * at(report, "resolution_cm1")), at(report, "nyquist_cm1"))
+    for axes, name, colour in zip(panels, ("gap", "coupling"), (style.BLUE, style.ORANGE)):
+        grid, density, error = (
+            np.asarray(at(report, name, key), float)
+            for key in ("wave_number_cm1", "density_meV2_cm", "error_meV2_cm")
+        )
+        axes.fill_between(grid, density - error, density + error, color=colour, alpha=0.2, lw=0)
+        axes.plot(grid, density, color=colour, lw=1.2)
+        for line in report[name]["peaks"][:NAMED]:
+            place = (line["wave_number_cm1"], line["height_meV2_cm"] + line["error_meV2_cm"])
+            text = f"{line['wave_number_cm1']:.0f}\n{100 * line['share']:.0f} %"
+            axes.annotate(text, place, (0, 3), textcoords="offset points", ha="center", fontsize=6.5)
+        top = float((density + error).max())
+        axes.set(xlim=(0, end), ylim=(0, 1.5 * top), xlabel="Wave number (cm$^{-1}$)")
+        note(axes, rf"{name}, $\sigma$ = {at(report, name, 'std_meV'):.3g} meV")
+    panels[0].set_ylabel("Spectral density (meV$^2$ cm)")
+    width, axes = at(report, "resolution_cm1"), panels[1]
+    height = 1.3 * axes.get_ylim()[1] / 1.5
+    axes.errorbar(0.06 * end + width / 2, height, xerr=width / 2, color=style.INK, capsize=2, lw=0.9)
+    axes.text(0.08 * end + width, height, "resolution", va="center", fontsize=6.5)
+    return figure
