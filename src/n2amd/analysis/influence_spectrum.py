@@ -27,6 +27,7 @@ INVERSE_CM_IN_HARTREE = 4.5563995075520960e-6
 #: How lags are weighted: 0 divides by the pairs of a lag, N - h ("chemist", default of recipe1), 1 by all
 #: frames N ("statistician", default of compute_mat_elt and what the tutorials use).
 Weighting = Literal[0, 1]
+WEIGHTINGS: tuple[Weighting, ...] = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,7 @@ def influence_spectrum(
     spacing = step * INVERSE_CM_IN_HARTREE
     points = int(span / step)
     transform = czt(correlation / correlation[0], points, w=np.exp(-1j * spacing * dt))
-    amplitude = dt * (2 * transform.real - 1)
-    return InfluenceSpectrum(step * np.arange(points), amplitude, amplitude**2 / (2 * np.pi))
+    amplitude = np.asarray(dt * (2 * transform.real - 1), dtype=np.float64)
+    return InfluenceSpectrum(
+        step * np.arange(points, dtype=np.float64), amplitude, amplitude**2 / (2 * np.pi)
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.analysis.documents import without_nan
-from n2amd.analysis.influence_spectrum import influence_spectrum
+from n2amd.analysis.influence_spectrum import WEIGHTINGS, influence_spectrum
 from n2amd.analysis.spectral_density import (
     FEWEST_BLOCKS,
     LAGS_IN_BLOCK,
@@ -170,8 +169,8 @@ def csv_of_libra(path: ClassicalPath, lower: int, upper: int) -> str:
     """Libra's influence spectra J and J2 of gap and coupling, by both of its weightings of lags."""
     columns: dict[str, NDArray[np.float64]] = {}
     for name, series in pair_series(path, lower, upper).items():
-        for weighting in (0, 1):
-            found = influence_spectrum(series, path.timestep_fs, weighting)  # type: ignore[arg-type]
+        for weighting in WEIGHTINGS:
+            found = influence_spectrum(series, path.timestep_fs, weighting)
             columns["wave_number_cm1"] = found.wave_number
             columns[f"{name}_J_acf{weighting}"] = found.amplitude
             columns[f"{name}_J2_acf{weighting}"] = found.intensity

@@ -14,6 +14,7 @@ applied. Formulas: docs/spectra-and-projections.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,7 +228,7 @@ def peaks(spectrum: SpectralDensity, least_share: float = 0.01) -> tuple[list[Pe
     tops = tops[properties["prominences"] > spectrum.error[tops]]
     if not len(tops):
         return [], 1.0
-    valleys = [int(a + np.argmin(density[a : b + 1])) for a, b in zip(tops[:-1], tops[1:])]
+    valleys = [int(a + np.argmin(density[a : b + 1])) for a, b in pairwise(tops)]
     first = int(np.argmin(density[: tops[0] + 1]))
     share = spectrum.cumulative() / spectrum.variance
     borders = np.array([share[first], *share[valleys], share[-1]])

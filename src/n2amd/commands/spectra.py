@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from n2amd.analysis.populations import Run
 
 Settings = Annotated[
     str | None, typer.Option("--settings", help='Section "analysis": inline "{...}" or a YAML file.')
@@ -76,3 +80,45 @@ def _show_spectrum(report: dict[str, Any]) -> None:
         for line in found["peaks"]:
             typer.echo(f"  {line['wave_number_cm1']:7.0f} cm^-1  {100 * line['share']:5.1f} %")
     typer.echo(report["verdict"])
+
+
+class Project(StrEnum):
+    """What populations are projected on."""
+
+    species = "species"
+    atom = "atom"
+    layer = "layer"
+    orbital = "orbital"
+    shell = "shell"
+
+
+def projected(file: Path, project: Project, couplings: Path | None, settings: str | None) -> Run:
+    """Populations of a run on atoms or orbitals; layers are those of the settings, or found."""
+    from n2amd.analysis.projection import project_run
+    from n2amd.config import load_section
+    from n2amd.errors import InputError
+
+    if couplings is None:
+        raise InputError(
+            "the weights of the states stand in the couplings",
+            field="--project",
+            remedy="pass --couplings, the file that the run was made from",
+        )
+    layers = load_section("analysis", settings).layers
+    return project_run(file, couplings, project.value, layers)
+
+
+def character(
+    couplings: Annotated[Path, typer.Option(help="couplings.h5, made with states.projections.")],
+    out: Annotated[Path, typer.Option(help="character.json to write.")],
+) -> None:
+    """Where the states around the gap live: shares of elements and orbitals, and number of atoms."""
+    from n2amd.analysis.character import character_report, lines_of
+    from n2amd.analysis.projection import read_weighted
+    from n2amd.storage import write_json
+
+    window, projection = read_weighted(couplings)
+    report = character_report(projection, window.band_index, window.vbm)
+    write_json(out, report, inputs=[couplings])
+    for line in lines_of(report):
+        typer.echo(line)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange
+from n2amd.couplings.projection import carried
 from n2amd.couplings.store import Couplings, Tracking
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
@@ -242,6 +243,7 @@ def assemble(
         nac=hammes_schiffer_tully(columns.overlap, info.timestep_fs),
         band_index=joined.band_index[columns.rank[0]],
         tracking=_report(columns, n_clusters, info.n_occupied - int(joined.band_index[0]) - info.valence),
+        projection=carried([shard.projection for shard in shards], columns.gauge),
     )
 
 

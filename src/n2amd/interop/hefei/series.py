@@ -1,4 +1,4 @@
-"""EIGTXT and NATXT of a run folder alone: what an analysis of energies and couplings needs, without INICON."""
+"""EIGTXT and NATXT of a run folder alone: what an analysis of gaps and couplings needs, without INICON."""
 
 from __future__ import annotations
 
