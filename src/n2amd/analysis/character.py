@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.analysis.documents import without_nan
-from n2amd.analysis.projection import By, groups_of, participation, shares
+from n2amd.analysis.projection import By, groups_of, on_atoms, participation, shares
 from n2amd.couplings.projection import Projection
 
 #: Digits kept of the series that the figure shows: weights are stored in single precision.
 DIGITS = 5
-#: Weights below this (only Mulliken's can be) mean nothing.
+#: Weights of atoms below this (only Mulliken's can be) mean nothing.
 LEAST_WEIGHT = -0.05
 
 
@@ -68,7 +68,7 @@ def character_report(projection: Projection, bands: NDArray[np.int64], vbm: int)
         {
             "partition": projection.partition,
             "level": projection.sites.level,
-            "least_weight": float(projection.weights.min()),
+            "least_weight": float(on_atoms(projection).min()),
             "n_atoms": projection.sites.structure.n_atoms,
             "n_frames": len(projection.weights),
             "species": list(grouped["species"].names),
@@ -96,7 +96,7 @@ def lines_of(report: dict[str, Any], least: float = 0.02) -> list[str]:
         )
     if report["least_weight"] < LEAST_WEIGHT:
         lines.append(
-            f"warning: weights fall to {report['least_weight']:.2f}: orbitals of neighbours overlap too much "
+            f"warning: weights of atoms fall to {report['least_weight']:.2f}: neighbours overlap too much "
             f"for {report['partition']} weights; set states.partition to loewdin"
         )
     return lines
