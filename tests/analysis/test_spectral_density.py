@@ -40,9 +40,9 @@ def test_cosines_are_lines_at_their_wave_numbers_that_weigh_half_their_squared_a
     assert spectrum.nyquist == pytest.approx(1 / (2 * LIGHT_CM_FS * timestep))
 
 
-@pytest.mark.parametrize("frames", [16, 17, 401, 5000])
+@pytest.mark.parametrize("frames", [3, 16, 401, 5000])
 @pytest.mark.parametrize("complex_", [False, True])
-@pytest.mark.parametrize("lag", [None, 2, 15])
+@pytest.mark.parametrize("lag", [None, 2])
 def test_the_integral_is_the_variance_and_nothing_is_negative(frames, complex_, lag):
     """Parseval, to the last digits: by the trapezoidal rule over the stored grid."""
     rng = np.random.default_rng(frames)
@@ -130,8 +130,8 @@ def test_a_complex_coupling_has_the_same_spectrum_in_any_constant_phase():
 
 
 def test_what_makes_no_spectrum_is_told():
-    with pytest.raises(InputError, match="15 frames are too few"):
-        spectral_density(np.arange(15.0), 1.0)
+    with pytest.raises(InputError, match="2 values are too few"):
+        spectral_density(np.arange(2.0), 1.0)
     with pytest.raises(InputError, match="does not fluctuate"):
         spectral_density(np.full(100, 1.8), 1.0)
     with pytest.raises(InputError, match="lag of 100 fs for a series of 100 fs"):

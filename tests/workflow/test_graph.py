@@ -256,3 +256,13 @@ class TestFinishedProject:
         jobs = finished.planned(config)
         assert jobs["lifetime"] == 2
         assert not jobs.keys() & {"run_dynamics", "solve_states", "train_hamiltonian"}
+
+    def test_another_lag_of_the_spectrum_reruns_the_spectrum_alone(self, finished: Project) -> None:
+        config = finished.config("lag", lambda document: document["analysis"].update(spectrum_lag_fs=20.0))
+        assert finished.planned(config) == {"spectral_density": 1, "draw_spectral_density": 1, "all": 1}
+
+    def test_no_weights_no_character(self, finished: Project) -> None:
+        config = finished.config("plain", lambda document: document["states"].update(projections="none"))
+        jobs = finished.planned(config)
+        assert jobs["solve_states"] == 2
+        assert not jobs.keys() & {"character", "draw_character", "coupling_parity", "run_trajectory"}

@@ -37,8 +37,8 @@ LAGS_IN_BLOCK = 2
 FEWEST_BLOCKS = 4
 #: Longest lag where none is asked for, fs: lines of 43 cm^-1.
 LONGEST_LAG_FS = 1000.0
-#: Fewest frames of which a spectrum is made.
-FEWEST_FRAMES = 16
+#: Fewest values of which a spectrum is made: the couplings of four frames.
+FEWEST_FRAMES = 3
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,9 @@ def spectral_density(series: NDArray, timestep: float, lag: int | None = None) -
     n = len(series)
     if n < FEWEST_FRAMES:
         raise InputError(
-            f"{n} frames are too few for a spectrum",
+            f"{n} values are too few for a spectrum",
             field="frames",
-            remedy=f"use a trajectory of at least {FEWEST_FRAMES}, and of picoseconds to resolve phonons",
+            remedy="run a longer trajectory, of picoseconds to resolve phonons",
         )
     lag = default_lag(n, timestep) if lag is None else lag
     if not 2 <= lag < n:
