@@ -140,19 +140,7 @@ def spectral_density(series: NDArray, timestep: float, lag: int | None = None) -
         If the series is too short for it, or does not fluctuate.
     """
     n = len(series)
-    if n < FEWEST_FRAMES:
-        raise InputError(
-            f"{n} values are too few for a spectrum",
-            field="frames",
-            remedy="run a longer trajectory, of picoseconds to resolve phonons",
-        )
-    lag = default_lag(n, timestep) if lag is None else lag
-    if not 2 <= lag < n:
-        raise InputError(
-            f"a largest lag of {lag * timestep:g} fs for a series of {n * timestep:g} fs",
-            field="analysis.spectrum_lag_fs",
-            remedy=f"choose {2 * timestep:g} to {(n - 1) * timestep:g} fs, or leave it out",
-        )
+    lag = _checked_lag(n, timestep, lag)
     mean = series.mean()
     deviation = series - mean
     variance = float(np.mean(np.abs(deviation) ** 2))
@@ -185,6 +173,24 @@ def spectral_density(series: NDArray, timestep: float, lag: int | None = None) -
         resolution=resolution,
         relative_error=relative,
     )
+
+
+def _checked_lag(n: int, timestep: float, lag: int | None) -> int:
+    """Largest lag in steps for a series of n values."""
+    if n < FEWEST_FRAMES:
+        raise InputError(
+            f"{n} values are too few for a spectrum",
+            field="frames",
+            remedy="run a longer trajectory, of picoseconds to resolve phonons",
+        )
+    lag = default_lag(n, timestep) if lag is None else lag
+    if not 2 <= lag < n:
+        raise InputError(
+            f"a largest lag of {lag * timestep:g} fs for a series of {n * timestep:g} fs",
+            field="analysis.spectrum_lag_fs",
+            remedy=f"choose {2 * timestep:g} to {(n - 1) * timestep:g} fs, or leave it out",
+        )
+    return lag
 
 
 def _densities_of_blocks(deviation: NDArray, timestep: float, lag: int, blocks: int) -> NDArray[np.float64]:
