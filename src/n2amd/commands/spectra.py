@@ -38,6 +38,7 @@ def spectrum(
     from n2amd.config import load_section
     from n2amd.errors import InputError
     from n2amd.interop.hefei import read_series
+    from n2amd.interop.hefei.text import find
     from n2amd.storage import atomic_path, write_json
 
     section = load_section("analysis", settings)
@@ -50,7 +51,7 @@ def spectrum(
     else:
         assert hefei is not None
         path, source = read_series(hefei), hefei
-        inputs = sorted(file for name in ("EIGTXT", "NATXT", "inp") for file in hefei.glob(f"{name}*"))
+        inputs = [file for name in ("EIGTXT", "NATXT", "inp") if (file := find(hefei, name))]
     if bands is None:
         lower, upper = sorted((path.final, path.start))
     else:

@@ -81,11 +81,10 @@ def character(report: dict[str, Any]) -> Figure:
         spread.plot(frames, series["participation"], color=colour, lw=0.9, label=f"{edge}, mean {mean:.1f}")
     bars.set_xticks(place, names, rotation=45 if len(names) > 4 else 0)
     bars.tick_params(axis="x", length=0)
-    bars.set(ylabel="Mean share (%)")
+    bars.set(ylabel="Mean share (%)", ylim=(0, 120), yticks=np.arange(0, 101, 20))
     share.set(xlabel="Frame", ylabel="Share (%)", ylim=(-3, 145), yticks=np.arange(0, 101, 20))
     spread.set(xlabel="Frame", ylabel="Atoms it lives on (1/IPR)")
     spread.set_ylim(0, 1.3 * max(np.max(report["edges"][edge]["participation"]) for edge in EDGES))
-    bars.margins(y=0.25)
     for axes, columns in ((bars, 2), (share, 2), (spread, 1)):
         axes.legend(loc="upper center", ncols=columns, columnspacing=0.8, fontsize=6.5)
     for axes in (share, spread):
