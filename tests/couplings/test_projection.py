@@ -35,10 +35,11 @@ def solve(shards, projections="shells"):
     ]
 
 
-@pytest.mark.parametrize("order", ["energy", "character"])
-def test_a_column_has_the_weights_of_the_state_in_it(order):
+@pytest.mark.parametrize(("order", "degeneracy"), [("energy", 0.0), ("energy", 50.0), ("character", 0.0)])
+def test_a_column_has_the_weights_of_the_state_in_it(order, degeneracy):
+    """In energy order columns are eigenstates, whatever is transported together for the couplings."""
     shard = solve(1)[0]
-    chosen = CouplingsSettings(degeneracy_meV=0.0, order=order)
+    chosen = CouplingsSettings(degeneracy_meV=degeneracy, order=order)
     couplings = assemble([shard], chosen, settings(1))
     first = couplings.n_occupied - int(shard.band_index[0]) - 2
     for frame in range(13):
