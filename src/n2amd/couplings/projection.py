@@ -17,9 +17,9 @@ def carried(shards: Sequence[Projection | None], gauge: NDArray) -> Projection |
     """Follow the weights through ordering and tracking.
 
     A column that holds one eigenvector, as all do in energy order, has its weights, whatever its phase.
-    Within a group that is transported together (character order) the eigenvectors' weights are averaged with |gauge|^2, as their energies are: the
-    interference between them, which would take weights of every pair of states, is left out. The sum over
-    the group is exact.
+    Within a group that is transported together (character order) the eigenvectors' weights are averaged with
+    |gauge|^2, as their energies are: the interference between them, which would take weights of every pair of
+    states, is left out. The sum over the group is exact.
 
     Parameters
     ----------
