@@ -27,6 +27,7 @@ FLOOR = {
     "config",
     "config_data",
     "config_section",
+    "config_states",
     "__init__",
 }
 # what a part may import besides the floor and itself
