@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from optional_programs import OPTIONAL, missing
 
 #: Every test that needs an optional program carries it too: `pytest -m optional`.
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     markers = [program.marker for program in OPTIONAL]
     for item in items:
         needed = [marker for marker in markers if item.get_closest_marker(marker)]
-        for marker in needed[:1]:
+        if needed:
             item.add_marker(ANY)
         for reason in filter(None, map(missing, needed)):
             item.add_marker(pytest.mark.skip(reason=reason))
@@ -36,7 +37,7 @@ def _hide(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _data_of_programs_are_hidden() -> Iterator[pytest.MonkeyPatch]:
-    """What a test finds does not depend on what else is installed: CP2K's basis files change what its reader returns."""
+    """What a test finds does not depend on what else is installed, such as basis files of CP2K."""
     with pytest.MonkeyPatch.context() as patch:
         _hide(patch)
         yield patch

@@ -1,15 +1,16 @@
 """What a machine may lack, and how a test says that it needs it.
 
-A test that needs one of `OPTIONAL` carries its marker (`@pytest.mark.cp2k`) and no other condition: tests/conftest.py
-skips it, with the reason, where the program is missing, and hides the program's data from every test without the
-marker. `python tests/optional_programs.py` prints the files and folders of all of them, one a line: those that
-`.ci/bare` hides. Only the standard library is imported here.
+A test that needs one of `OPTIONAL` carries its marker (`@pytest.mark.cp2k`) and no condition of its own:
+tests/conftest.py skips it, with the reason, where the program is missing, and hides the program's data from
+every other test. `python tests/optional_programs.py` prints the files and folders of all of them, one a line:
+those that `.ci/bare` hides. Only the standard library is imported here.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,16 @@ from pathlib import Path
 
 #: Set by `.ci/bare` where it cannot hide files: everything optional counts as missing.
 HIDDEN = "N2AMD_TESTS_WITHOUT_PROGRAMS"
+
+
+def search_path() -> str:
+    """Return the PATH, behind the folder of this Python: a virtual environment need not be activated."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+def which(command: str) -> str | None:
+    """Find an executable on `search_path`."""
+    return shutil.which(command, path=search_path())
 
 
 def _slurm_cannot_start() -> str:
@@ -65,7 +76,7 @@ class OptionalProgram:
         """Return why its tests cannot run here, or nothing."""
         if os.environ.get(HIDDEN):
             return f"{self.marker} is hidden"
-        absent = [name for name in self.commands if shutil.which(name) is None]
+        absent = [name for name in self.commands if which(name) is None]
         if self.one_is_enough and len(absent) < len(self.commands):
             absent = []
         absent += [name for name in self.packages if find_spec(name) is None]
@@ -73,7 +84,7 @@ class OptionalProgram:
 
     def paths(self) -> Iterator[Path]:
         """Every file and folder of it on this machine."""
-        folders = dict.fromkeys(Path(name).resolve() for name in os.get_exec_path() if name)
+        folders = dict.fromkeys(Path(name).resolve() for name in search_path().split(os.pathsep) if name)
         for pattern in (*self.commands, *self.files):
             if pattern.startswith("/"):
                 yield from (path for path in (Path(pattern),) if path.exists())
@@ -94,7 +105,17 @@ OPTIONAL = (
     OptionalProgram(
         marker="slurm",
         remedy="apt-get install --no-install-recommends slurm-wlm munge",
-        commands=("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun"),
+        commands=(
+            "munged",
+            "slurmctld",
+            "slurmd",
+            "sbatch",
+            "scancel",
+            "scontrol",
+            "sinfo",
+            "squeue",
+            "srun",
+        ),
         files=("sacct*", "salloc", "slurm*", "munge*"),
         obstacle=_slurm_cannot_start,
     ),
@@ -107,7 +128,10 @@ OPTIONAL = (
     OptionalProgram(marker="pyscf", remedy="pip install 'n2amd[pyscf]'", packages=("pyscf",)),
     OptionalProgram(marker="git", remedy="apt-get install git", commands=("git",)),
     OptionalProgram(
-        marker="compiler", remedy="apt-get install g++", commands=("g++",), files=("gcc*", "cc", "c++", "clang*")
+        marker="compiler",
+        remedy="apt-get install g++",
+        commands=("g++",),
+        files=("gcc*", "cc", "c++", "clang*"),
     ),
     OptionalProgram(marker="gpu", remedy="a CUDA device", obstacle=_no_gpu),
 )

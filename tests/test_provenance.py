@@ -53,7 +53,7 @@ def test_the_commit_is_that_of_the_package_alone(tmp_path: Path, monkeypatch: py
         provenance.created_by.cache_clear()
 
 
-def test_a_checkout_without_git_has_its_version_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "src" / "n2amd"
     package.mkdir(parents=True)
     (tmp_path / ".git").mkdir()

@@ -89,7 +89,9 @@ def test_a_basis_file_with_other_shells_is_refused(run):
 @pytest.mark.parametrize("installed", [False, True], ids=["no basis file", "basis file"])
 def test_observables(runs, tmp_path, monkeypatch, installed):
     """Only the radial functions depend on whether CP2K's basis files are on this machine."""
-    missing = {"radial_functions": "unknown: no file BASIS_MOLOPT with SZV-MOLOPT-SR-GTH of Si; set CP2K_DATA_DIR"}
+    missing = {
+        "radial_functions": "unknown: no file BASIS_MOLOPT with SZV-MOLOPT-SR-GTH of Si; set CP2K_DATA_DIR"
+    }
     if installed:
         shutil.copy(DATA / "BASIS_MOLOPT_Si", tmp_path / "BASIS_MOLOPT")
         monkeypatch.setenv("CP2K_DATA_DIR", str(tmp_path))

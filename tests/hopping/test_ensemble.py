@@ -23,6 +23,7 @@ from n2amd.hopping.methods import METHODS
 from n2amd.hopping.parallel import Processes, processes
 from n2amd.hopping.path import ClassicalPath, apply_scissor, read_couplings
 from n2amd.storage import open_hdf5
+from optional_programs import which
 
 COMMAND = [
     sys.executable,
@@ -37,7 +38,7 @@ COMMAND = [
 ]
 ALONE = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI", "SLURM", "MPI_"))}
 ALONE["OMP_NUM_THREADS"] = "1"
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
+MPIEXEC = which("mpiexec")
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +311,7 @@ def test_start_frames_are_spread() -> None:
 def test_processes_without_an_mpi_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMI_SIZE", "2")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ComputationError, match=r"several processes, but MPI cannot be loaded .* or start one"):
+    with pytest.raises(ComputationError, match=r"but MPI cannot be loaded .*; install it or start one"):
         processes()
 
 

@@ -135,7 +135,9 @@ def test_pyscf_names() -> None:
 
 def test_pyscf_names_without_pyscf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyscf.gto.mole", None)
-    with pytest.raises(InputError, match=r"need PySCF, which is not installed; .* a basis file in CP2K's format"):
+    with pytest.raises(
+        InputError, match=r"need PySCF, which is not installed; .* a basis file in CP2K's format"
+    ):
         pyscf_basis("Si", "gth-dzvp-molopt-sr")
 
 

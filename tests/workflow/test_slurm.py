@@ -136,7 +136,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def small_profile(project: Project, *rules: str, **changes: object) -> str:
-    """Copy profiles/slurm, as a user would, and change what this node cannot give; settings of these rules alone."""
+    """Copy profiles/slurm, as a user would, and change what this node cannot give; for some rules alone."""
     document = yaml.safe_load((project.folder / "profiles/slurm/config.yaml").read_text())
     document |= {
         "slurm-init-seconds-before-status-checks": 1,
@@ -235,7 +235,7 @@ OWN_PYTHON = ("--shared-fs-usage", "input-output", "persistence", "sources", "so
 
 
 def test_many_shards_of_which_one_fails(cluster: None, project: Project) -> None:
-    """More shards than the profile submits in two seconds: each is a job, and only the failed one runs again."""
+    """More shards than may be submitted in two seconds: all are, and only the failed one runs again."""
     failing = "17"
     (project.folder / "Snakefile").write_text(MANY_SHARDS)
     (project.folder / "bin/python").write_text(JOB)
