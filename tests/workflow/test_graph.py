@@ -152,16 +152,8 @@ def test_frames_are_given_or_computed(pristine: Project, change: dict, message: 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_profiles_are_read(pristine: Project, profile: str) -> None:
     """An unknown key or a misspelt rule in a profile is an error of the dry run."""
-    if profile == "slurm" and not _has_slurm_plugin():
-        pytest.skip("the SLURM plugin of Snakemake is not installed")
     jobs = pristine.planned("config/test.yaml", arguments=("--profile", f"profiles/{profile}"))
     assert jobs == total(MODELS, supercell_jobs(shards=2), END)
-
-
-def _has_slurm_plugin() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("snakemake_executor_plugin_slurm") is not None
 
 
 def test_bad_configuration_is_one_sentence(pristine: Project) -> None:
