@@ -24,6 +24,7 @@ FLOOR = {
     "storage",
     "provenance",
     "config",
+    "config_contradictions",
     "config_data",
     "config_section",
     "__init__",

@@ -1,4 +1,4 @@
-"""`n2amd overlap`: radial functions from overlaps, and overlap matrices of a structure from radial functions."""
+"""`n2amd overlap`: radial functions from overlaps, overlaps of a structure from radial functions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def check(
     structure: Annotated[Path, typer.Argument(help="Structure, any format ASE reads.")],
     basis: Annotated[
         Path,
-        typer.Option(
-            help="File that holds the basis: data set (.h5), overlap fit (.json) or Hamiltonian network (.pt)."
-        ),
+        typer.Option(help="File that holds the basis: data set (.h5), overlap fit (.json) or network (.pt)."),
     ],
     supercell: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")] = "1x1x1",
     kmesh: Annotated[str, typer.Option(help="k points of the cell, Gamma included.")] = "2x2x2",
@@ -143,8 +141,9 @@ def _show(out: Path, found: OverlapFit) -> None:
         table.add_row(chemical_symbols[z], f"{doubt:.1e}", f"{limits.moved_to[z]:g}")
     console.print(table)
     typer.echo(
-        f"{limits.held_out_frames} held-out frames: overlaps of two atoms are missed by {limits.mean_error:.1e} on "
-        f"average, {limits.largest_error:.1e} at most, those on one atom by {limits.on_site_error:.1e} at most"
+        f"{limits.held_out_frames} held-out frames: overlaps of two atoms are missed by "
+        f"{limits.mean_error:.1e} on average, {limits.largest_error:.1e} at most, "
+        f"those on one atom by {limits.on_site_error:.1e} at most"
     )
     usable = (
         "exact or electron-translation-free" if limits.between_times else "electron-translation-free only"

@@ -93,7 +93,8 @@ def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredicto
     """
     require_full_precision()
     model, state = load_model(path, device)
-    table: OverlapTable | LimitedTable = OverlapTable.from_basis(model.basis)
-    if (limits := state["training"].get("overlap_limits")) is not None:
-        table = LimitedTable(table, OverlapLimits.from_document(limits))
-    return HamiltonianPredictor(model, table, state["training"])
+    table = OverlapTable.from_basis(model.basis)
+    if (limits := state["training"].get("overlap_limits")) is None:
+        return HamiltonianPredictor(model, table, state["training"])
+    limited = LimitedTable(table, OverlapLimits.from_document(limits))
+    return HamiltonianPredictor(model, limited, state["training"])

@@ -12,7 +12,7 @@ from n2amd import provenance
 from n2amd.blocks.matrix import gauge_shift
 from n2amd.blocks.pairs import find_pairs
 from n2amd.config import HamiltonianSettings
-from n2amd.dataset.electrons import with_valence_charges
+from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_indices
 from n2amd.dataset.store import n_frames, read_basis, read_frames
@@ -64,7 +64,8 @@ def basis_to_train(dataset: Path, overlap_fit: Path | None) -> tuple[Basis, Over
     Raises
     ------
     InputError
-        If no radial functions are known, which every use of the network needs, or the fit is of another basis.
+        If no radial functions are known, which every use of the network needs, or the fit is of another
+        basis.
     """
     basis = read_basis(dataset)
     if overlap_fit is None:
@@ -73,8 +74,8 @@ def basis_to_train(dataset: Path, overlap_fit: Path | None) -> tuple[Basis, Over
                 "the basis has no radial functions, so overlaps of new geometries are unknown",
                 file=dataset,
                 field="basis",
-                remedy="give the code's radial functions (.ion.xml, .pao) to the ingestion, or recover them with "
-                "`n2amd overlap fit` (fit_overlap of the functional in the configuration)",
+                remedy="give the code's radial functions (.ion.xml, .pao) to the ingestion, or recover them "
+                "with `n2amd overlap fit` (fit_overlap of the functional in the configuration)",
             )
         return basis, None
     found = OverlapFit.from_document(read_json(overlap_fit))
@@ -144,7 +145,7 @@ def train(
     frames = list(read_frames(dataset, [*split.train, *split.validation]))
     aligned = align_gauge(frames)
     n_train = len(split.train)
-    basis = with_valence_charges(basis, frames)
+    basis = with_valence_charges(basis, Census.of_dataset(dataset))
     model = build_model(aligned[:n_train], basis, preset, settings.seed)
     samples = [
         make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges) for f in aligned

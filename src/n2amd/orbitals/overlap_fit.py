@@ -100,9 +100,9 @@ class OverlapLimits:
             return
         z = max(self.moved_doubt, key=lambda number: self.moved_doubt[number])
         raise InputError(
-            f"the overlaps of the data do not determine those of element {z} with its own image displaced by up "
-            f"to {LONGEST_STEP:g} A (doubt {self.moved_doubt[z]:.0e}, at most {LARGEST_DOUBT:g} will do), which "
-            "S(t, t + dt) needs",
+            f"the overlaps of the data do not determine those of element {z} with its own image displaced by "
+            f"up to {LONGEST_STEP:g} A (doubt {self.moved_doubt[z]:.0e}, at most {LARGEST_DOUBT:g} will do), "
+            "which S(t, t + dt) needs",
             file=file,
             field="couplings.overlap",
             remedy="set couplings.overlap to electron-translation-free, which needs S at one time only, add "
@@ -191,10 +191,10 @@ class LimitedTable:
         unknown = (distance < known_from) & (distance > moved_to)
         if unknown.any():
             raise ComputationError(
-                f"{unknown.sum()} bonds of elements {key}, the shortest of {distance[unknown].min():.3f} A, are "
-                f"too short for the radial functions that were recovered from the data (known from "
-                f"{known_from:.2f} A on); add frames with such bonds to the data set, or give the code's radial "
-                "functions (.ion.xml, .pao)"
+                f"{unknown.sum()} bonds of elements {key}, the shortest of {distance[unknown].min():.3f} A, "
+                "are too short for the radial functions that were recovered from the data (known from "
+                f"{known_from:.2f} A on); add frames with such bonds to the data set, or give the code's "
+                "radial functions (.ion.xml, .pao)"
             )
         return self.table.evaluate(key, vectors)
 
@@ -238,9 +238,9 @@ def fit_overlap(
     if max(limits.largest_error, limits.on_site_error) > LARGEST_ERROR or recovery.rms > LARGEST_ERROR:
         worst = max(limits.largest_error, limits.on_site_error, recovery.rms)
         raise ComputationError(
-            f"no radial functions were found that give the overlaps: those of {frames} held-out frames are missed "
-            f"by up to {worst:.1e}, must be at most {LARGEST_ERROR:g}; add frames with other distances, or give "
-            "the code's radial functions (.ion.xml, .pao)"
+            f"no radial functions were found that give the overlaps: those of {frames} held-out frames are "
+            f"missed by up to {worst:.1e}, must be at most {LARGEST_ERROR:g}; add frames with other "
+            "distances, or give the code's radial functions (.ion.xml, .pao)"
         )
     return OverlapFit(recovery.basis, limits)
 

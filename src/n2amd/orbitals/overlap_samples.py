@@ -1,4 +1,4 @@
-"""What overlaps say of the two-centre functions s_L(d): one number a bond and channel, and how far it reaches.
+"""What overlaps say of the two-centre functions s_L(d): a number a bond and channel, and how far it reaches.
 
 The angular matrices of different channels are orthogonal, so a block of S is projected on each of them.
 """

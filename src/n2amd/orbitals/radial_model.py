@@ -60,7 +60,7 @@ class ShellSplines:
         n = len(self.grid)
         function = np.pad(function[:n], (0, max(n - len(function), 0)))
         weight = self.grid ** (self.l + 1) + 1e-3
-        return np.linalg.lstsq(self.splines * weight[:, None], function * weight, rcond=1e-8)[0]
+        return np.asarray(np.linalg.lstsq(self.splines * weight[:, None], function * weight, rcond=1e-8)[0])
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class RadialModel:
 def wave_numbers(cutoffs: Mapping[ShellKey, float]) -> NDArray[np.float64]:
     """Uniform wave numbers (n_k,) for which the trapezoidal rule over k is exact."""
     n = int(np.ceil(1.3 * MAX_WAVE_NUMBER * 2 * max(cutoffs.values()) / np.pi))
-    return MAX_WAVE_NUMBER / n * np.arange(1, n + 1)
+    return MAX_WAVE_NUMBER / n * np.arange(1, n + 1, dtype=np.float64)
 
 
 def _splines(cutoff: float, spacing: float, r: NDArray[np.float64]) -> NDArray[np.float64]:
