@@ -237,9 +237,10 @@ def fit_overlap(
     )
     if max(limits.largest_error, limits.on_site_error) > LARGEST_ERROR or recovery.rms > LARGEST_ERROR:
         worst = max(limits.largest_error, limits.on_site_error, recovery.rms)
+        which = f"{frames} held-out frames" if frames else "the frames themselves"
         raise ComputationError(
-            f"no radial functions were found that give the overlaps: those of {frames} held-out frames are "
-            f"missed by up to {worst:.1e}, must be at most {LARGEST_ERROR:g}; add frames with other "
+            f"no radial functions were found that give the overlaps: those of {which} are missed "
+            f"by up to {worst:.1e}, must be at most {LARGEST_ERROR:g}; add frames with other "
             "distances, or give the code's radial functions (.ion.xml, .pao)"
         )
     return OverlapFit(recovery.basis, limits)
