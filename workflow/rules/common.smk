@@ -151,6 +151,21 @@ def suits(wildcards):
     return ancient(expand("<results>/{material}/{functional}/suits.json", **wildcards))
 
 
+def every_data_set_suits():
+    """Return the marks of all data sets, so that what changes in the job is held against them again."""
+    return [
+        f"<results>/{name}/{label}/suits.json"
+        for name, material in JOB.materials.items()
+        for label in material.functionals
+    ]
+
+
+def suits_trajectory(wildcards):
+    """Return the mark of the data set that drives the trajectory; see `suits`."""
+    label = JOB.materials[wildcards.material].trajectory_functional
+    return ancient(f"<results>/{wildcards.material}/{label}/suits.json")
+
+
 def demands(wildcards):
     """Return the options that say what the whole job will ask of a data set."""
     material = JOB.materials[wildcards.material]
