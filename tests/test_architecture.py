@@ -25,6 +25,7 @@ FLOOR = {
     "storage",
     "provenance",
     "config",
+    "config_contradictions",
     "config_data",
     "config_section",
     "config_states",
