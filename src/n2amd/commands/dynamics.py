@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from n2amd.config import DynamicsSettings, Scissor
     from n2amd.hopping.ensemble import Plan
     from n2amd.hopping.path import ClassicalPath
+    from n2amd.interop.hefei import Namelist
 
 app = typer.Typer(help="Surface hopping: populations, and what they would cost.", no_args_is_help=True)
 
@@ -294,10 +295,12 @@ def _from_hefei(
                 remedy="start at the band edge",
             )
         path, moved = apply_scissor(path, scissor)
-    inp = source.namelist
-    timestep = path.timestep_fs
+    for note in source.notes:
+        typer.echo(f"note: {note}", err=True)
+    inp, timestep = source.namelist, path.timestep_fs
     # the programs count stored times, the first of which is the start
-    length = given["duration_fs"] or ((inp.times - 1) * timestep if inp.times else section.duration_fs)
+    times = inp.times or _default(inp, "namdtime", section, "duration_fs", None)
+    length = given["duration_fs"] or ((times - 1) * timestep if times else section.duration_fs)
     dephasing = source.dephasing_time
     if dephasing is None or section.dephasing_time_fs is not None:
         dephasing = _dephasing(path, section)
@@ -308,18 +311,27 @@ def _from_hefei(
         dephasing_time=dephasing,
         start_frames=source.start_frames,
         start_states=source.start_states,
-        trajectories=given["trajectories"] or inp.ntraj or section.trajectories,
+        trajectories=given["trajectories"]
+        or inp.ntraj
+        or _default(inp, "ntraj", section, "trajectories", section.trajectories),
         steps=_steps(length, timestep),
         stride=section.output_stride,
         seed=seed,
         waiting=section.waiting,
-        substeps=inp.nelm or section.substeps,
+        substeps=inp.nelm or _default(inp, "nelm", section, "substeps", section.substeps),
         # public `dish` has no key for it: a setting that was written down goes before what it does
         absorbing=section.absorbing if "absorbing" in section.model_fields_set else inp.absorbing,
         detailed_balance=section.detailed_balance,
         kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)
+
+
+def _default(inp: Namelist, key: str, section: DynamicsSettings, field: str, ours: Any) -> Any:
+    """What the program of `inp` takes where `inp` is silent, unless settings say it; without inp, `ours`."""
+    if inp.program is None or field in section.model_fields_set:
+        return ours
+    return getattr(inp.program, key) or ours
 
 
 def _dephasing(path: ClassicalPath, section: DynamicsSettings) -> NDArray[np.float64]:
