@@ -11,6 +11,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -271,7 +272,36 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
                 field="units",
                 remedy="convert the file or make it again",
             )
-        yield file
+        with _fields_told_plainly(path):
+            yield file
+
+
+#: How h5py names what is not there.
+_MISSING = re.compile(r"(?:object|attribute:|component) '([^']*)'")
+
+
+@contextmanager
+def _fields_told_plainly(path: Path) -> Iterator[None]:
+    """Turn h5py's errors about fields that are missing or damaged into a sentence."""
+    try:
+        yield
+    except KeyError as error:
+        found = _MISSING.search(str(error))
+        if found is None:
+            raise
+        raise InputError(
+            "the file does not have it",
+            file=path,
+            field=found.group(1),
+            remedy="run the stage that makes it again",
+        ) from error
+    except OSError as error:
+        # the system's own errors have a number, those of the HDF5 library do not
+        if error.errno is not None or "read" not in str(error):
+            raise
+        raise InputError(
+            f"damaged ({error})", file=path, remedy="delete it and run the stage that makes it again"
+        ) from error
 
 
 def write_json(

@@ -11,6 +11,7 @@ import h5py
 
 from n2amd.analysis.documents import at, read_report, without_nan
 from n2amd.errors import InputError
+from n2amd.fields import array, number, whole, word
 from n2amd.storage import open_hdf5
 
 #: Stage whose CPU time a file counts for, by the format in its root attributes.
@@ -124,20 +125,27 @@ def build_case(
         If a file or a field of it is missing.
     """
     lifetime, dephasing = read_report(files.lifetime), read_report(files.dephasing)
-    with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
-        attributes = dict(trajectory.attrs)
-        n_atoms = len(trajectory["numbers"])
-        mean_temperature = float(trajectory["temperature"][:].mean())
     with open_hdf5(files.only("couplings"), "n2amd/couplings") as couplings:
-        n_frames = int(couplings.attrs["n_frames"])
+        n_frames = whole(couplings, "n_frames", 2)
+    with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
+        labels = {
+            "material": material or word(trajectory, "material"),
+            "functional": functional,
+            "supercell": supercell or word(trajectory, "supercell"),
+        }
+        made = {
+            "n_atoms": len(array(trajectory, "numbers", (None,), "whole")),
+            "n_frames": n_frames,
+            "timestep_fs": number(trajectory, "timestep_fs", positive=True),
+            "temperature_K": {
+                "target": number(trajectory, "temperature_K", positive=True),
+                "mean": float(array(trajectory, "temperature", (None,)).mean()),
+            },
+        }
+        seed = whole(trajectory, "seed")
     case = {
-        "material": material or str(attributes["material"]),
-        "functional": functional,
-        "supercell": supercell or str(attributes["supercell"]),
-        "n_atoms": n_atoms,
-        "n_frames": n_frames,
-        "timestep_fs": float(attributes["timestep_fs"]),
-        "temperature_K": {"target": float(attributes["temperature_K"]), "mean": mean_temperature},
+        **labels,
+        **made,
         "gap_mean_eV": at(lifetime, "gap", "mean_eV"),
         "gap_std_eV": at(lifetime, "gap", "std_eV"),
         "nac_rms_meV": at(lifetime, "nac", "rms_meV"),
@@ -152,7 +160,7 @@ def build_case(
         "confidence": at(lifetime, "confidence"),
         "verdict": at(lifetime, "verdict"),
         **_model_errors(files),
-        "seeds": _seeds(files, lifetime, attributes),
+        "seeds": _seeds(files, lifetime, seed),
         "cpu_seconds": _cpu_seconds(files),
     }
     return without_nan(case)
@@ -181,16 +189,16 @@ def _model_errors(files: CaseFiles) -> dict[str, Any]:
     return errors
 
 
-def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: dict[str, Any]) -> dict[str, Any]:
+def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: int) -> dict[str, Any]:
     seeds: dict[str, Any] = {}
     for stage, path in (("forcefield", files.forcefield), ("hamiltonian", files.hamiltonian)):
         if path is not None:
             seeds[stage] = at(read_report(path), "seed")
-    seeds["trajectory"] = int(trajectory["seed"])
+    seeds["trajectory"] = trajectory
     runs = set()
     for path in files.by_stage.get("dynamics", []):
         with open_hdf5(path, "n2amd/populations") as run:
-            runs.add(int(run.attrs["seed"]))
+            runs.add(whole(run, "seed"))
     seeds["dynamics"] = sorted(runs)
     seeds["analysis"] = at(lifetime, "seed")
     return seeds
@@ -202,7 +210,7 @@ def _cpu_seconds(files: CaseFiles) -> dict[str, Any]:
     for stage, paths in files.by_stage.items():
         for path in paths:
             with h5py.File(path, "r") as file:
-                seconds = float(file.attrs.get("cpu_seconds", 0.0))
+                seconds = number(file, "cpu_seconds") if "cpu_seconds" in file.attrs else 0.0
             by_file[str(path)] = {"stage": stage, "seconds": seconds}
     for stage, path in files.reports():
         report = read_report(path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.documents import without_nan
+from n2amd.analysis.documents import at, number_at, read_report, without_nan
 from n2amd.analysis.edges import read_window
 from n2amd.errors import InputError
 from n2amd.hopping.dephasing import Dephasing, matrix, of_gap
@@ -75,6 +75,40 @@ def dephasing_report(couplings: Path) -> dict[str, Any]:
         "matrix_fs": matrix(path.energies, path.timestep_fs),
     }
     return without_nan(report)
+
+
+def read_times(file: Path) -> tuple[float, dict[str, float | None]]:
+    """Return the dephasing time that is used, and all by definition (None where there is none), fs.
+
+    Raises
+    ------
+    InputError
+        If the file is no `dephasing.json`, or a time is no positive number.
+    """
+    report = read_report(file)
+    times: dict[str, float | None] = {}
+    for row in at(report, "definitions"):
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{row!r} is no definition", file=file, field="definitions", remedy="make the report again"
+            )
+        named = {**row, "__file__": str(file)}
+        times[str(at(named, "definition"))] = (
+            None if at(named, "time_fs") is None else _positive(named, "time_fs")
+        )
+    return _positive(report, "gaussian_fs"), times
+
+
+def _positive(report: dict[str, Any], key: str) -> float:
+    value = number_at(report, key)
+    if value <= 0:
+        raise InputError(
+            f"{value:g} fs is not positive",
+            file=report.get("__file__"),
+            field=key,
+            remedy="make the report again",
+        )
+    return value
 
 
 def definitions(edge: Dephasing) -> list[dict[str, Any]]:

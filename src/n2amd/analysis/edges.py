@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.couplings.store import read_couplings
+from n2amd.couplings import store
 from n2amd.errors import InputError
-from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.hopping.path import Carrier, ClassicalPath
 from n2amd.units import BOLTZMANN_EV_K
 
 
@@ -54,32 +54,22 @@ def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPat
     Raises
     ------
     InputError
-        If the file is not a whole couplings file or one side of the gap is missing.
+        If the file is not a whole couplings file or its numbers cannot be right.
     """
-    couplings = read_couplings(file)
-    edges = {"valence": couplings.vbm, "conduction": couplings.cbm}
-    start, final = couplings.cbm, couplings.vbm
+    states = store.read_window(file)
+    start, final = states.cbm, states.vbm
     if carrier == "hole":
         start, final = final, start
-    path = ClassicalPath(
-        energies=couplings.energies.astype(np.float64),
-        timestep_fs=couplings.timestep_fs,
+    return ClassicalPath(
+        energies=states.energies,
+        timestep_fs=states.timestep_fs,
         carrier=carrier,
-        band_index=couplings.band_index.astype(np.int64),
+        band_index=states.band_index,
         start=start,
         final=final,
-        overlap=couplings.overlap,
-        nac=couplings.nac,
+        overlap=states.overlap,
+        nac=states.nac,
     )
-    for side, column in edges.items():
-        if not 0 <= column < path.states:
-            raise InputError(
-                f"the {side} edge is column {column} of {path.states}",
-                file=file,
-                field=side,
-                remedy=f"keep at least one {side} state (states.{side})",
-            )
-    return check(path, file)
 
 
 def sides(path: ClassicalPath) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -67,7 +67,8 @@ def lifetime(
     ] = None,
 ) -> None:
     """Exact DISH lifetime with error bars, fits of the populations, and whether they are long enough."""
-    from n2amd.analysis.documents import at, read_report, without_nan
+    from n2amd.analysis.dephasing import read_times
+    from n2amd.analysis.documents import without_nan
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.populations import read_run
     from n2amd.analysis.report import lifetime_report
@@ -76,14 +77,14 @@ def lifetime(
 
     section = load_section("analysis", settings)
     files = [*(dynamics or []), *(more or [])]
-    times = read_report(dephasing)
+    tau, definitions = read_times(dephasing)
     document = lifetime_report(
         couplings,
-        float(at(times, "gaussian_fs")),
+        tau,
         [read_run(path) for path in files],
         Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed),
         load_section("scissor", scissor) if scissor else None,
-        {row["definition"]: row["time_fs"] for row in at(times, "definitions")},
+        definitions,
     )
     write_json(out, without_nan(document), config=section, inputs=[couplings, dephasing, *files])
     typer.echo(document["verdict"])

@@ -165,9 +165,12 @@ def _input(
     scissor: str | None,
 ) -> tuple[ClassicalPath, Plan, float, list[Path]]:
     """Path, plan, shift of the conduction states (eV) and the files they come from."""
+    from math import isfinite
+
     from n2amd.config import load_section
     from n2amd.errors import InputError
-    from n2amd.hopping.methods import METHODS
+    from n2amd.hopping.checks import check_dephasing
+    from n2amd.hopping.methods import DEPHASED, METHODS
 
     if method is not None and method not in METHODS:
         raise InputError(
@@ -176,9 +179,19 @@ def _input(
     said_method, said_seed = _one(section, "methods", method), _one(section, "seeds", seed)
     seed = 1 if said_seed is None else said_seed
     shift: Scissor | None = load_section("scissor", scissor) if scissor else None
+    if temperature is not None and not isfinite(temperature):
+        raise InputError(f"{temperature:g} K", field="--temperature", remedy="give a finite temperature")
     if hefei:
-        return _from_hefei(source, section, given, method, said_method, seed, temperature, shift)
-    return _from_couplings(source, section, said_method or "dish", seed, temperature, shift)
+        found = _from_hefei(source, section, given, method, said_method, seed, temperature, shift)
+    else:
+        found = _from_couplings(source, section, said_method or "dish", seed, temperature, shift)
+    path, plan, _, _ = found
+    if plan.method in DEPHASED:
+        # energies, where the times come from the gaps
+        said = section.dephasing_time_fs is not None
+        field = "dynamics.dephasing_time_fs" if said else "DEPHTIME" if hefei else "energies"
+        check_dephasing(plan.dephasing_time, path.timestep_fs, source, field)
+    return found
 
 
 def _one(section: DynamicsSettings, field: str, option: Any) -> Any:
@@ -235,11 +248,13 @@ def _from_couplings(
     import numpy as np
 
     from n2amd.hopping import ensemble
+    from n2amd.hopping.checks import check_gap
     from n2amd.hopping.path import apply_scissor, read_couplings
 
     path, moved = read_couplings(file, section.carrier, section.pair_states), 0.0
     if scissor is not None:
         path, moved = apply_scissor(path, scissor)
+    check_gap(path, file)
     plan = ensemble.Plan(
         method=method,
         scheme=section.scheme,
@@ -273,6 +288,7 @@ def _from_hefei(
     """As `_from_couplings`; options go before `inp`, and `inp` before settings, for what both can say."""
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble
+    from n2amd.hopping.checks import check_gap
     from n2amd.hopping.path import apply_scissor
     from n2amd.interop.hefei import read
 
@@ -295,6 +311,7 @@ def _from_hefei(
                 remedy="start at the band edge",
             )
         path, moved = apply_scissor(path, scissor)
+        check_gap(path.part([path.final, path.start], start=1, final=0), folder)
     for note in source.notes:
         typer.echo(f"note: {note}", err=True)
     inp, timestep = source.namelist, path.timestep_fs

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.couplings import checks
+from n2amd.fields import array, number, vector, whole, word
 from n2amd.storage import create_hdf5, open_hdf5
 
 
@@ -95,8 +98,23 @@ class Couplings:
         return self.energies[:, self.cbm] - self.energies[:, self.vbm]
 
 
+@dataclass(frozen=True)
+class Window:
+    """What `couplings.h5` holds of the states themselves; the fields as in `Couplings`."""
+
+    timestep_fs: float
+    vbm: int
+    cbm: int
+    overlap_kind: str
+    energies: NDArray[np.float64]
+    overlap: NDArray
+    nac: NDArray
+    band_index: NDArray[np.int64]
+
+
 _NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
 _ARRAYS = ("energies", "overlap", "nac", "band_index")
+_FRACTIONS = ("min_overlap", "window_leak")
 
 
 def write_couplings(
@@ -113,24 +131,69 @@ def write_couplings(
             file.create_dataset(f"tracking/{name}", data=value)
 
 
-def read_couplings(path: str | Path) -> Couplings:
-    """Read couplings.
+def read_window(path: str | Path) -> Window:
+    """Read the states alone.
 
     Raises
     ------
     InputError
-        If the file is missing, half-written or of another kind.
+        If the file is missing, half-written or of another kind, a field is missing or of another shape or
+        kind, or the numbers cannot be right (`n2amd.couplings.checks`).
     """
     with open_hdf5(path, "couplings") as file:
-        report = Tracking(**{name: file["tracking"][name][...] for name in Tracking.__dataclass_fields__})
-        return Couplings(
-            timestep_fs=float(file.attrs["timestep_fs"]),
-            n_occupied=int(file.attrs["n_occupied"]),
-            vbm=int(file.attrs["vbm"]),
-            cbm=int(file.attrs["cbm"]),
-            overlap_kind=str(file.attrs["overlap_kind"]),
-            order=str(file.attrs["order"]),
-            kpoint=tuple(float(x) for x in file.attrs["kpoint"]),  # type: ignore[arg-type]
-            tracking=report,
-            **{name: file[name][...] for name in _ARRAYS},
+        return _window(file, path)
+
+
+def _window(file: h5py.File, path: str | Path) -> Window:
+    timestep = checks.check_timestep(number(file, "timestep_fs"), path)
+    vbm, cbm = whole(file, "vbm"), whole(file, "cbm")
+    kind = word(file, "overlap_kind", tuple(checks.LARGEST_EXCESS))
+    energies = array(file, "energies", (None, None))
+    checks.check_energies(energies, path)
+    frames, n = energies.shape
+    checks.check_edges(vbm, cbm, n, path)
+    between = (frames - 1, n, n)
+    overlap, nac = array(file, "overlap", between, "any"), array(file, "nac", between, "any")
+    checks.check_overlaps(overlap, frames, n, path, kind)
+    checks.check_couplings(nac, timestep, frames, n, path)
+    band_index = array(file, "band_index", (n,), "whole")
+    # in the order of character, columns ascend in mean energy and not in the first frame
+    checks.check_bands(band_index, n, path, ordered=file.attrs.get("order", "energy") == "energy")
+    return Window(timestep, vbm, cbm, kind, energies, overlap, nac, band_index.astype(np.int64))
+
+
+def read_couplings(path: str | Path) -> Couplings:
+    """Read couplings with the report of their tracking.
+
+    Raises
+    ------
+    InputError
+        As `read_window`.
+    """
+    with open_hdf5(path, "couplings") as file:
+        window = _window(file, path)
+        frames, n = window.energies.shape
+        shapes: dict[str, tuple[int, ...]] = {"permutation": (frames, n), "successor": (frames - 1, n)}
+        report = Tracking(
+            **{
+                name: array(
+                    file,
+                    f"tracking/{name}",
+                    shapes.get(name, (frames - 1,)),
+                    "real" if name in _FRACTIONS else "whole",
+                )
+                for name in Tracking.__dataclass_fields__
+            }
         )
+        return Couplings(
+            **vars(window),
+            n_occupied=whole(file, "n_occupied", 0),
+            order=word(file, "order", ("energy", "character")),
+            kpoint=_kpoint(file),
+            tracking=report,
+        )
+
+
+def _kpoint(file: h5py.File) -> tuple[float, float, float]:
+    a, b, c = vector(file, "kpoint", 3)
+    return a, b, c

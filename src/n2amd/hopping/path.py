@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import Scissor
-from n2amd.errors import InputError
+from n2amd.couplings.store import read_window
 from n2amd.hopping import pairs
-from n2amd.storage import open_hdf5
 
 Carrier = Literal["electron", "hole", "pair"]
 
@@ -104,34 +103,6 @@ class ClassicalPath:
         )
 
 
-def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
-    """Return the path if its numbers make sense.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 2 frames or states, or values that are not finite.
-    """
-    if path.intervals < 1 or path.states < 2:
-        raise InputError(
-            f"{path.intervals + 1} frames of {path.states} states",
-            file=file,
-            remedy="surface hopping needs at least 2 frames and 2 states",
-        )
-    for field in ("energies", "overlap", "nac"):
-        values = getattr(path, field)
-        if values is not None and not np.isfinite(values).all():
-            frame = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise InputError(
-                "not a finite number",
-                file=file,
-                frame=frame,
-                field=field,
-                remedy="run the stage that made it again",
-            )
-    return path
-
-
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """Read the states of one carrier from `couplings.h5`.
 
@@ -147,29 +118,20 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     Raises
     ------
     InputError
-        If the file is not a whole couplings file or the carrier has no states in it.
+        If the file is not a whole couplings file or its numbers cannot be right.
     """
-    with open_hdf5(file, "couplings") as source:
-        vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
-        n = source["energies"].shape[1]
-        if not (0 <= vbm < n and 0 <= cbm < n):
-            raise InputError(
-                f"band edges are columns {vbm} and {cbm} of {n}",
-                file=file,
-                field="vbm, cbm",
-                remedy="keep at least one valence and one conduction state in the states stage",
-            )
-        window = ClassicalPath(
-            energies=source["energies"][()].astype(np.float64),
-            timestep_fs=float(source.attrs["timestep_fs"]),
-            carrier=carrier,
-            band_index=source["band_index"][()].astype(np.int64),
-            start=cbm,
-            final=vbm,
-            overlap=source["overlap"][()],
-            nac=source["nac"][()],
-        )
-    check(window, file)
+    states = read_window(file)
+    vbm, cbm, n = states.vbm, states.cbm, states.energies.shape[1]
+    window = ClassicalPath(
+        energies=states.energies,
+        timestep_fs=states.timestep_fs,
+        carrier=carrier,
+        band_index=states.band_index,
+        start=cbm,
+        final=vbm,
+        overlap=states.overlap,
+        nac=states.nac,
+    )
     if carrier == "pair":
         return pair_path(window, pair_states)
     columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]

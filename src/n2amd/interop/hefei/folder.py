@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.hopping.checks import check
+from n2amd.hopping.path import Carrier, ClassicalPath
 from n2amd.interop.hefei.namelist import Namelist, read_namelist
 from n2amd.interop.hefei.text import find, parse_table, read_table, read_text, without_comments
 from n2amd.units import HBAR_EV_FS
