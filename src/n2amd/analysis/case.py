@@ -9,7 +9,9 @@ from typing import Any
 
 import h5py
 
-from n2amd.analysis.documents import at, read_report, without_nan
+from n2amd.analysis import shapes
+from n2amd.analysis.documents import at, number_at, read_report, without_nan
+from n2amd.analysis.shapes import STAGES, conforming
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
 from n2amd.storage import open_hdf5
@@ -22,8 +24,6 @@ STAGE_OF_FORMAT = {
     "n2amd/couplings": "couplings",
     "n2amd/populations": "dynamics",
 }
-#: Stages in the order they run.
-STAGES = ("ingest", "forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class CaseFiles:
         for stage in ("trajectory", "couplings"):
             if len(stages.get(stage, [])) != 1:
                 raise InputError(
-                    f"{len(stages.get(stage, []))} {stage} files among the inputs",
+                    f"{len(stages.get(stage, []))} {stage} files among {', '.join(map(str, self.hdf5))}",
                     field=stage,
                     remedy=f"a case has exactly one {stage} file",
                 )
@@ -90,7 +90,7 @@ def stage_of(path: Path) -> str:
         raise InputError("the file does not exist", file=path, remedy="run the stage that makes it")
     try:
         with h5py.File(path, "r") as file:
-            format = file.attrs.get("format", "no format attribute")
+            format = str(file.attrs.get("format", "no format attribute"))
     except OSError as error:
         raise InputError(f"not a readable HDF5 file ({error})", file=path, remedy="make it again") from error
     if format not in STAGE_OF_FORMAT:
@@ -124,7 +124,8 @@ def build_case(
     InputError
         If a file or a field of it is missing.
     """
-    lifetime, dephasing = read_report(files.lifetime), read_report(files.dephasing)
+    lifetime = conforming(read_report(files.lifetime), shapes.LIFETIME)
+    dephasing = conforming(read_report(files.dephasing), shapes.DEPHASING)
     with open_hdf5(files.only("couplings"), "n2amd/couplings") as couplings:
         n_frames = whole(couplings, "n_frames", 2)
     with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
@@ -170,19 +171,19 @@ def _model_errors(files: CaseFiles) -> dict[str, Any]:
     """Test errors of force field, network and couplings; None where a stage has no report."""
     errors: dict[str, Any] = {"forcefield": None, "hamiltonian": None, "nac_parity": None}
     if files.forcefield is not None:
-        report = read_report(files.forcefield)
+        report = conforming(read_report(files.forcefield), shapes.FORCEFIELD)
         errors["forcefield"] = {
             key: at(report, "test", key)
             for key in ("energy_mae_meV_per_atom", "force_mae_meV_per_A", "n_frames")
         }
     if files.hamiltonian is not None:
-        report = read_report(files.hamiltonian)
+        report = conforming(read_report(files.hamiltonian), shapes.HAMILTONIAN)
         errors["hamiltonian"] = {
             key: at(report, "test", key)
             for key in ("mae_meV", "vbm_mae_meV", "cbm_mae_meV", "gap_mae_meV", "n_frames")
         }
     if files.nac_parity is not None:
-        report = read_report(files.nac_parity)
+        report = conforming(read_report(files.nac_parity), shapes.NAC_PARITY)
         errors["nac_parity"] = {
             key: at(report, key) for key in ("mae_meV", "rms_dft_meV", "gap_edge", "n_frames")
         }
@@ -213,10 +214,12 @@ def _cpu_seconds(files: CaseFiles) -> dict[str, Any]:
                 seconds = number(file, "cpu_seconds") if "cpu_seconds" in file.attrs else 0.0
             by_file[str(path)] = {"stage": stage, "seconds": seconds}
     for stage, path in files.reports():
-        report = read_report(path)
-        recorded = report.get("provenance", {}).get("cpu_seconds", 0.0)
         # the network is trained by one process and judged by another, which writes down both
-        recorded += report.get("training_cpu_seconds", 0.0)
+        report = {"provenance": {}, "training_cpu_seconds": 0.0, **read_report(path)}
+        conforming(report, {"provenance": {}, "training_cpu_seconds": float})
+        recorded = report["training_cpu_seconds"]
+        if "cpu_seconds" in report["provenance"]:
+            recorded += number_at(report, "provenance", "cpu_seconds")
         by_file[str(path)] = {"stage": stage, "seconds": float(recorded)}
     return {**total_cpu(by_file.values()), "by_file": by_file}
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.documents import at, number_at, read_report, without_nan
+from n2amd.analysis.documents import read_report, without_nan
 from n2amd.analysis.edges import read_window
+from n2amd.analysis.shapes import DEPHASING, conforming
 from n2amd.errors import InputError
 from n2amd.hopping.dephasing import Dephasing, matrix, of_gap
 
@@ -85,30 +86,14 @@ def read_times(file: Path) -> tuple[float, dict[str, float | None]]:
     InputError
         If the file is no `dephasing.json`, or a time is no positive number.
     """
-    report = read_report(file)
-    times: dict[str, float | None] = {}
-    for row in at(report, "definitions"):
-        if not isinstance(row, dict):
+    report = conforming(read_report(file), DEPHASING)
+    times = {row["definition"]: row["time_fs"] for row in report["definitions"]}
+    for name, time in {"gaussian_fs": report["gaussian_fs"], **times}.items():
+        if time is not None and time <= 0:
             raise InputError(
-                f"{row!r} is no definition", file=file, field="definitions", remedy="make the report again"
+                f"{time:g} fs is not positive", file=file, field=name, remedy="make the report again"
             )
-        named = {**row, "__file__": str(file)}
-        times[str(at(named, "definition"))] = (
-            None if at(named, "time_fs") is None else _positive(named, "time_fs")
-        )
-    return _positive(report, "gaussian_fs"), times
-
-
-def _positive(report: dict[str, Any], key: str) -> float:
-    value = number_at(report, key)
-    if value <= 0:
-        raise InputError(
-            f"{value:g} fs is not positive",
-            file=report.get("__file__"),
-            field=key,
-            remedy="make the report again",
-        )
-    return value
+    return float(report["gaussian_fs"]), times
 
 
 def definitions(edge: Dephasing) -> list[dict[str, Any]]:

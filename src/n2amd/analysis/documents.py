@@ -69,8 +69,16 @@ def pair_of_columns(
     InputError
         If they are missing, empty or differ in length.
     """
-    a = np.ravel(np.asarray(at(report, section, first), float))
-    b = np.ravel(np.asarray(at(report, section, second), float))
+    try:
+        a = np.ravel(np.asarray(at(report, section, first), float))
+        b = np.ravel(np.asarray(at(report, section, second), float))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"not lists of numbers ({error})",
+            file=report.get("__file__"),
+            field=section,
+            remedy="make the report again",
+        ) from error
     if len(a) != len(b):
         raise InputError(
             f"{first} has {len(a)} values, {second} has {len(b)}",

@@ -53,7 +53,8 @@ def check_gap(path: ClassicalPath, file: str | Path, field: str = "energies") ->
         return
     frame, column = np.unravel_index(gaps.argmin(), gaps.shape)
     raise InputError(
-        f"the gap between {path.label(path.final)} and {path.label(others[column])} is {gaps.min():.4f} eV",
+        f"the gap between {path.label(path.final)} and {path.label(others[column])} is "
+        f"{gaps.min() + 0.0:.4f} eV",
         file=file,
         frame=int(frame),
         field=field,
