@@ -288,6 +288,8 @@ def test_files_cut_short_or_of_another_kind(good: dict[str, Path], tmp_path: Pat
     others = [good[other] for other in good if other != kind]
     for file in (*others, tmp_path, tmp_path / "absent.h5"):
         for command in readers[kind]:
+            if command == "case" and kind == "populations" and file in others:
+                continue  # a case takes any files of its stages, in any order
             sentence = refused({**good, kind: file}, tmp_path, command)
             assert sentence is not None, (file, command)
             assert str(file) in sentence

@@ -14,7 +14,7 @@ from n2amd.analysis.documents import at, number_at, read_report, without_nan
 from n2amd.analysis.shapes import STAGES, conforming
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
-from n2amd.storage import open_hdf5
+from n2amd.storage import open_any_hdf5, open_hdf5
 
 #: Stage whose CPU time a file counts for, by the format in its root attributes.
 STAGE_OF_FORMAT = {
@@ -86,13 +86,8 @@ def stage_of(path: Path) -> str:
     InputError
         If it is not a file of this program.
     """
-    if not path.exists():
-        raise InputError("the file does not exist", file=path, remedy="run the stage that makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            format = str(file.attrs.get("format", "no format attribute"))
-    except OSError as error:
-        raise InputError(f"not a readable HDF5 file ({error})", file=path, remedy="make it again") from error
+    with open_any_hdf5(path) as file:
+        format = str(file.attrs.get("format", "no format attribute"))
     if format not in STAGE_OF_FORMAT:
         raise InputError(
             f"format is {format!r}", file=path, remedy=f"pass one of {', '.join(STAGE_OF_FORMAT)}"

@@ -137,7 +137,12 @@ def read_run(file: str | Path) -> Run:
         names, shown = columns(source, carrier, by_sample, final)
         spread = shown.std(axis=0, ddof=1) if samples > 1 else np.full(shown.shape[1:], np.nan)
         # a gap that does not fluctuate never dephases
-        dephasing = array(source, "dephasing_time", (n, n), finite=False)
+        times = array(source, "dephasing_time", (n, n), finite=False)
+        dephasing = float(times[final, 1 if final == 0 else final - 1])
+        if not dephasing > 0:
+            raise InputError(
+                f"{dephasing:g} fs is not positive", file=file, field="dephasing_time", remedy=_AGAIN
+            )
         timestep = number(source, "timestep_fs", positive=True)
         return Run(
             method=word(source, "method"),
@@ -146,7 +151,7 @@ def read_run(file: str | Path) -> Run:
             scheme=scheme,
             temperature_K=number(source, "temperature_K", positive=True),
             scissor_eV=number(source, "scissor_eV"),
-            dephasing_fs=float(dephasing[final, 1 if final == 0 else final - 1]),
+            dephasing_fs=dephasing,
             trajectories=whole(source, "trajectories", 1),
             time=time,
             survival=1 - by_sample[:, :, final],

@@ -115,6 +115,8 @@ class Window:
 _NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
 _ARRAYS = ("energies", "overlap", "nac", "band_index")
 _FRACTIONS = ("min_overlap", "window_leak")
+#: What a column may stand for.
+ORDERS = ("energy", "character")
 
 
 def write_couplings(
@@ -158,7 +160,8 @@ def _window(file: h5py.File, path: str | Path) -> Window:
     checks.check_couplings(nac, timestep, frames, n, path)
     band_index = array(file, "band_index", (n,), "whole")
     # in the order of character, columns ascend in mean energy and not in the first frame
-    checks.check_bands(band_index, n, path, ordered=file.attrs.get("order", "energy") == "energy")
+    order = word(file, "order", ORDERS) if "order" in file.attrs else "energy"
+    checks.check_bands(band_index, n, path, ordered=order == "energy")
     return Window(timestep, vbm, cbm, kind, energies, overlap, nac, band_index.astype(np.int64))
 
 
@@ -188,7 +191,7 @@ def read_couplings(path: str | Path) -> Couplings:
         return Couplings(
             **vars(window),
             n_occupied=whole(file, "n_occupied", 0),
-            order=word(file, "order", ("energy", "character")),
+            order=word(file, "order", ORDERS),
             kpoint=_kpoint(file),
             tracking=report,
         )
