@@ -19,9 +19,17 @@ _KINDS = {"whole": "iu", "real": "iuf", "any": "iufc"}
 def _attribute(source: h5py.File, name: str) -> Any:
     if name not in source.attrs:
         raise InputError("the file does not have it", file=source.filename, field=name, remedy=_AGAIN)
-    value = source.attrs[name]
+    try:
+        value = source.attrs[name]
+    except (OSError, TypeError, ValueError) as error:
+        raise _damaged(source, name, error) from error
     single = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
     return value.item() if single else value
+
+
+def _damaged(source: h5py.File, name: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"damaged ({reason})", file=source.filename, field=name, remedy=_AGAIN)
 
 
 def number(source: h5py.File, name: str, *, positive: bool = False, infinite: bool = False) -> float:
@@ -132,7 +140,10 @@ def array(
             field=name,
             remedy=_AGAIN,
         )
-    values = found[()]
+    try:
+        values = found[()]
+    except (OSError, TypeError, ValueError) as error:
+        raise _damaged(source, name, error) from error
     if finite and not np.isfinite(values).all():
         place = np.argwhere(~np.isfinite(values))
         raise InputError(

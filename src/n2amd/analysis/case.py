@@ -135,7 +135,7 @@ def build_case(
             "timestep_fs": number(trajectory, "timestep_fs", positive=True),
             "temperature_K": {
                 "target": number(trajectory, "temperature_K", positive=True),
-                "mean": float(array(trajectory, "temperature", (None,)).mean()),
+                "mean": float(array(trajectory, "temperature", (whole(trajectory, "n_frames", 2),)).mean()),
             },
         }
         seed = whole(trajectory, "seed")

@@ -47,6 +47,15 @@ def dephasing_report(couplings: Path) -> dict[str, Any]:
     """
     path = read_window(couplings)
     vbm, cbm = path.final, path.start
+    mean = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))
+    # a gap that closes in some frames may be opened by a scissor, which dephasing does not see
+    if mean <= 0:
+        raise InputError(
+            f"the mean gap is {mean:.4f} eV",
+            file=couplings,
+            field="energies",
+            remedy="the edges are the wrong way round: check the states and the electron count",
+        )
     try:
         edge = of_gap(path.energies[:, cbm] - path.energies[:, vbm], path.timestep_fs)
     except InputError as error:

@@ -84,9 +84,9 @@ CASE = {
     "lifetime_ns": LIFETIME["lifetime_ns"],
     "tau_band_ns": BOUNDS,
     "confidence": float,
-    "hamiltonian": Maybe({}),
-    "forcefield": Maybe({}),
-    "nac_parity": Maybe({"gap_edge": Maybe({})}),
+    "hamiltonian": Maybe(dict.fromkeys(("mae_meV", "gap_mae_meV"), Maybe(float))),
+    "forcefield": Maybe(dict.fromkeys(("energy_mae_meV_per_atom", "force_mae_meV_per_A"), Maybe(float))),
+    "nac_parity": Maybe({"gap_edge": {"mae_meV": Maybe(float)}}),
     "cpu_seconds": {"by_file": Each({"stage": STAGES, "seconds": float})},
 }
 
