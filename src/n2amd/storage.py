@@ -220,8 +220,15 @@ def create_hdf5(
 
 
 @contextmanager
-def open_any_hdf5(path: str | Path) -> Iterator[h5py.File]:
+def open_any_hdf5(path: str | Path, absent: str = "run the stage that makes it") -> Iterator[h5py.File]:
     """Open an HDF5 file for reading, whatever it holds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    absent
+        What to do where there is none.
 
     Raises
     ------
@@ -233,7 +240,7 @@ def open_any_hdf5(path: str | Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
-        raise InputError("the file does not exist", file=path, remedy="make it first") from None
+        raise InputError("the file does not exist", file=path, remedy=absent) from None
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
             raise InputError(
@@ -262,7 +269,7 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
     """
     path = Path(path)
     format = format if format.startswith("n2amd/") else f"n2amd/{format}"
-    with open_any_hdf5(path) as file:
+    with open_any_hdf5(path, f"make it first ({format})") as file:
         found = str(file.attrs.get("format", "no format attribute"))
         if found != format:
             raise InputError(

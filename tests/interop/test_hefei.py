@@ -305,6 +305,7 @@ def test_amplitudes_of_namd_and_dev(tmp_path: Path, text: str) -> None:
         ("inp", "&NAMDPARA\n NSW = 6.0\n/\n", "'6.0' cannot be read; write a whole number"),
         ("inp", "&NAMDPARA\n NSW =\n POTIM = 1.0\n/\n", "'NSW': '' cannot be read"),
         ("inp", "&NAMDPARA\n POTIM = inf\n/\n", "not positive and finite"),
+        ("inp", "&NAMDPARA\n NELM = 99999999999999999999\n/\n", "more than a Fortran integer holds"),
         ("inp", "&NAMDPARA\n NAMDTIME = 1\n/\n", "'NAMDTIME': one stored time is the start alone"),
         ("INICON", "99999999999999999999 10\n", "not two whole numbers"),
         ("INICON", "1 17\n2 11\n", "row 1: band 17 is none of the 3 bands from 10"),

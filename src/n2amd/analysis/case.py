@@ -56,7 +56,8 @@ class CaseFiles:
         for stage in ("trajectory", "couplings"):
             if len(stages.get(stage, [])) != 1:
                 raise InputError(
-                    f"{len(stages.get(stage, []))} {stage} files among {', '.join(map(str, self.hdf5))}",
+                    f"{len(stages.get(stage, []))} {stage} files among the inputs "
+                    f"({', '.join(map(str, self.hdf5))})",
                     field=stage,
                     remedy=f"a case has exactly one {stage} file",
                 )

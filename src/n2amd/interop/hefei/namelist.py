@@ -152,6 +152,13 @@ def _check(namelist: Namelist, file: Path) -> None:
             raise InputError(
                 f"{value} is not positive and finite", file=file, field=key.upper(), remedy="correct it"
             )
+        if isinstance(value, int) and value >= 2**31:
+            raise InputError(
+                f"{value} is more than a Fortran integer holds",
+                file=file,
+                field=key.upper(),
+                remedy="correct it",
+            )
     if namelist.times == 1:
         raise InputError(
             "one stored time is the start alone",
