@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from n2amd.commands import analysis
 from n2amd.commands.dynamics import app
 from n2amd.errors import InputError
 from n2amd.interop import hefei
@@ -189,3 +190,18 @@ def test_runs_beyond_the_last_frame_are_said_aloud(
     np.savetxt(folder / "EIGTXT", np.tile([0.0, 1.5, 1.8], (61, 1)))
     said = [note for note in hefei.read(folder).notes if "goes on from the first frame" in note]
     assert [f"needs frame {frame} of 61" in note for note in said] == [True] * (frame is not None)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_no_generator_takes(tmp_path: Path, seed: int) -> None:
+    folder = a_folder(tmp_path / "run", f"{BANDS} ALGO = 'DISH'\n NAMDTIME = 5")
+    with pytest.raises(InputError, match=f"field '--seed': {seed}; give a whole number"):
+        run(folder, seeds=[seed])
+
+
+@pytest.mark.parametrize("rows", ["1 0 .5 .5\n1 0 .6 .4\n", "1 0 .5 .5\n2 0 -5 6\n"])
+def test_shprop_that_is_no_decay(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "SHPROP.1").write_text(rows)
+    done = CliRunner().invoke(analysis.app, ["decay", str(tmp_path / "SHPROP.1")])
+    assert isinstance(done.exception, InputError)
+    assert "SHPROP.1: times that do not ascend, or populations outside" in str(done.exception)

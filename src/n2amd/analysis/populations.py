@@ -281,6 +281,14 @@ class Survival:
                 )
         if len(time) < 2:
             raise InputError("one time", file=files[0], remedy="run longer")
+        for (_, curve), file in zip(curves, files):
+            # the files hold four digits at least
+            if (np.diff(time) <= 0).any() or (np.abs(curve - 0.5) > 0.5 + 1e-3).any():
+                raise InputError(
+                    "times that do not ascend, or populations outside of 0 to 1",
+                    file=file,
+                    remedy="give the SHPROP of a whole run",
+                )
         # rows are labelled by the end of their step, but the first is the start
         return Survival(time - time[0], np.stack([curve for _, curve in curves]), trajectories)
 

@@ -178,6 +178,8 @@ def _input(
         )
     said_method, said_seed = _one(section, "methods", method), _one(section, "seeds", seed)
     seed = 1 if said_seed is None else said_seed
+    if not 0 <= seed < 2**63:
+        raise InputError(f"{seed}", field="--seed", remedy="give a whole number from 0 to 2^63 - 1")
     shift: Scissor | None = load_section("scissor", scissor) if scissor else None
     if temperature is not None and not isfinite(temperature):
         raise InputError(f"{temperature:g} K", field="--temperature", remedy="give a finite temperature")
