@@ -17,6 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOOR = {
     "device",
+    "fields",
     "errors",
     "versions",
     "units",

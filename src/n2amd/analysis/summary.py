@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from n2amd.analysis.case import total_cpu
 from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
+from n2amd.analysis.shapes import CASE, conforming
 from n2amd.analysis.tables import supercells_table
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
@@ -41,6 +42,8 @@ def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     """
     if not cases:
         raise InputError("no case was given", field="cases", remedy="pass at least one case.json")
+    for case in cases:
+        conforming(case, CASE)
     files = [case.get("__file__") for case in cases]
     by_file = {path: record for case in cases for path, record in at(case, "cpu_seconds", "by_file").items()}
     plain = []

@@ -98,21 +98,21 @@ def parity(
     from n2amd.couplings.parity import parity as compare
     from n2amd.dataset.store import read_frames
     from n2amd.errors import InputError
+    from n2amd.fields import number, whole
     from n2amd.network.predict import load_predictor
     from n2amd.storage import open_hdf5, write_json
 
     chosen = load_section("couplings", settings)
     states = load_section("states", states_settings)
     with open_hdf5(dataset, "dataset") as file:
-        consecutive, timestep = int(file.attrs["consecutive"]), float(file.attrs["timestep_fs"])
-        n_frames = int(file.attrs["n_frames"])
-    if not consecutive:
-        raise InputError(
-            "the frames are not consecutive",
-            file=dataset,
-            field="consecutive",
-            remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
-        )
+        if not whole(file, "consecutive"):
+            raise InputError(
+                "the frames are not consecutive",
+                file=dataset,
+                field="consecutive",
+                remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
+            )
+        timestep, n_frames = number(file, "timestep_fs", positive=True), whole(file, "n_frames", 0)
     predictor = load_predictor(model)
     cross_overlap = predictor.cross_overlap(chosen.overlap)
     with frame_progress("parity of couplings") as report:
