@@ -27,6 +27,7 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,14 @@ from n2amd.hopping.propagators import build
 from n2amd.units import HBAR_EV_FS
 
 TRUTH_FRAMES = 60_000
-RESAMPLING = Resampling(block_fs=50.0, resamples=200, confidence=0.95, seed=1)
+RESAMPLING = Resampling(block_fs=50.0, resamples=60, confidence=0.95, seed=1)
 SAMPLES, TRAJECTORIES = 20, 200
 #: Share of the Monte Carlo runs that decays.
 DECAYED = 0.4
 #: Length of the Monte Carlo runs, in laps of the trajectory.
 LAPS = 2
+#: Steps between points of the fitted curves.
+STRIDE = 20
 #: 2 pi c in rad cm / fs: from wave numbers to angular frequencies.
 RAD_CM_PER_FS = 2 * np.pi * 2.99792458e-5
 
@@ -87,7 +90,7 @@ class Cell:
             / (high - low)
         )
 
-    @property
+    @cached_property
     def sigma(self) -> float:
         """Standard deviation of the gap that dephases within tau, eV."""
         from scipy.optimize import brentq
@@ -154,12 +157,12 @@ def monte_carlo(path: ClassicalPath, tau: float, duration: int, seed: int) -> tu
             start_frame=int(frame),
             start_state=1,
             steps=duration,
-            stride=5,
+            stride=STRIDE,
             trajectories=range(TRAJECTORIES),
         )
         for sample, frame in enumerate(starts)
     ]
-    time_fs = 5.0 * np.arange(duration // 5 + 1)
+    time_fs = float(STRIDE) * np.arange(duration // STRIDE + 1)
     arrival = np.concatenate([outcome.arrival_step for outcome in outcomes]).astype(float)
     survival = np.stack(
         [1 - np.mean((o.arrival_step >= 0) & (o.arrival_step <= time_fs[:, None]), axis=1) for o in outcomes]

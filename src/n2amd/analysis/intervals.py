@@ -60,10 +60,10 @@ class Interval:
 
 def true_over_found(freedom: float, probability: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Return quantiles of true mean over found mean of squares, freedom / chi-square, increasing."""
-    from scipy.stats import chi2
+    from scipy.special import chdtri
 
     n = float(np.clip(freedom, _FEWEST, _MOST))
-    return np.asarray(n / chi2.ppf(1 - np.asarray(probability), n))
+    return np.asarray(n / chdtri(n, probability))
 
 
 def with_known_memory(freedom: float, frames: int, memory: int, confidence: float) -> float:
@@ -73,12 +73,11 @@ def with_known_memory(freedom: float, frames: int, memory: int, confidence: floa
     itself (Priestley, Spectral Analysis and Time Series, ch. 6, truncated window), so that bounds lie at
     Student's t and not at the normal deviate: the variance is enlarged by the square of their ratio.
     """
-    from scipy.stats import norm
-    from scipy.stats import t as student
+    from scipy.special import ndtri, stdtrit
 
     blocks = max(frames / memory, 2.0)
     tail = 0.5 + confidence / 2
-    return float(max(freedom / (student.ppf(tail, blocks) / norm.ppf(tail)) ** 2, _FEWEST))
+    return float(max(freedom / (stdtrit(blocks, tail) / ndtri(tail)) ** 2, _FEWEST))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from n2amd.errors import InputError
 from n2amd.storage import atomic_path
 from n2amd.versions import versions
 
+#: Of a case, what earlier versions did not write.
+NEEDED = ("dephasing_interval_fs", "length")
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -47,6 +50,8 @@ def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     for case in cases:
         kept = {key: value for key, value in case.items() if key not in ("__file__", "provenance")}
         seconds = {stage: value for stage, value in kept["cpu_seconds"].items() if stage != "by_file"}
+        for key in NEEDED:
+            at(case, key)
         plain.append({**kept, "cpu_seconds": seconds})
     labels = [tuple(at(case, key) for key in ("material", "functional", "supercell")) for case in cases]
     for index, label in enumerate(labels):
