@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import gaussian_process, write_couplings
 
-from n2amd.analysis.edges import band_edge_weights, edge_pair, edge_series, read_window
+from n2amd.analysis.edges import band_edge_weights, edge_series, read_window
 from n2amd.analysis.lifetime import (
     Resampling,
     estimate,
@@ -32,6 +32,11 @@ def constant_path(gap: float, nac: float, frames: int, timestep: float) -> Class
         final=0,
         nac=np.tile(coupling, (frames - 1, 1, 1)),
     )
+
+
+def edge_pair(path: ClassicalPath) -> ClassicalPath:
+    """The two edge states as if there were no others."""
+    return dataclasses.replace(path.part([path.final, path.start], start=1, final=0), source=None)
 
 
 def lifetime_of(path: ClassicalPath, tau: float, scheme: str = "hst", steps: int | None = None):

@@ -7,7 +7,6 @@ from synthetic import write_couplings, write_populations
 
 from n2amd.analysis.dephasing import dephasing_report
 from n2amd.analysis.dephasing_error import dephasing_error
-from n2amd.analysis.edges import band_edge_weights
 from n2amd.analysis.lifetime import Resampling, hop_probabilities, renewal_lifetime, scan_length
 from n2amd.analysis.populations import read_run, state_names
 from n2amd.analysis.report import _against_estimate, lifetime_report
@@ -145,7 +144,8 @@ def test_most_intervals_of_short_trajectories_hold_the_truth() -> None:
     nac = 0.001 * coupling[:-1, None, None] * np.array([[0.0, 1.0], [-1.0, 0.0]])
     path = ClassicalPath(energies, 1.0, "electron", np.arange(2), start=1, final=0, nac=nac)
     propagators = build(path, "hst")
-    start, final = band_edge_weights(path, None)
+    start = np.tile([0.0, 1.0], (len(shape), 1))
+    final = 1 - start
     tau = of_gap(energies[:, 1], 1.0).gaussian_fs
     steps = waiting_steps(tau, 1.0)
     truth = steps / np.nanmean(hop_probabilities(propagators, start, final, steps)[-1])

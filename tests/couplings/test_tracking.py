@@ -51,8 +51,8 @@ def scramble(energies, overlap, rng, complex_, first=True):
 def test_random_phases_leave_no_trace(seed, complex_, order):
     energies, overlap, _ = levels(random_path(30, 6, seed, complex_))
     mixed, gauges = scramble(energies, overlap, np.random.default_rng(seed), complex_)
-    one = arrange(track(energies, overlap, 1.0, 0.005), order, slice(1, 5))
-    other = arrange(track(energies, mixed, 1.0, 0.005, gauges[0].conj().T), order, slice(1, 5))
+    one = arrange(track(energies, overlap, 1.0, 0.005), order).cut(slice(1, 5))
+    other = arrange(track(energies, mixed, 1.0, 0.005, gauges[0].conj().T), order).cut(slice(1, 5))
     np.testing.assert_allclose(other.overlap, one.overlap, atol=1e-10)
     np.testing.assert_allclose(other.energies, one.energies, atol=1e-12)
     np.testing.assert_array_equal(other.successor, one.successor)
@@ -70,8 +70,8 @@ def test_random_rotations_inside_degenerate_levels_leave_no_trace(seed, complex_
     energies = np.tile(spectrum, (20, 1))
     overlap = turn[:-1].conj().swapaxes(1, 2) @ turn[1:]
     mixed, gauges = scramble(energies, overlap, rng, complex_)
-    one = arrange(track(energies, overlap, 1.0, 0.005), order, slice(0, 8))
-    other = arrange(track(energies, mixed, 1.0, 0.005, gauges[0].conj().T), order, slice(0, 8))
+    one = arrange(track(energies, overlap, 1.0, 0.005), order)
+    other = arrange(track(energies, mixed, 1.0, 0.005, gauges[0].conj().T), order)
     np.testing.assert_allclose(other.overlap, one.overlap, atol=1e-9)
     np.testing.assert_array_equal(other.successor, one.successor)
 
@@ -116,7 +116,7 @@ def crossing(n_frames=21, coupling=0.0):
 
 def test_character_order_follows_a_trivial_crossing():
     energies, overlap, _ = levels(crossing())
-    columns = arrange(track(energies, overlap, 1.0, 0.005), "character", slice(None))
+    columns = arrange(track(energies, overlap, 1.0, 0.005), "character")
     np.testing.assert_allclose(columns.overlap, np.tile(np.eye(3), (20, 1, 1)), atol=1e-12)
     assert (np.diff(np.sort(np.diff(columns.energies[:, :2], axis=0), axis=1), axis=0) < 1e-12).all()
     assert (columns.successor == np.arange(3)).all()
@@ -124,7 +124,7 @@ def test_character_order_follows_a_trivial_crossing():
 
 def test_energy_order_shows_a_trivial_crossing_as_one_proper_rotation():
     energies, overlap, _ = levels(crossing())
-    columns = arrange(track(energies, overlap, 1.0, 0.005), "energy", slice(None))
+    columns = arrange(track(energies, overlap, 1.0, 0.005), "energy")
     assert (np.diff(columns.energies, axis=1) >= 0).all()
     np.testing.assert_allclose(np.linalg.det(columns.overlap), 1.0, atol=1e-12)
     crossed = np.flatnonzero((columns.successor != np.arange(3)).any(axis=1))
@@ -138,7 +138,7 @@ def test_energy_order_shows_a_trivial_crossing_as_one_proper_rotation():
 def test_an_avoided_crossing_resolved_in_time_keeps_its_states():
     energies, overlap, _ = levels(crossing(201, coupling=0.4))
     for order in ("energy", "character"):
-        columns = arrange(track(energies, overlap, 1.0, 0.005), order, slice(None))
+        columns = arrange(track(energies, overlap, 1.0, 0.005), order)
         np.testing.assert_allclose(columns.energies, energies, atol=1e-12)
         assert (np.diagonal(columns.overlap, axis1=1, axis2=2) > 0.9).all()
 
@@ -151,7 +151,7 @@ def test_amplitudes_carried_by_the_overlaps_are_those_of_the_full_problem(order,
     energies, overlap, vectors = levels(h)
     mixed, gauges = scramble(energies, overlap, np.random.default_rng(1), complex_)
     tracked = track(energies, mixed, 1.0, 0.0)
-    columns = arrange(tracked, order, slice(None))
+    columns = arrange(tracked, order)
     basis = vectors @ gauges @ columns.gauge
     np.testing.assert_allclose(basis[:-1].conj().swapaxes(1, 2) @ basis[1:], columns.overlap, atol=1e-10)
     np.testing.assert_allclose(
@@ -162,8 +162,8 @@ def test_amplitudes_carried_by_the_overlaps_are_those_of_the_full_problem(order,
 def test_cutting_follows_tracking():
     energies, overlap, _ = levels(random_path(30, 8, 3))
     tracked = track(energies, overlap, 1.0, 0.005)
-    whole = arrange(tracked, "energy", slice(None))
-    cut = arrange(tracked, "energy", slice(2, 6))
+    whole = arrange(tracked, "energy")
+    cut = arrange(tracked, "energy").cut(slice(2, 6))
     np.testing.assert_array_equal(cut.overlap, whole.overlap[:, 2:6, 2:6])
     inside = (whole.successor[:, 2:6] >= 2) & (whole.successor[:, 2:6] < 6)
     np.testing.assert_array_equal(cut.successor, np.where(inside, whole.successor[:, 2:6] - 2, -1))

@@ -40,6 +40,8 @@ rule lifetime:
             "analysis/populations.py",
             "hopping/renewal.py",
             "hopping/propagators.py",
+            "hopping/local_diabatic.py",
+            "hopping/unitary.py",
             "hopping/path.py",
             "hopping/pairs.py",
         ),
@@ -58,9 +60,12 @@ rule lifetime:
     params:
         settings=settings("analysis"),
         scissor=scissor_option,
+        scheme=lambda w: section("dynamics", w).scheme,
+        substeps=lambda w: section("dynamics", w).substeps,
     shell:
         "n2amd analysis lifetime --couplings {input.couplings:q} --dephasing {input.dephasing:q}"
         " --dynamics {input.dynamics:q} --settings {params.settings:q} {params.scissor:q}"
+        " --scheme {params.scheme} --substeps {params.substeps}"
         " --out {output.lifetime:q} > {log:q} 2>&1"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.couplings.store import read_couplings
 from n2amd.errors import InputError
-from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.hopping.path import Carrier, ClassicalPath
+from n2amd.hopping.path import read_window as path_of_window
 from n2amd.units import BOLTZMANN_EV_K
 
 
@@ -56,37 +56,17 @@ def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPat
     InputError
         If the file is not a whole couplings file or one side of the gap is missing.
     """
-    couplings = read_couplings(file)
-    edges = {"valence": couplings.vbm, "conduction": couplings.cbm}
-    start, final = couplings.cbm, couplings.vbm
+    path = path_of_window(file)
     if carrier == "hole":
-        start, final = final, start
-    path = ClassicalPath(
-        energies=couplings.energies.astype(np.float64),
-        timestep_fs=couplings.timestep_fs,
-        carrier=carrier,
-        band_index=couplings.band_index.astype(np.int64),
-        start=start,
-        final=final,
-        overlap=couplings.overlap,
-        nac=couplings.nac,
-    )
-    for side, column in edges.items():
-        if not 0 <= column < path.states:
-            raise InputError(
-                f"the {side} edge is column {column} of {path.states}",
-                file=file,
-                field=side,
-                remedy=f"keep at least one {side} state (states.{side})",
-            )
-    return check(path, file)
+        path = replace(path, carrier="hole", start=path.final, final=path.start)
+    return path
 
 
 def sides(path: ClassicalPath) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the columns of the carrier's own side of the gap and of the side it recombines to."""
-    upper = path.start if path.carrier == "electron" else path.final
-    conduction = path.band_index >= path.band_index[upper]
-    own = conduction if path.carrier == "electron" else ~conduction
+    if path.conduction is None:
+        raise ValueError("a path that does not say which of its states are conduction states")
+    own = path.conduction if path.carrier == "electron" else ~path.conduction
     return np.flatnonzero(own), np.flatnonzero(~own)
 
 
@@ -126,9 +106,20 @@ def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeri
     return EdgeSeries(path.timestep_fs, gap, path.nac[frames[:-1], facing[:-1], nearest[:-1]])
 
 
-def edge_pair(path: ClassicalPath) -> ClassicalPath:
-    """Return the path of just the two tracked edge states: column 0 final, column 1 start."""
-    return path.part([path.final, path.start], start=1, final=0)
+def tracked_edges(path: ClassicalPath) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights that put carrier and partner into the start and the final state of the path, (F, n) each."""
+    start, final = np.zeros_like(path.energies), np.zeros_like(path.energies)
+    start[:, path.start] = final[:, path.final] = 1.0
+    return start, final
+
+
+def within_window(path: ClassicalPath, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of the states of a path as weights of all states that it is propagated in, (F, w)."""
+    if path.source is None:
+        return weights
+    full = np.zeros((len(weights), path.source.window.states))
+    full[:, path.source.columns] = weights
+    return full
 
 
 def band_edge_weights(

@@ -26,7 +26,7 @@ class Run:
 
     Attributes
     ----------
-    method, seed, carrier, scheme
+    method, seed, carrier, scheme, substeps
         As run.
     temperature_K, scissor_eV
         Temperature; shift of the conduction bands.
@@ -51,6 +51,7 @@ class Run:
     seed: int
     carrier: Carrier
     scheme: Scheme
+    substeps: int
     temperature_K: float
     scissor_eV: float
     dephasing_fs: float
@@ -136,6 +137,7 @@ def read_run(file: str | Path) -> Run:
             seed=int(source.attrs["seed"]),
             carrier=carrier,
             scheme=scheme,
+            substeps=int(source.attrs["substeps"]),
             temperature_K=float(source.attrs["temperature_K"]),
             scissor_eV=float(source.attrs["scissor_eV"]),
             dephasing_fs=float(source["dephasing_time"][final, 1 if final == 0 else final - 1]),

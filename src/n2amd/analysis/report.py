@@ -9,7 +9,14 @@ import numpy as np
 
 from n2amd.analysis.decay import EXTRAPOLATED_BELOW
 from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
-from n2amd.analysis.edges import EdgeSeries, band_edge_weights, edge_pair, edge_series, read_window
+from n2amd.analysis.edges import (
+    EdgeSeries,
+    band_edge_weights,
+    edge_series,
+    read_window,
+    tracked_edges,
+    within_window,
+)
 from n2amd.analysis.intervals import Interval, sample
 from n2amd.analysis.length import ROUGHLY, Length, judge
 from n2amd.analysis.lifetime import (
@@ -46,6 +53,8 @@ def lifetime_report(
     resampling: Resampling,
     scissor: Scissor | None = None,
     definitions_fs: dict[str, float | None] | None = None,
+    scheme: Scheme = "local_diabatic",
+    substeps: int = 10,
 ) -> dict[str, Any]:
     """Gather every lifetime of one case.
 
@@ -56,14 +65,16 @@ def lifetime_report(
     tau_fs
         Gaussian pure-dephasing time of the edge pair; that of a DISH run (`dephasing_time_fs`) goes first.
     runs
-        Of the dynamics stage on the same couplings; they fix carrier, temperature and propagation scheme
-        (without any: an electron at the band edge, local diabatisation).
+        Of the dynamics stage on the same couplings; they fix carrier and temperature (without any: an
+        electron at the band edge).
     resampling
         How error bars are made.
     scissor
         Shift of the conduction bands, the one the runs had.
     definitions_fs
         Dephasing times by other definitions, whose lifetimes are listed beside.
+    scheme, substeps
+        Of the propagators, those of the runs (`dynamics.scheme`, `dynamics.substeps`).
 
     Returns
     -------
@@ -90,7 +101,7 @@ def lifetime_report(
             field="scissor",
             remedy="pass the scissor the dynamics had",
         )
-    scheme: Scheme = runs[0].scheme if runs else "local_diabatic"
+    _same_propagation(runs, scheme, substeps)
     edges = edge_series(window, couplings)
     if edges.nac_rms < NO_COUPLING:
         raise ComputationError(
@@ -101,10 +112,18 @@ def lifetime_report(
     tau_fs = _dephasing_of(runs, tau_fs)
     steps = scan_length(tau_fs, window.timestep_fs, len(window.energies), couplings)
     error = _error_of_tau(window, resampling.confidence, couplings)
-    thermal = _renewal(window, tau_fs, steps, scheme, temperature, resampling, error)
-    pair = _edge_pair(window, tau_fs, steps, scheme, resampling, error)
-    exact = thermal if pair is None else pair
-    ratio = None if pair is None else thermal.exponential_waiting / pair.exponential_waiting
+    propagators = build(window.whole, scheme, substeps)
+    exact, thermal = (
+        renewal_lifetime(
+            hop_probabilities(propagators, within_window(window, start), within_window(window, final), steps),
+            tau_fs,
+            window.timestep_fs,
+            resampling,
+            error,
+        )
+        for start, final in (tracked_edges(window), band_edge_weights(window, temperature))
+    )
+    ratio = thermal.exponential_waiting / exact.exponential_waiting
     fits = {
         # FSSH knows no dephasing time
         run.label: analyse_run(run, resampling, thermal.lifetime if run.method == "dish" else thermal.at_tau)
@@ -120,7 +139,7 @@ def lifetime_report(
         "lifetime_ns": headline,
         "exact": {
             **renewal_document(exact),
-            "states": "thermal band edges" if pair is None else "edge pair",
+            "states": "band edges",
             "two_state_ratio": ratio,
             "by_definition": at_definitions(exact, definitions_fs or {}),
             "thermal_edges": {
@@ -175,24 +194,20 @@ def _same_conditions(runs: list[Run]) -> None:
         raise InputError(f"{twice[0]} is given twice", field="dynamics", remedy="pass each run once")
 
 
+def _same_propagation(runs: list[Run], scheme: Scheme, substeps: int) -> None:
+    for run in runs:
+        if run.scheme != scheme or (scheme == "hst" and run.substeps != substeps):
+            raise InputError(
+                f"{run.label} was propagated by {run.scheme} with {run.substeps} sub-steps, not by {scheme} "
+                f"with {substeps}",
+                field="scheme, substeps",
+                remedy="pass the settings that the dynamics had",
+            )
+
+
 def _dephasing_of(runs: list[Run], tau_fs: float) -> float:
     """Dephasing time of the edge pair in the DISH runs: exact and sampled lifetimes can then be compared."""
     return next((run.dephasing_fs for run in runs if run.method == "dish"), tau_fs)
-
-
-def _renewal(
-    path: ClassicalPath,
-    tau_fs: float,
-    steps: int,
-    scheme: Scheme,
-    temperature_K: float | None,
-    resampling: Resampling,
-    error: DephasingError | None,
-) -> RenewalLifetime:
-    """Renewal lifetime between thermal band edges."""
-    start, final = band_edge_weights(path, temperature_K)
-    probability = hop_probabilities(build(path, scheme), start, final, steps)
-    return renewal_lifetime(probability, tau_fs, path.timestep_fs, resampling, error)
 
 
 def _error_of_tau(window: ClassicalPath, confidence: float, couplings: Path) -> DephasingError:
@@ -208,28 +223,12 @@ def _error_of_tau(window: ClassicalPath, confidence: float, couplings: Path) -> 
     return dephasing_error(gap, window.timestep_fs, confidence)
 
 
-def _edge_pair(
-    window: ClassicalPath,
-    tau_fs: float,
-    steps: int,
-    scheme: Scheme,
-    resampling: Resampling,
-    error: DephasingError | None,
-) -> RenewalLifetime | None:
-    """Renewal lifetime of the two edge states alone; None if one of them leaves the pair altogether."""
-    try:
-        return _renewal(edge_pair(window), tau_fs, steps, scheme, None, resampling, error)
-    except ComputationError:
-        # a state that crosses its neighbour in one step has no overlap left within the pair
-        return None
-
-
-def _two_state(ratio: float | None) -> bool:
-    return ratio is not None and TWO_STATE_RANGE[0] <= ratio <= TWO_STATE_RANGE[1]
+def _two_state(ratio: float) -> bool:
+    return TWO_STATE_RANGE[0] <= ratio <= TWO_STATE_RANGE[1]
 
 
 def _headline(
-    exact: RenewalLifetime, thermal: RenewalLifetime, ratio: float | None, fits: dict[str, dict[str, Any]]
+    exact: RenewalLifetime, thermal: RenewalLifetime, ratio: float, fits: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Choose the lifetime to quote: see `docs/results.md`."""
     if _two_state(ratio):
@@ -257,7 +256,7 @@ def _length(headline: dict[str, Any], renewal: RenewalLifetime, error: Dephasing
 def _verdict(
     headline: dict[str, Any],
     length: Length,
-    ratio: float | None,
+    ratio: float,
     fits: dict[str, dict[str, Any]],
     guess: float,
 ) -> str:
@@ -268,11 +267,7 @@ def _verdict(
     parts = [
         f"{headline['method']}: {value} ns ({low} to {high}){wide}",
         length.sentence(),
-        *(
-            []
-            if ratio is None
-            else [f"rate of the edge pair over that of the thermal band edges {ratio:.2f}"]
-        ),
+        f"rate of the edge pair over that of the thermal band edges {ratio:.2f}",
         narrow,
         _against_estimate(headline["value"] / guess, guess),
         *(f"{label}: {fit['verdict']} ({fit['arrivals']['statistics']})" for label, fit in fits.items()),

@@ -65,25 +65,40 @@ def lifetime(
     scissor: Annotated[
         str | None, typer.Option(help="Scissor of the dynamics, as JSON or a YAML file.")
     ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="local_diabatic or hst; default: that of the populations.")
+    ] = None,
+    substeps: Annotated[
+        int | None, typer.Option(min=1, help="Electronic steps of hst; default: those of the populations.")
+    ] = None,
 ) -> None:
     """Exact DISH lifetime with error bars, fits of the populations, and whether they are long enough."""
     from n2amd.analysis.documents import at, read_report, without_nan
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.populations import read_run
     from n2amd.analysis.report import lifetime_report
-    from n2amd.config import load_section
+    from n2amd.config import DynamicsSettings, load_section
+    from n2amd.errors import InputError
     from n2amd.storage import write_json
 
     section = load_section("analysis", settings)
     files = [*(dynamics or []), *(more or [])]
     times = read_report(dephasing)
+    runs = [read_run(path) for path in files]
+    defaults = DynamicsSettings()
+    if scheme not in (None, "local_diabatic", "hst"):
+        raise InputError(
+            f"unknown scheme {scheme!r}", field="--scheme", remedy="choose local_diabatic or hst"
+        )
     document = lifetime_report(
         couplings,
         float(at(times, "gaussian_fs")),
-        [read_run(path) for path in files],
+        runs,
         Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed),
         load_section("scissor", scissor) if scissor else None,
         {row["definition"]: row["time_fs"] for row in at(times, "definitions")},
+        scheme or (runs[0].scheme if runs else defaults.scheme),  # type: ignore[arg-type]
+        substeps or (runs[0].substeps if runs else defaults.substeps),
     )
     write_json(out, without_nan(document), config=section, inputs=[couplings, dephasing, *files])
     typer.echo(document["verdict"])

@@ -104,6 +104,8 @@ def run(
         result = ensemble.run(path, plan, workdir, ranks)
         with ranks.together():
             if result is not None:
+                # nothing is ever in the closed states
+                path = path.part([*range(path.open_states)], path.start, path.final)
                 populations.write(
                     out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
                 )
@@ -234,11 +236,15 @@ def _from_couplings(
     import numpy as np
 
     from n2amd.hopping import ensemble
+    from n2amd.hopping.neighbours import with_neighbours
     from n2amd.hopping.path import apply_scissor, read_couplings
 
     path, moved = read_couplings(file, section.carrier, section.pair_states), 0.0
     if scissor is not None:
         path, moved = apply_scissor(path, scissor)
+    edges = path.part([path.final, path.start], start=1, final=0)
+    tau = float(_dephasing(edges, section)[0, 1])
+    path = with_neighbours(path, section.scheme, section.substeps, tau)
     plan = ensemble.Plan(
         method=method,
         scheme=section.scheme,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
-from n2amd.couplings.order import ColumnOrder, Columns, arrange
-from n2amd.couplings.store import Couplings, Tracking
+from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
+from n2amd.couplings.store import Couplings, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
 from n2amd.states.gauge import canonical_gauge
@@ -170,10 +170,34 @@ def join(shards: Sequence[StatesShard]) -> Joined:
     )
 
 
-def couple(
-    joined: Joined, timestep: float, degeneracy: float, valence: int, conduction: int, order: ColumnOrder
-) -> tuple[Columns, NDArray[np.int64]]:
-    """Track the states of a trajectory and cut the margin.
+@dataclass(frozen=True)
+class Coupled:
+    """Tracked states of a whole window.
+
+    Attributes
+    ----------
+    columns
+        States in their columns.
+    nac
+        Hammes-Schiffer-Tully hbar d_ij, (F - 1, w, w), eV.
+    n_clusters
+        Near-degenerate groups transported together, (F - 1,).
+    edge
+        Columns whose state was transported in a group that touches the window's edge, (F - 1, w).
+    """
+
+    columns: Columns
+    nac: NDArray
+    n_clusters: NDArray[np.int64]
+    edge: NDArray[np.bool_]
+
+
+def couple(joined: Joined, timestep: float, degeneracy: float, order: ColumnOrder) -> Coupled:
+    """Track the states of a trajectory.
+
+    Columns by energy hold eigenstates; only couplings are those of transported states, because finite
+    differences of eigenstates that mix faster than the step resolves mean nothing. Columns by character hold
+    the transported states themselves.
 
     Parameters
     ----------
@@ -181,19 +205,18 @@ def couple(
         All states of the window.
     timestep, degeneracy
         fs; eV.
-    valence, conduction
-        States kept on each side of the gap.
     order
         Meaning of a column.
-
-    Returns
-    -------
-    columns, n_clusters
-        Kept states; clusters transported in each interval.
     """
-    tracked = track(joined.energies, joined.overlap, timestep, degeneracy, joined.first_gauge)
-    cbm = joined.info.n_occupied - int(joined.band_index[0])
-    return arrange(tracked, order, slice(cbm - valence, cbm + conduction)), tracked.n_clusters
+    series = joined.energies, joined.overlap, timestep
+    tracked = track(*series, degeneracy, joined.first_gauge)
+    transported = arrange(tracked, order)
+    columns = transported
+    if order == "energy":
+        columns = arrange(track(*series, 0.0, joined.first_gauge), order)
+        transported = in_phase_with(transported, columns)
+    nac = hammes_schiffer_tully(transported.overlap, timestep)
+    return Coupled(columns, nac, tracked.n_clusters, transported.edge)
 
 
 def assemble(
@@ -221,38 +244,47 @@ def assemble(
                 remedy="make the shards again with these settings, or pass the settings they were made with",
             )
     joined = join(shards)
-    columns, n_clusters = couple(
-        joined,
-        info.timestep_fs,
-        settings.degeneracy_meV / 1000,
-        info.valence,
-        info.conduction,
-        settings.order,
-    )
+    coupled = couple(joined, info.timestep_fs, settings.degeneracy_meV / 1000, settings.order)
+    return keep_states(joined, coupled, settings.order)
+
+
+def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:
+    """Cut the margin, and keep it beside."""
+    info, columns = joined.info, coupled.columns
+    cbm = info.n_occupied - int(joined.band_index[0])
+    keep = slice(cbm - info.valence, cbm + info.conduction)
+    kept = columns.cut(keep)
     return Couplings(
         timestep_fs=info.timestep_fs,
         n_occupied=info.n_occupied,
         vbm=info.valence - 1,
         cbm=info.valence,
         overlap_kind=info.overlap_kind,
-        order=settings.order,
+        order=order,
         kpoint=info.kpoint,
-        energies=columns.energies,
-        overlap=columns.overlap,
-        nac=hammes_schiffer_tully(columns.overlap, info.timestep_fs),
-        band_index=joined.band_index[columns.rank[0]],
-        tracking=_report(columns, n_clusters, info.n_occupied - int(joined.band_index[0]) - info.valence),
+        energies=kept.energies,
+        overlap=kept.overlap,
+        nac=coupled.nac[:, keep, keep],
+        band_index=joined.band_index[kept.rank[0]],
+        tracking=_report(kept, coupled, keep),
+        window=Window(
+            first=keep.start,
+            energies=columns.energies,
+            overlap=columns.overlap,
+            nac=coupled.nac,
+            mixing=columns.mixing if columns.mixing.any() else None,
+        ),
     )
 
 
-def _report(columns: Columns, n_clusters: NDArray[np.int64], first: int) -> Tracking:
-    followed = np.take_along_axis(np.abs(columns.overlap), columns.successor[:, :, None], axis=2)[:, :, 0]
-    singular = np.linalg.svd(columns.overlap, compute_uv=False)
+def _report(kept: Columns, coupled: Coupled, keep: slice) -> Tracking:
+    followed = np.take_along_axis(np.abs(kept.overlap), kept.successor[:, :, None], axis=2)[:, :, 0]
+    singular = np.linalg.svd(kept.overlap, compute_uv=False)
     return Tracking(
-        permutation=columns.rank - first,
-        successor=columns.successor,
-        min_overlap=np.where(columns.successor >= 0, followed, 0.0).min(axis=1),
-        n_clusters=n_clusters,
+        permutation=kept.rank - keep.start,
+        successor=kept.successor,
+        min_overlap=np.where(kept.successor >= 0, followed, 0.0).min(axis=1),
+        n_clusters=coupled.n_clusters,
         window_leak=1 - singular[:, -1],
-        edge_clusters=columns.edge.sum(axis=1),
+        edge_clusters=coupled.edge[:, keep].sum(axis=1),
     )

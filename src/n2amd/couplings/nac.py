@@ -1,4 +1,4 @@
-"""Couplings from overlaps: Hammes-Schiffer-Tully, Loewdin-orthogonalised (local diabatic), logarithm."""
+"""Couplings from overlaps: Hammes-Schiffer-Tully, logarithm; Loewdin's orthogonalisation."""
 
 from __future__ import annotations
 
@@ -34,15 +34,6 @@ def polar_factor(matrices: NDArray) -> NDArray:
     """Return the unitary matrix nearest to each matrix, (..., n, n) (symmetric orthogonalisation)."""
     left, _, right = np.linalg.svd(matrices)
     return left @ right
-
-
-def local_diabatic(overlap: NDArray) -> NDArray:
-    """Return the Loewdin-orthogonalised overlap that carries amplitudes over one step, (..., n, n).
-
-    c(t+dt) = exp(-i E(t+dt) dt / 2 hbar) O^dagger exp(-i E(t) dt / 2 hbar) c(t) is exact for any rotation
-    within the states (Granucci, Persico and Toniolo, J. Chem. Phys. 114, 10608 (2001)).
-    """
-    return polar_factor(overlap)
 
 
 def logarithm(overlap: NDArray, timestep: float) -> NDArray:

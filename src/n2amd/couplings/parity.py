@@ -121,7 +121,7 @@ def parity(
         degeneracy,
         first_gauge,
     )
-    columns = arrange(tracked, settings.order, slice(None))
+    columns = arrange(tracked, settings.order)
     gauge = np.stack(
         [
             align(adjoint(own) @ overlap, energies, timestep, degeneracy).gauge

@@ -42,6 +42,32 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The w states that were solved for, the kept ones and the margin around them, in their columns.
+
+    Attributes
+    ----------
+    first
+        Column of the first kept state.
+    energies
+        <i|H|i>, (F, w), eV.
+    overlap
+        O(t, t+dt), (F - 1, w, w).
+    nac
+        As of `Couplings`, (F - 1, w, w), eV.
+    mixing
+        <i|H|j> of states that were transported together and so are no eigenstates, diagonal zero,
+        (F, w, w), eV; None where all are eigenstates.
+    """
+
+    first: int
+    energies: NDArray[np.float64]
+    overlap: NDArray
+    nac: NDArray
+    mixing: NDArray | None = None
+
+
+@dataclass(frozen=True)
 class Couplings:
     """Energies and couplings of n states in F frames.
 
@@ -64,11 +90,14 @@ class Couplings:
     overlap
         O(t, t+dt), phase-consistent, (F - 1, n, n); complex off Gamma.
     nac
-        Hammes-Schiffer-Tully hbar d_ij at t + dt/2, (F - 1, n, n), eV.
+        Hammes-Schiffer-Tully hbar d_ij at t + dt/2, (F - 1, n, n), eV: of `overlap`, but of transported
+        states where the step does not resolve how near-degenerate ones mix.
     band_index
         Absolute index of each column's state at the first frame, (n,).
     tracking
         Report of the tracking.
+    window
+        All states that were solved for; None in files that hold the kept ones alone.
     """
 
     timestep_fs: float
@@ -83,6 +112,7 @@ class Couplings:
     nac: NDArray
     band_index: NDArray[np.int64]
     tracking: Tracking
+    window: Window | None = None
 
     @property
     def n_frames(self) -> int:
@@ -97,6 +127,7 @@ class Couplings:
 
 _NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
 _ARRAYS = ("energies", "overlap", "nac", "band_index")
+_WINDOW_ARRAYS = ("energies", "overlap", "nac")
 
 
 def write_couplings(
@@ -111,6 +142,14 @@ def write_couplings(
             file.create_dataset(name, data=getattr(couplings, name))
         for name, value in vars(couplings.tracking).items():
             file.create_dataset(f"tracking/{name}", data=value)
+        if couplings.window is not None:
+            group = file.create_group("window")
+            group.attrs["first"] = couplings.window.first
+            for name in _WINDOW_ARRAYS:
+                group.create_dataset(name, data=getattr(couplings.window, name))
+            if couplings.window.mixing is not None:
+                # nearly all of it is zero
+                group.create_dataset("mixing", data=couplings.window.mixing, compression="gzip")
 
 
 def read_couplings(path: str | Path) -> Couplings:
@@ -123,6 +162,14 @@ def read_couplings(path: str | Path) -> Couplings:
     """
     with open_hdf5(path, "couplings") as file:
         report = Tracking(**{name: file["tracking"][name][...] for name in Tracking.__dataclass_fields__})
+        group = file.get("window")
+        window = None
+        if group is not None:
+            window = Window(
+                first=int(group.attrs["first"]),
+                mixing=group["mixing"][...] if "mixing" in group else None,
+                **{name: group[name][...] for name in _WINDOW_ARRAYS},
+            )
         return Couplings(
             timestep_fs=float(file.attrs["timestep_fs"]),
             n_occupied=int(file.attrs["n_occupied"]),
@@ -132,5 +179,6 @@ def read_couplings(path: str | Path) -> Couplings:
             order=str(file.attrs["order"]),
             kpoint=tuple(float(x) for x in file.attrs["kpoint"]),  # type: ignore[arg-type]
             tracking=report,
+            window=window,
             **{name: file[name][...] for name in _ARRAYS},
         )

@@ -20,6 +20,9 @@ from n2amd.couplings.nac import adjoint, polar_factor
 from n2amd.states.gauge import DEGENERATE_EV
 from n2amd.units import HBAR_EV_FS
 
+#: Mixing over splitting from which on the step does not resolve a passage.
+_SUDDEN = 100.0
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -33,6 +36,8 @@ class Alignment:
         Eigenvector assigned to each tracked state, (w,).
     n_clusters
         Groups of two or more states transported together.
+    together
+        Mask of the tracked states in such a group, (w,).
     edge
         Mask of the tracked states whose group touches the window's edge, (w,).
     """
@@ -40,21 +45,31 @@ class Alignment:
     gauge: NDArray
     rank: NDArray[np.int64]
     n_clusters: int
+    together: NDArray[np.bool_]
     edge: NDArray[np.bool_]
 
 
 def find_clusters(
-    amplitudes: NDArray, energies: NDArray[np.float64], timestep: float, degeneracy: float
+    amplitudes: NDArray,
+    energies: NDArray[np.float64],
+    timestep: float,
+    degeneracy: float,
+    transported: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Group near-degenerate states that mix, (w,) group numbers.
 
-    Two states are linked if they are degenerate, or closer than `degeneracy` and mixing faster than their
-    splitting: hbar min(|A_ij|, |A_ik|) / dt > |E_j - E_k| for some state i of the frame before. A swap
-    without mixing is no link: assignment follows it.
+    Two states are linked if they are degenerate, or closer than `degeneracy` and mixing so much faster than
+    their splitting that the step does not resolve it: hbar min(|A_ij|, |A_ik|) / dt > 100 |E_j - E_k| for
+    some state i of the frame before. Such a passage is sudden: through an avoided crossing (coupling V, sweep
+    a) the ratio is at most hbar a / 8 V^2, and 1 - exp(-2 pi V^2 / hbar a) of the carriers, under 1 %, stay
+    adiabatic. States that were `transported` last time are mixtures already and stay so while the ratio is
+    above one: to make them eigenstates again would be a rotation that is no coupling. A swap without mixing
+    is no link: assignment follows it.
     """
     splitting = np.abs(energies[:, None] - energies[None, :])
     magnitude = np.abs(amplitudes)
-    mixing = np.minimum(magnitude[:, :, None], magnitude[:, None, :]).max(axis=0)
+    mixing = np.minimum(magnitude[:, :, None], magnitude[:, None, :])
+    mixing = (mixing / np.where(transported, 1.0, _SUDDEN)[:, None, None]).max(axis=0)
     linked = (splitting < degeneracy) & (HBAR_EV_FS * mixing / timestep > splitting)
     return connected_components(linked | (splitting < DEGENERATE_EV), directed=False)[1]
 
@@ -65,6 +80,7 @@ def align(
     timestep: float,
     degeneracy: float,
     rank_before: NDArray[np.int64] | None = None,
+    transported: NDArray[np.bool_] | None = None,
 ) -> Alignment:
     """Bring the eigenvectors of a frame into the gauge of the tracked states before it.
 
@@ -79,12 +95,15 @@ def align(
     degeneracy
         Splitting below which mixing states are transported together, eV.
     rank_before
-        Ranks of the tracked states in the frame before, (w,): their order inside a cluster is kept, so that
-        rounding does not swap degenerate states. Default: the order of the rows.
+        Ranks of the tracked states in the frame before, (w,): states of a cluster at the same mean energy
+        keep their order, so that rounding does not swap them. Default: the order of the rows.
+    transported
+        Tracked states that were in a cluster in the frame before, (w,). Default: none.
     """
     w = len(energies)
     rank_before = np.arange(w) if rank_before is None else rank_before
-    cluster = find_clusters(amplitudes, energies, timestep, degeneracy)
+    transported = np.zeros(w, dtype=bool) if transported is None else transported
+    cluster = find_clusters(amplitudes, energies, timestep, degeneracy, transported)
     membership = cluster[:, None] == np.arange(cluster.max() + 1)
     # a state may take any place of a cluster: its weight on the whole cluster counts, which no rotation
     # inside changes
@@ -92,17 +111,30 @@ def align(
     _, assigned = linear_sum_assignment(weight, maximize=True)
     gauge = np.zeros_like(amplitudes)
     rank = np.empty(w, dtype=np.int64)
-    edge = np.zeros(w, dtype=bool)
+    edge, together = np.zeros(w, dtype=bool), np.zeros(w, dtype=bool)
     n_clusters = 0
     for label in range(cluster.max() + 1):
         columns = np.flatnonzero(cluster == label)
         rows = np.flatnonzero(cluster[assigned] == label)
         gauge[np.ix_(columns, rows)] = adjoint(polar_factor(amplitudes[np.ix_(rows, columns)]))
-        rank[rows[np.argsort(rank_before[rows])]] = columns
+        mean = np.abs(gauge[np.ix_(columns, rows)]).T ** 2 @ energies[columns]
+        rank[rows[_by_energy(mean, rank_before[rows])]] = columns
         if len(columns) > 1:
             n_clusters += 1
+            together[rows] = True
             edge[rows] = columns[0] == 0 or columns[-1] == w - 1
-    return Alignment(gauge, rank, n_clusters, edge)
+    return Alignment(gauge, rank, n_clusters, together, edge)
+
+
+def _by_energy(energies: NDArray[np.float64], rank_before: NDArray[np.int64]) -> list[int]:
+    """Order of states by energy; those at the same energy, within rounding, keep the order they had."""
+    order: list[int] = []
+    for state in map(int, np.argsort(rank_before)):
+        place = len(order)
+        while place > 0 and energies[order[place - 1]] - energies[state] > DEGENERATE_EV:
+            place -= 1
+        order.insert(place, state)
+    return order
 
 
 @dataclass(frozen=True)
@@ -113,6 +145,8 @@ class Tracked:
     ----------
     energies
         <i|H|i> of the tracked states, (F, w), eV: eigenvalues, but means inside a transported cluster.
+    mixing
+        <i|H|j> of the tracked states, diagonal zero, (F, w, w), eV: what splits a transported cluster.
     overlap
         O(t, t+dt) between tracked states, (F - 1, w, w).
     rank
@@ -126,6 +160,7 @@ class Tracked:
     """
 
     energies: NDArray[np.float64]
+    mixing: NDArray
     overlap: NDArray
     rank: NDArray[np.int64]
     gauge: NDArray
@@ -162,10 +197,14 @@ def track(
     edge = np.empty((n_frames - 1, w), dtype=bool)
     gauge[0] = np.eye(w) if first_gauge is None else first_gauge
     rank[0] = np.arange(w)
+    together = np.zeros(w, dtype=bool)
     for t in range(n_frames - 1):
         amplitudes = adjoint(gauge[t]) @ overlap[t]
-        step = align(amplitudes, energies[t + 1], timestep, degeneracy, rank[t])
+        step = align(amplitudes, energies[t + 1], timestep, degeneracy, rank[t], together)
         gauge[t + 1], rank[t + 1], n_clusters[t], edge[t] = step.gauge, step.rank, step.n_clusters, step.edge
+        together = step.together
     tracked_energies = np.einsum("tki,tk->ti", np.abs(gauge) ** 2, energies)
+    mixing = adjoint(gauge) @ (energies[:, :, None] * gauge)
+    mixing[:, np.arange(w), np.arange(w)] = 0.0
     tracked_overlap = adjoint(gauge[:-1]) @ overlap @ gauge[1:]
-    return Tracked(tracked_energies, tracked_overlap, rank, gauge, n_clusters, edge)
+    return Tracked(tracked_energies, mixing, tracked_overlap, rank, gauge, n_clusters, edge)

@@ -24,7 +24,7 @@ from n2amd.hopping.fssh import flow, propagate
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.philox import draw, uniform
-from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
+from n2amd.units import HBAR_EV_FS
 
 #: `none` is plain FSSH, trajectory by trajectory: what tests compare with the exact chain.
 Correction = Literal["sdm", "ida", "none"]
@@ -82,7 +82,7 @@ def prepare(
     rate = path.timestep_fs / HBAR_EV_FS / (1 + _CONSTANT / kinetic_energy) if correction == "sdm" else 0.0
     return Tables(
         propagators=np.ascontiguousarray(propagators),
-        cost=path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature)),
+        cost=path.hop_costs(temperature),
         decay=path.energies[1:] * rate,
         collapse=correction == "ida",
         final=path.final,

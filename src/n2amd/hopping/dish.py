@@ -24,7 +24,6 @@ from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.propagators import cumulative
 from n2amd.hopping.simd import WIDTH
-from n2amd.units import BOLTZMANN_EV_K
 
 #: Steps that the kernel looks ahead: many where few states leave long quiet times.
 _AHEAD, _AHEAD_OF_FEW = 8, 32
@@ -104,7 +103,7 @@ def prepare(
         leak=dish_kernel.leakage(rows.reshape(-1), n, ahead, _blocks(rows)),
         ahead=ahead,
         rate=rates(dephasing_time, path.timestep_fs),
-        cost=path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature)),
+        cost=path.hop_costs(temperature),
         exponential=waiting == "exponential",
         final=path.final,
         absorbing=absorbing,

@@ -9,7 +9,6 @@ from n2amd.hopping.dish import rates
 from n2amd.hopping.dish_kernel import STREAM
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.philox import draw, uniform
-from n2amd.units import BOLTZMANN_EV_K
 
 
 class Stream:
@@ -48,7 +47,7 @@ def run_trajectory(
     """Active state at every step, (steps + 1,); parameters as of `dish.prepare` and `dish.run_block`."""
     n = path.states
     rate = rates(dephasing_time, path.timestep_fs)
-    energies = path.midstep_energies
+    costs = path.hop_costs(temperature)
     stream = Stream(seed, sample, trajectory)
 
     def patience() -> float:
@@ -73,8 +72,7 @@ def run_trajectory(
             accepted = False
             if survival <= threshold:
                 chance, survival, threshold = stream.uniform(), 1.0, stream.uniform()
-                cost = path.sign * (energies[interval, i] - energies[interval, active])
-                accepted = chance < np.exp(-max(0.0, cost) / (BOLTZMANN_EV_K * temperature))
+                accepted = chance < np.exp(-max(0.0, costs[interval, i] - costs[interval, active]))
             if accepted:
                 c = np.eye(n, dtype=np.complex128)[i]
                 active = i

@@ -24,12 +24,22 @@ def run_sample(
     steps: int,
     stride: int,
     trajectories: range,
+    open_states: int | None = None,
 ) -> Outcome:
-    """Populations of one sample; `propagators` are (frames - 1, n, n), seed and sample do not matter."""
+    """Populations of one sample; `propagators` are (frames - 1, n, n), seed and sample do not matter.
+
+    Parameters
+    ----------
+    open_states
+        How many states, the first ones, a carrier can be in: they share what the amplitudes have on others.
+    """
     n = propagators.shape[1]
     never = np.full((2, len(trajectories)), -1, dtype=np.int64)
     stored = np.zeros((steps // stride + 1, n))
     _populations(np.ascontiguousarray(propagators), start_frame, start_state, steps, stride, stored)
+    if open_states is not None and open_states < n:
+        stored[:, open_states:] = 0.0
+        stored /= stored.sum(axis=1, keepdims=True)
     return Outcome(stored, np.zeros((n, n), dtype=np.int64), never[0], never[1])
 
 

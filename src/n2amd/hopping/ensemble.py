@@ -148,7 +148,7 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
         run_unit = method.prepare(path, plan)
     units = _units(plan, path.states)
     mine = range(processes.rank, len(units), processes.size)
-    samples, n = len(plan.start_frames), path.states
+    samples, n = len(plan.start_frames), path.open_states
     population = np.zeros((samples, plan.times, n), dtype=np.int64 if method.counted else np.float64)
     hops = np.zeros((n, n), dtype=np.int64)
     arrivals = np.zeros((2, samples, plan.trajectories), dtype=np.int64)
@@ -158,8 +158,9 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
             sample, block = units[index]
             run = partial(run_unit, **unit(plan, sample, block))
             part = _kept(workdir / f"unit_{index:06d}.npz", run)
-            population[sample] += part.population
-            hops += part.hops
+            # nothing is ever in a closed state
+            population[sample] += part.population[:, :n]
+            hops += part.hops[:n, :n]
             # shifted by one, so that zero means "not this process'" in the sum
             arrivals[0, sample, block.start : block.stop] = part.arrival_step + 1
             arrivals[1, sample, block.start : block.stop] = part.arrival_source + 1
@@ -192,9 +193,9 @@ def check(path: ClassicalPath, plan: Plan) -> None:
                 field="start frame",
                 remedy="start before the last frame",
             )
-        if not 0 <= state < path.states:
+        if not 0 <= state < path.open_states:
             raise InputError(
-                f"sample {sample} starts in state {state} of {path.states}",
+                f"sample {sample} starts in state {state} of {path.open_states}",
                 field="start state",
                 remedy="start in a state of the path",
             )
@@ -209,7 +210,7 @@ def check(path: ClassicalPath, plan: Plan) -> None:
         raise InputError(
             "the run has no step", field="duration_fs", remedy="make it longer than the time step"
         )
-    needed = 8.0 * len(plan.start_frames) * plan.times * path.states
+    needed = 8.0 * len(plan.start_frames) * plan.times * path.open_states
     if needed > _MAX_BYTES:
         raise InputError(
             f"storing populations takes {needed / 1e9:.1f} GB",

@@ -158,10 +158,10 @@ def estimate(path: ClassicalPath, plan: Plan) -> Estimate:
 
 
 def _lifetime(path: ClassicalPath, plan: Plan) -> float:
-    pair = renewal.pair(path)
-    steps = propagators.build(pair, plan.scheme, plan.substeps)
+    whole = path.whole
+    steps = propagators.build(whole, plan.scheme, plan.substeps)
     tau = float(plan.dephasing_time[path.start, path.final])
-    return renewal.lifetime(pair, steps, tau, plan.hop_temperature, waiting=plan.waiting)
+    return renewal.lifetime(whole, steps, tau, plan.hop_temperature, waiting=plan.waiting)
 
 
 def _duration(femtoseconds: float) -> str:

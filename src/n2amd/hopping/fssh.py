@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.philox import draw, uniform
-from n2amd.units import BOLTZMANN_EV_K
 
 #: Steps worked on at a time, which bounds the memory of long runs.
 _CHUNK = 4096
@@ -67,7 +66,7 @@ def prepare(path: ClassicalPath, propagators: NDArray[np.complex128], temperatur
     temperature
         K; infinity switches the Boltzmann factor off.
     """
-    energy = path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature))
+    energy = path.hop_costs(temperature)
     boltzmann = np.exp(-np.maximum(0.0, energy[:, None, :] - energy[:, :, None]))
     return FsshTables(np.ascontiguousarray(propagators), boltzmann, path.final)
 

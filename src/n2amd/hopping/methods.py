@@ -79,11 +79,12 @@ def _dish(path: ClassicalPath, plan: Plan) -> Run:
 
 
 def _dish_renewal(path: ClassicalPath, plan: Plan) -> Run:
-    pair = renewal.edge_pair(path, plan.temperature, plan.start_states)
-    steps = propagators.build(pair, plan.scheme, plan.substeps)
+    renewal.check_two_states(path, plan.temperature, plan.start_states)
+    whole = path.whole
+    steps = propagators.build(whole, plan.scheme, plan.substeps)
     tau = float(plan.dephasing_time[path.start, path.final])
-    renewal_bias.check(pair, steps, tau, plan.hop_temperature)
-    chain = renewal.prepare(pair, steps, tau, plan.hop_temperature, waiting=plan.waiting)
+    renewal_bias.check(whole, steps, tau, plan.hop_temperature)
+    chain = renewal.prepare(whole, steps, tau, plan.hop_temperature, waiting=plan.waiting)
     return partial(renewal.run_sample, chain, columns=(path.final, path.start), states=path.states)
 
 
@@ -93,7 +94,8 @@ def _fssh(path: ClassicalPath, plan: Plan, counted: bool) -> Run:
 
 
 def _ehrenfest(path: ClassicalPath, plan: Plan) -> Run:
-    return partial(ehrenfest.run_sample, propagators.build(path, plan.scheme, plan.substeps))
+    steps = propagators.build(path, plan.scheme, plan.substeps)
+    return partial(ehrenfest.run_sample, steps, open_states=path.open_states)
 
 
 def _corrected(path: ClassicalPath, plan: Plan, correction: decoherence.Correction) -> Run:

@@ -43,6 +43,19 @@ class Pairs:
     hole: NDArray[np.int64]
     electron: NDArray[np.int64]
 
+    def part(self, states: list[int]) -> Pairs:
+        """Some of the states; the ground state stays the first.
+
+        Raises
+        ------
+        ValueError
+            If the ground state is not the first of them.
+        """
+        if states[0] != 0:
+            raise ValueError("the ground state comes first")
+        chosen = np.asarray(states[1:]) - 1
+        return Pairs(self.valence, self.hole[chosen], self.electron[chosen])
+
 
 def choose(energies: NDArray[np.float64], valence: int, most: int | None = None) -> Pairs:
     """Pairs of a window by mean energy, that of the band edges first.
@@ -86,24 +99,6 @@ def overlaps(pairs: Pairs, of_window: NDArray) -> NDArray:
     # a valence state that leaves the window takes the inverse with it, but not the determinants
     for interval in np.flatnonzero(~regular):
         result[interval] = _one_by_one(pairs, of_window[interval])
-    return result
-
-
-def couplings(pairs: Pairs, of_window: NDArray) -> NDArray:
-    """Couplings of the states by Slater and Condon, (..., 1 + P, 1 + P), from the window's, (..., w, w)."""
-    hole, electron, v = pairs.hole, pairs.electron, pairs.valence
-    same_hole = hole[:, None] == hole[None, :]
-    same_electron = electron[:, None] == electron[None, :]
-    size = 1 + len(hole)
-    result = np.zeros((*of_window.shape[:-2], size, size), dtype=of_window.dtype)
-    result[..., 0, 1:] = of_window[..., hole, electron]
-    result[..., 1:, 0] = of_window[..., electron, hole]
-    result[..., 1:, 1:] = (
-        same_hole * of_window[..., electron[:, None], electron[None, :]]
-        - same_electron * of_window[..., hole[None, :], hole[:, None]]
-    )
-    ground = np.trace(of_window[..., :v, :v], axis1=-2, axis2=-1)
-    result[..., np.arange(size), np.arange(size)] += ground[..., None]
     return result
 
 

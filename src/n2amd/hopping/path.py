@@ -12,9 +12,33 @@ from numpy.typing import NDArray
 from n2amd.config import Scissor
 from n2amd.errors import InputError
 from n2amd.hopping import pairs
+from n2amd.hopping.pairs import Pairs
 from n2amd.storage import open_hdf5
+from n2amd.units import BOLTZMANN_EV_K
 
 Carrier = Literal["electron", "hole", "pair"]
+
+#: Cost of a hop into a closed state, kT: never paid.
+_CLOSED = 1e6
+
+
+@dataclass(frozen=True)
+class Source:
+    """The window that the states of a path are taken from.
+
+    Attributes
+    ----------
+    window
+        Path of all states that the couplings file holds.
+    columns
+        Columns of the window, (n,): the states of the path, or those that its pairs are made of.
+    pairs
+        Which pairs, or None: the states are the window's own.
+    """
+
+    window: ClassicalPath
+    columns: NDArray[np.int64]
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,16 @@ class ClassicalPath:
         hbar <i|d/dt j> at t + dt/2, (frames - 1, n, n), eV, or None.
     hole_band
         Absolute band index of the hole of each pair, (n,), -1 for the ground state; None of other carriers.
+    mixing
+        <i|H|j> between states that are not eigenstates, diagonal zero, (frames, n, n), eV; None where all
+        are.
+    conduction
+        States that a scissor shifts, (n,); None for those at and above the upper band edge by `band_index`.
+    closed
+        How many of the last states carry amplitude but no carrier: they are full (of an electron's path, the
+        valence states but the one it recombines to), or not asked for.
+    source
+        The window these states are part of, and are propagated in; None where they are all there is.
     """
 
     energies: NDArray[np.float64]
@@ -53,11 +87,20 @@ class ClassicalPath:
     overlap: NDArray | None = None
     nac: NDArray | None = None
     hole_band: NDArray[np.int64] | None = None
+    mixing: NDArray | None = None
+    conduction: NDArray[np.bool_] | None = None
+    closed: int = 0
+    source: Source | None = None
 
     @property
     def states(self) -> int:
         """Number of states."""
         return self.energies.shape[1]
+
+    @property
+    def open_states(self) -> int:
+        """Number of states that a carrier can be in, the first ones."""
+        return self.states - self.closed
 
     @property
     def intervals(self) -> int:
@@ -74,6 +117,28 @@ class ClassicalPath:
         """Mean of the energies at both ends of every interval, (frames - 1, n), eV."""
         return 0.5 * (self.energies[1:] + self.energies[:-1])
 
+    @property
+    def whole(self) -> ClassicalPath:
+        """All states that these are part of, with the same start and final state; of pairs, themselves."""
+        if self.source is None or self.source.pairs is not None:
+            return self
+        columns = self.source.columns
+        return replace(
+            self.source.window,
+            carrier=self.carrier,
+            start=int(columns[self.start]),
+            final=int(columns[self.final]),
+        )
+
+    def hop_costs(self, temperature: float) -> NDArray[np.float64]:
+        """Mid-step energies in units of kT, uphill positive for the carrier, (frames - 1, n).
+
+        Closed states cost more than any hop can pay; at infinite temperature all others cost nothing.
+        """
+        costs = self.midstep_energies * (self.sign / (BOLTZMANN_EV_K * temperature))
+        costs[:, self.open_states :] = _CLOSED
+        return costs
+
     def frames_along(self, start: int, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frames reached after the given numbers of steps from frame `start`, head to tail."""
         position = start + np.asarray(steps)
@@ -86,8 +151,8 @@ class ClassicalPath:
             return f"band {self.band_index[state]}"
         return f"pair of hole band {self.hole_band[state]} and electron band {self.band_index[state]}"
 
-    def part(self, columns: list[int], start: int, final: int) -> ClassicalPath:
-        """Some of the states alone; `start` and `final` are columns of the result."""
+    def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
+        """Some of the states, propagated as before; `start` and `final` are columns of the result."""
 
         def square(matrices: NDArray | None) -> NDArray | None:
             return None if matrices is None else np.ascontiguousarray(matrices[:, columns][:, :, columns])
@@ -97,11 +162,22 @@ class ClassicalPath:
             energies=self.energies[:, columns],
             band_index=self.band_index[columns],
             hole_band=None if self.hole_band is None else self.hole_band[columns],
+            conduction=None if self.conduction is None else self.conduction[columns],
             start=start,
             final=final,
+            closed=closed,
             overlap=square(self.overlap),
             nac=square(self.nac),
+            mixing=square(self.mixing),
+            source=self._source_of(columns),
         )
+
+    def _source_of(self, columns: list[int]) -> Source | None:
+        if self.source is None:
+            return Source(self, np.asarray(columns)) if self.hole_band is None else None
+        if self.source.pairs is None:
+            return replace(self.source, columns=self.source.columns[columns])
+        return replace(self.source, pairs=self.source.pairs.part(columns))
 
 
 def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
@@ -118,7 +194,7 @@ def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
             file=file,
             remedy="surface hopping needs at least 2 frames and 2 states",
         )
-    for field in ("energies", "overlap", "nac"):
+    for field in ("energies", "overlap", "nac", "mixing"):
         values = getattr(path, field)
         if values is not None and not np.isfinite(values).all():
             frame = int(np.argwhere(~np.isfinite(values))[0][0])
@@ -130,6 +206,57 @@ def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
                 remedy="run the stage that made it again",
             )
     return path
+
+
+def read_window(file: str | Path) -> ClassicalPath:
+    """Read every kept state of `couplings.h5`, valence and conduction, as the path of an electron.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole couplings file or one side of the gap is missing.
+    """
+    with open_hdf5(file, "couplings") as source:
+        vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
+        n = source["energies"].shape[1]
+        if not (0 <= vbm < n and 0 <= cbm < n):
+            raise InputError(
+                f"band edges are columns {vbm} and {cbm} of {n}",
+                file=file,
+                field="vbm, cbm",
+                remedy="keep at least one valence and one conduction state in the states stage",
+            )
+        kept = ClassicalPath(
+            energies=source["energies"][()].astype(np.float64),
+            timestep_fs=float(source.attrs["timestep_fs"]),
+            carrier="electron",
+            band_index=source["band_index"][()].astype(np.int64),
+            start=cbm,
+            final=vbm,
+            overlap=source["overlap"][()],
+            nac=source["nac"][()],
+            conduction=np.arange(n) >= cbm,
+        )
+        check(kept, file)
+        if (group := source.get("window")) is None:
+            return kept
+        overlap = group["overlap"][()]
+        first, w = int(group.attrs["first"]), overlap.shape[1]
+        window = check(
+            replace(
+                kept,
+                energies=group["energies"][()].astype(np.float64),
+                overlap=overlap,
+                mixing=group["mixing"][()] if "mixing" in group else None,
+                nac=group["nac"][()],
+                band_index=int(source.attrs["n_occupied"]) - (first + cbm) + np.arange(w),
+                conduction=np.arange(w) >= first + cbm,
+                start=first + cbm,
+                final=first + vbm,
+            ),
+            file,
+        )
+    return replace(kept, source=Source(window, first + np.arange(n)))
 
 
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
@@ -149,29 +276,10 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     InputError
         If the file is not a whole couplings file or the carrier has no states in it.
     """
-    with open_hdf5(file, "couplings") as source:
-        vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
-        n = source["energies"].shape[1]
-        if not (0 <= vbm < n and 0 <= cbm < n):
-            raise InputError(
-                f"band edges are columns {vbm} and {cbm} of {n}",
-                file=file,
-                field="vbm, cbm",
-                remedy="keep at least one valence and one conduction state in the states stage",
-            )
-        window = ClassicalPath(
-            energies=source["energies"][()].astype(np.float64),
-            timestep_fs=float(source.attrs["timestep_fs"]),
-            carrier=carrier,
-            band_index=source["band_index"][()].astype(np.int64),
-            start=cbm,
-            final=vbm,
-            overlap=source["overlap"][()],
-            nac=source["nac"][()],
-        )
-    check(window, file)
+    window = replace(read_window(file), carrier=carrier)
     if carrier == "pair":
         return pair_path(window, pair_states)
+    vbm, cbm, n = window.final, window.start, window.states
     columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
     return window.part(columns, start=1, final=0)
 
@@ -188,6 +296,7 @@ def pair_path(window: ClassicalPath, most: int | None = None) -> ClassicalPath:
     """
     chosen = pairs.choose(window.energies, window.final + 1, most)
     bands = window.band_index
+    source = window.source or Source(window, np.arange(window.states))
     return ClassicalPath(
         energies=pairs.energies(chosen, window.energies),
         timestep_fs=window.timestep_fs,
@@ -195,9 +304,9 @@ def pair_path(window: ClassicalPath, most: int | None = None) -> ClassicalPath:
         band_index=np.append(-1, bands[chosen.electron]),
         start=1,
         final=0,
-        overlap=None if window.overlap is None else pairs.overlaps(chosen, window.overlap),
-        nac=None if window.nac is None else pairs.couplings(chosen, window.nac),
         hole_band=np.append(-1, bands[chosen.hole]),
+        conduction=np.arange(1 + len(chosen.hole)) > 0,
+        source=replace(source, pairs=chosen),
     )
 
 
@@ -216,5 +325,14 @@ def apply_scissor(path: ClassicalPath, scissor: Scissor) -> tuple[ClassicalPath,
     if reference is None:
         reference = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))
     shift = scissor.gap_eV - reference
-    conduction = path.band_index >= path.band_index[cbm]
-    return replace(path, energies=path.energies + shift * conduction), shift
+    return _shifted(path, shift, cbm), shift
+
+
+def _shifted(path: ClassicalPath, shift: float, cbm: int) -> ClassicalPath:
+    conduction = path.conduction
+    if conduction is None:
+        conduction = path.band_index >= path.band_index[cbm]
+    source = path.source
+    if source is not None:
+        source = replace(source, window=_shifted(source.window, shift, source.window.start))
+    return replace(path, energies=path.energies + shift * conduction, source=source)

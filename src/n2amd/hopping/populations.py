@@ -29,6 +29,8 @@ def write(
 
     Parameters
     ----------
+    path
+        Of the states that a carrier can be in: those of the populations.
     scissor
         Shift of the conduction states that is in the path's energies, eV.
     config, inputs
@@ -86,4 +88,4 @@ def write(
         out["hops/source"] = result.arrival_source[sample, trajectory]
         out["hops/target"] = np.full(len(sample), path.final)
         out["hops/count"] = result.hops
-        out["dephasing_time"] = plan.dephasing_time
+        out["dephasing_time"] = plan.dephasing_time[: path.states, : path.states]

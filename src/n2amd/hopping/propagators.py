@@ -1,7 +1,8 @@
 """Electronic propagators U(t) of every frame interval: c(t + dt) = U(t) c(t), built once for everything.
 
-Two schemes. `local_diabatic` needs only energies and overlaps across time and is right at trivial crossings;
-`hst` integrates H = E - i hbar d with Hammes-Schiffer-Tully couplings, on the time grid of Hefei-NAMD.
+Two schemes. `local_diabatic` needs only energies and overlaps across time and is right where states cross,
+however they do it; `hst` integrates H = E - i hbar d with Hammes-Schiffer-Tully couplings, on the time grid
+of Hefei-NAMD. Either is built on all states that the couplings file holds, and then cut to those of a path.
 """
 
 from __future__ import annotations
@@ -12,120 +13,59 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.errors import ComputationError, InputError
-from n2amd.hopping.path import ClassicalPath
+from n2amd.errors import InputError
+from n2amd.hopping import pairs
+from n2amd.hopping.local_diabatic import exponential, local_diabatic
+from n2amd.hopping.path import ClassicalPath, Source
+from n2amd.hopping.unitary import nearest_unitary
 from n2amd.units import HBAR_EV_FS
 
 Scheme = Literal["local_diabatic", "hst"]
 
-#: Phase taken off the overlap before its Cayley transform, which a state that turned into minus another one
-#: (eigenvalue -1) would make singular.
-_CAYLEY_PHASE = 0.1234567
-
 
 def build(path: ClassicalPath, scheme: Scheme, substeps: int = 10) -> NDArray[np.complex128]:
-    """Propagators of all intervals of a path by the chosen scheme, (frames - 1, n, n).
+    """Propagators of all intervals of a path by the chosen scheme, (frames - 1, n, n), unitary.
+
+    Parameters
+    ----------
+    path
+        With a source, propagators are those of its window, cut.
+    scheme, substeps
+        `substeps` is for hst.
 
     Raises
     ------
     InputError
         If the path lacks the overlaps or couplings that the scheme needs.
     """
+    if path.source is not None:
+        return cut(build(path.source.window, scheme, substeps), path.source)
     if scheme == "local_diabatic":
-        return local_diabatic(path.energies, source(path, scheme), path.timestep_fs)
-    return hst(path.energies, source(path, scheme), path.timestep_fs, substeps)
+        return local_diabatic(path.energies, _given(path.overlap, scheme), path.timestep_fs, path.mixing)
+    return hst(path.energies, _given(path.nac, scheme), path.timestep_fs, substeps)
 
 
-def source(path: ClassicalPath, scheme: Scheme) -> NDArray:
-    """What a scheme works from, (frames - 1, n, n): transported overlaps, or couplings; raises as `build`."""
-    found = path.overlap if scheme == "local_diabatic" else path.nac
+def cut(propagators: NDArray[np.complex128], source: Source) -> NDArray[np.complex128]:
+    """Propagators of the states of a path from those of the window they belong to, (frames - 1, n, n).
+
+    A state that leaves the path's states hands its place to the one that enters them (`nearest_unitary`).
+    Those of pairs are determinants of the window's (`hopping.pairs`).
+    """
+    columns = source.columns
+    kept = propagators[:, columns[:, None], columns[None, :]]
+    if len(columns) < propagators.shape[1]:
+        kept = nearest_unitary(kept)
+    if source.pairs is None:
+        return kept
+    # single excitations are not closed: what goes into double ones is lost
+    return nearest_unitary(pairs.overlaps(source.pairs, kept))
+
+
+def _given(found: NDArray | None, scheme: Scheme) -> NDArray:
     if found is None:
         needed = "overlaps across time" if scheme == "local_diabatic" else "couplings"
         raise InputError(f"{scheme} needs {needed}", field="scheme", remedy="choose the other scheme")
-    return transported(found) if scheme == "local_diabatic" else found
-
-
-def transported(overlap: NDArray) -> NDArray:
-    """Overlaps after phases of the states were chosen, frame by frame, so that <i(t)|i(t+dt)> is positive.
-
-    Phases (signs of real states) that a diagonalisation leaves to chance are then gone, except one for each
-    state, constant in time, which no population depends on.
-    """
-    diagonal = np.diagonal(overlap, axis1=1, axis2=2)
-    size = np.abs(diagonal)
-    turn = np.divide(diagonal, size, out=np.ones_like(diagonal), where=size > 0)
-    phase = np.concatenate([np.ones_like(turn[:1]), np.cumprod(turn.conj(), axis=0)])
-    return phase[:-1].conj()[:, :, None] * overlap * phase[1:][:, None, :]
-
-
-def loewdin(overlap: NDArray) -> NDArray:
-    """Unitary matrices nearest to the overlaps (Loewdin's symmetric orthogonalisation), (..., n, n).
-
-    Raises
-    ------
-    ComputationError
-        If an overlap is singular: the states at t + dt are not those at t.
-    """
-    left, singular, right = np.linalg.svd(overlap)
-    smallest = singular.min(axis=-1)
-    if smallest.min() < 1e-6:
-        raise ComputationError(
-            f"interval {int(smallest.argmin())}: the overlap is singular, a state has left the window; "
-            "keep more states or a shorter time step"
-        )
-    return left @ right
-
-
-def rotation_generator(unitary: NDArray) -> NDArray[np.complex128]:
-    """Hermitian K with exp(i K) = unitary and eigenvalues in (-pi, pi], (..., n, n).
-
-    By the Cayley transform, whose eigenvectors are orthonormal also at degenerate eigenvalues.
-    """
-    one = np.eye(unitary.shape[-1])
-    turned = unitary * np.exp(-1j * _CAYLEY_PHASE)
-    cayley = np.linalg.solve((turned + one).swapaxes(-1, -2), (turned - one).swapaxes(-1, -2)).swapaxes(
-        -1, -2
-    )
-    tangent, vectors = np.linalg.eigh(-0.5j * (cayley - _dagger(cayley)))
-    angle = 2 * np.arctan(tangent) + _CAYLEY_PHASE
-    angle = np.where(angle > np.pi, angle - 2 * np.pi, angle)
-    return (vectors * angle[..., None, :]) @ _dagger(vectors)
-
-
-def exponential(hermitian: NDArray, factor: float = 1.0) -> NDArray[np.complex128]:
-    """exp(-i factor M) of Hermitian matrices M, (..., n, n)."""
-    values, vectors = np.linalg.eigh(hermitian)
-    return (vectors * np.exp(-1j * factor * values)[..., None, :]) @ _dagger(vectors)
-
-
-def coupling_of_overlap(overlap: NDArray, timestep: float) -> NDArray:
-    """Coupling hbar d (eV) that, constant over the step, gives the overlap: d = log(Loewdin(O)) / dt."""
-    coupling = 1j * HBAR_EV_FS / timestep * rotation_generator(loewdin(overlap))
-    return coupling if np.iscomplexobj(overlap) else coupling.real
-
-
-def local_diabatic(energies: NDArray, overlap: NDArray, timestep: float) -> NDArray[np.complex128]:
-    r"""Local diabatisation: the orthogonalised overlap itself carries the amplitudes across the interval.
-
-    With T = Loewdin(O), O_ij = <i(t)|j(t+dt)>, the bare scheme (Granucci, Persico, Toniolo, J. Chem. Phys.
-    114, 10608 (2001)) is U = exp(-i E(t+dt) dt/2 hbar) T^dagger exp(-i E(t) dt/2 hbar): all transfer happens
-    at mid-step. Across a gap that overestimates the transfer by (x / sin x)^2, x = gap dt / 2 hbar: 2 at 1.8
-    eV and 14 at 3.2 eV with dt = 1 fs. So the rotation T^dagger = exp(-iK) is spread evenly over the step
-    while the phases run, U = exp(-i (E dt / hbar + K)) with E the mean of both ends: the same T^dagger where
-    states cross, and the exact solution of a constant coupling at any gap.
-
-    Parameters
-    ----------
-    energies
-        (F, n), eV.
-    overlap
-        (F - 1, n, n), real or complex.
-    timestep
-        fs.
-    """
-    rotation = rotation_generator(loewdin(overlap))
-    phase = 0.5 * (energies[1:] + energies[:-1]) * (timestep / HBAR_EV_FS)
-    return exponential(rotation + phase[:, :, None] * np.eye(energies.shape[1]))
+    return found
 
 
 def hst(
@@ -276,7 +216,3 @@ def _trotter(energies, coupling, timestep, substeps, result, rows):  # type: ign
                         a, b = row[j, m], row[k, m]
                         row[j, m] = c * a - s * b
                         row[k, m] = t * a + c * b
-
-
-def _dagger(matrix: NDArray) -> NDArray:
-    return matrix.conj().swapaxes(-1, -2)

@@ -58,17 +58,17 @@ def waiting_steps(tau: float, timestep: float) -> int:
     return int(np.floor(tau / timestep * (1 + 1e-12))) + 1
 
 
-def edge_pair(path: ClassicalPath, temperature: float, start_states: NDArray[np.int64]) -> ClassicalPath:
-    """Reduce a path to its start and final states, columns 1 and 0, if no others matter.
+def check_two_states(path: ClassicalPath, temperature: float, start_states: NDArray[np.int64]) -> None:
+    """Refuse a path of which more states matter than start and final state.
 
-    They do if their mean Boltzmann weight relative to the start state adds up to more than 5 %.
+    Others do if their mean Boltzmann weight relative to the start state adds up to more than 5 %.
 
     Raises
     ------
     InputError
         If other states matter, or a sample starts in one.
     """
-    others = [state for state in range(path.states) if state not in (path.start, path.final)]
+    others = [state for state in range(path.open_states) if state not in (path.start, path.final)]
     cost = path.sign * (path.energies[:, others] - path.energies[:, path.start, None])
     weight = np.exp(-np.maximum(0.0, cost) / (BOLTZMANN_EV_K * temperature)).mean(axis=0)
     remedy = "use dish, or keep only the band edges in the states stage"
@@ -82,12 +82,6 @@ def edge_pair(path: ClassicalPath, temperature: float, start_states: NDArray[np.
             field="dish_renewal",
             remedy=remedy,
         )
-    return pair(path)
-
-
-def pair(path: ClassicalPath) -> ClassicalPath:
-    """Final and start state of a path alone, columns 0 and 1."""
-    return path.part([path.final, path.start], start=1, final=0)
 
 
 def hop_probabilities(
@@ -95,12 +89,15 @@ def hop_probabilities(
 ) -> NDArray[np.float64]:
     """Probability of hopping at the end of coherent intervals, by the frame where they begin.
 
+    A carrier hops from the start to the final state, but amplitudes go through all states of the path: where
+    edge states swap with neighbours, the two alone would not do (docs/decisions/local-diabatic-step.md).
+
     Parameters
     ----------
     path
-        Path of two states.
+        With its start and final state.
     propagators
-        (frames - 1, 2, 2).
+        (frames - 1, n, n).
     steps
         Lengths of the intervals, (k,).
     temperature
@@ -109,18 +106,7 @@ def hop_probabilities(
     Returns
     -------
     (k, frames - 1)
-
-    Raises
-    ------
-    InputError
-        If the path has more than two states.
     """
-    if path.states != 2:
-        raise InputError(
-            f"the renewal formula is for two states, found {path.states}",
-            field="states",
-            remedy="keep one valence and one conduction state",
-        )
     lap = len(propagators)
     total = cumulative(propagators)
     whole = total[-1]
@@ -175,7 +161,7 @@ def prepare(
     *,
     waiting: str = "deterministic",
 ) -> RenewalTables:
-    """Tabulate what all samples of `run_sample` share; `path` has two states, `tau` is in fs."""
+    """Tabulate what all samples of `run_sample` share; `tau` is in fs."""
     steps, share = _waiting(tau, path.timestep_fs, waiting)
     return RenewalTables(steps, share, hop_probabilities(path, propagators, steps, temperature))
 

@@ -35,9 +35,9 @@ def active_decoherence_bias(
     Parameters
     ----------
     path
-        Path of two states.
+        With its start and final state.
     propagators
-        (frames - 1, 2, 2).
+        (frames - 1, n, n).
     tau
         Dephasing time, fs.
     temperature

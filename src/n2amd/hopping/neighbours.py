@@ -1,0 +1,70 @@
+"""States beside a carrier's own that must be propagated with them, and how many are enough.
+
+A carrier hops among few states, but its amplitude does not keep to them: where a band edge swaps with a
+neighbour, the amplitude goes to the neighbour and comes back with the next swap. Cut away, it returns at
+once and with a jump in its phase, which across a gap makes rates too fast (1.0 to 1.5 times with swaps in 3 %
+of the steps: docs/decisions/local-diabatic-step.md). So the neighbours are carried along as closed states.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.hopping.path import ClassicalPath
+from n2amd.hopping.propagators import Scheme, build, cut
+from n2amd.hopping.renewal import hop_probabilities, waiting_steps
+
+#: Relative change of the hop probability that is of no matter.
+_TOLERANCE = 0.01
+
+
+def with_neighbours(path: ClassicalPath, scheme: Scheme, substeps: int, tau: float) -> ClassicalPath:
+    """Add as many closed states as it takes for the rate across the gap to be that of the whole window.
+
+    States are added from both sides at once, those next to the final state and those next to the outermost
+    open one first, until the probability of a hop across the gap within a dephasing time, averaged over start
+    frames, is within 1 % of what all states of the window give.
+
+    Parameters
+    ----------
+    path
+        Open states of an electron or a hole, as `read_couplings` gives them; others are returned as they are.
+    scheme, substeps
+        Of the propagators.
+    tau
+        Dephasing time of start and final state, fs.
+    """
+    if path.source is None or path.source.pairs is not None:
+        return path
+    window = path.whole
+    propagators = build(window, scheme, substeps)
+    # around the dephasing time, so that no zero of the rippling probability decides
+    waiting = waiting_steps(tau, path.timestep_fs)
+    steps = np.arange(max(1, waiting - 1), waiting + 2)
+    wanted = _probability(window, propagators, steps)
+    own = path.source.columns
+    before, beyond = _outside(window, own)
+    for count in range(max(len(before), len(beyond)) + 1):
+        added = np.concatenate([before[:count], beyond[:count]])
+        found = window.part(
+            [*map(int, own), *map(int, added)], start=path.start, final=path.final, closed=len(added)
+        )
+        assert found.source is not None
+        rate = _probability(found, cut(propagators, found.source), steps)
+        if (np.abs(rate - wanted) <= _TOLERANCE * wanted).all():
+            break
+    return found
+
+
+def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns of the window beyond the final state and beyond the open ones, the nearest first."""
+    down = np.arange(own.min() - 1, -1, -1)
+    up = np.arange(own.max() + 1, window.states)
+    return (down, up) if window.final < window.start else (up, down)
+
+
+def _probability(
+    path: ClassicalPath, propagators: NDArray[np.complex128], steps: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    return hop_probabilities(path, propagators, steps, float("inf")).mean(axis=1)
