@@ -55,8 +55,8 @@ class Length:
     def sentence(self) -> str:
         """Say it."""
         samples = (
-            f"{self.frames} frames hold {self.hop_samples:.2g} independent samples of the hop probability "
-            f"and {self.dephasing_samples:.2g} of the dephasing time"
+            f"{self.frames} frames hold {_count(self.hop_samples)} independent samples of the hop probability "
+            f"and {_count(self.dephasing_samples)} of the dephasing time"
         )
         if self.judgement == "too short":
             return f"{samples}: too short, at least {self.frames_needed} frames are needed"
@@ -97,6 +97,10 @@ def judge(
         growth = (width / np.log(ROUGHLY)) ** 2
     needed = None if judgement == "long enough" else _two_digits(frames * growth)
     return Length(judgement, frames, needed, hop_samples, dephasing_samples)
+
+
+def _count(samples: float) -> str:
+    return f"{samples:.0f}" if samples >= 10 else f"{samples:.1f}"
 
 
 def _two_digits(value: float) -> int:
