@@ -54,9 +54,10 @@ class Length:
 
     def sentence(self) -> str:
         """Say it."""
+        hops, times = _count(self.hop_samples), _count(self.dephasing_samples)
         samples = (
-            f"{self.frames} frames hold {_count(self.hop_samples)} independent samples of the hop probability "
-            f"and {_count(self.dephasing_samples)} of the dephasing time"
+            f"{self.frames} frames hold {hops} independent samples of the hop probability and {times} of the "
+            "dephasing time"
         )
         if self.judgement == "too short":
             return f"{samples}: too short, at least {self.frames_needed} frames are needed"
