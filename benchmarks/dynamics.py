@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -190,7 +191,7 @@ def main() -> None:
                 **more,
             )
 
-    two = renewal.pair(path)
+    two = replace(path.part([path.final, path.start], start=1, final=0), source=None)
     two_steps = propagators.build(two, "hst", 10)
     tau = dephasing[0, 1]
     two_tables = dish.prepare(two, two_steps, tau * (1 - np.eye(2)), 300.0)

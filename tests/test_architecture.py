@@ -21,11 +21,13 @@ FLOOR = {
     "versions",
     "units",
     "structure",
+    "poscar",
     "storage",
     "provenance",
     "config",
     "config_data",
     "config_section",
+    "config_states",
     "__init__",
 }
 # what a part may import besides the floor and itself

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, StructureSettings
 from n2amd.config_section import Section
+from n2amd.config_states import StatesSettings
 from n2amd.errors import InputError
 
 Method = Literal["dish", "dish_renewal", "fssh", "fssh_mc", "ehrenfest", "sdm", "ida"]
@@ -91,25 +92,6 @@ class TrajectorySettings(Section):
     seed: int = Field(1, ge=0, description="Seed of velocities and thermostat.")
 
 
-class StatesSettings(Section):
-    """States around the gap of every frame."""
-
-    valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
-    conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
-    margin: int = Field(
-        6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards."
-    )
-    solver: Literal["dense"] = Field("dense", description="Eigensolver.")
-    kpoint: tuple[float, float, float] = Field(
-        (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
-    )
-    shards: int = Field(
-        4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
-    residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
-
-
 class CouplingsSettings(Section):
     """Overlaps across time, tracking and couplings."""
 
@@ -179,6 +161,17 @@ class AnalysisSettings(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
     block_fs: float = Field(50.0, gt=0, description="Shortest memory that a trajectory is taken to have, fs.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+    layers: dict[str, list[int | str]] | None = Field(
+        None,
+        description="Layers that populations are projected on, by name: atoms counted from 0, ranges `0-11`, "
+        "elements; default: found by bonds, then by gaps along the third lattice vector.",
+    )
+    spectrum_lag_fs: float | None = Field(
+        None,
+        gt=0,
+        description="Largest lag of the spectral density, fs: longer resolves more and knows it worse; "
+        "default: half of the trajectory, at most 1000.",
+    )
 
 
 #: Sections that a material may override in part.

@@ -8,6 +8,8 @@ from typing import Final
 HBAR_EV_FS: Final = 0.6582119569
 #: Boltzmann constant in eV/K (CODATA 2018).
 BOLTZMANN_EV_K: Final = 8.617333262e-5
+#: Speed of light in cm/fs (exact).
+LIGHT_CM_FS: Final = 2.99792458e-5
 #: Mass unit: 1 amu (Angstrom/fs)^2 in eV.
 AMU_A2_FS2_IN_EV: Final = 103.642696
 #: Bohr radius in Angstrom (CODATA 2018).

@@ -34,4 +34,9 @@ def case_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ],
     )
     assert made.exit_code == 0, made.output
+    files["spectrum"] = folder / "spectrum.json"
+    made = run.invoke(
+        app, ["spectrum", "--couplings", str(files["couplings"]), "--out", str(files["spectrum"])]
+    )
+    assert made.exit_code == 0, made.output
     return files

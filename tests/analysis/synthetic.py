@@ -107,6 +107,7 @@ def write_populations(
             samples=samples,
             trajectories=trajectories,
             seed=seed,
+            substeps=10,
             n_ranks=1,
             waiting="deterministic",
             scissor_eV=scissor,

@@ -21,6 +21,7 @@ EXPECTED = {
     "nac-parity": (["nac_parity"], ["from DFT (meV)", "Energy gap of the pair (eV)", "same sign"]),
     "gap-and-coupling": (["couplings"], ["Gap (eV)", "Time (fs)", "rms"]),
     "dephasing": (["dephasing"], ["Dephasing function", "Pure dephasing: Gaussian", "Time (fs)"]),
+    "spectral-density": (["spectrum"], ["Spectral density (meV", "Wave number (cm", "resolution"]),
     "populations": (["dish", "fssh", "lifetime"], ["Recombined (%)", "dish, seed 1", "CBM+1", "fit, 2"]),
     "lifetime-tau": (["lifetime"], ["Lifetime (ns)", "exponential waiting"]),
 }
@@ -32,7 +33,7 @@ def words(svg: Path) -> str:
 
 
 def test_every_figure_of_the_command_line_is_drawn() -> None:
-    assert {what.value for what in What} == {*EXPECTED, "scaling"}
+    assert {what.value for what in What} == {*EXPECTED, "scaling", "character"}
     assert set(FROM_REPORT) <= {what.value for what in What}
 
 

@@ -10,7 +10,9 @@ from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 from test_shards import write_trajectory
 from typer.testing import CliRunner
 
+from n2amd.commands import analysis as analysis_command
 from n2amd.commands import couplings as couplings_command
+from n2amd.commands import dynamics as dynamics_command
 from n2amd.commands import states as states_command
 from n2amd.couplings.store import read_couplings
 from n2amd.errors import InputError
@@ -64,6 +66,43 @@ def test_from_a_trajectory_to_couplings(tmp_path, model):
     couplings = read_couplings(out)
     assert couplings.n_frames == 9
     assert np.isfinite(couplings.nac).all()
+
+
+def test_weights_from_the_states_to_populations_on_species(tmp_path, model):
+    """The whole way on the command line: solve, assemble, hop, project."""
+    frames = moving_frames(9)
+    write_trajectory(tmp_path / "trajectory.h5", frames)
+    settings = json.dumps(json.loads(SETTINGS) | {"projections": "shells", "partition": "loewdin"})
+    shards = [tmp_path / f"shard_{k:04d}.h5" for k in range(3)]
+    for k, shard in enumerate(shards):
+        run(
+            states_command.app,
+            *("solve", "--trajectory", tmp_path / "trajectory.h5", "--model", model),
+            *("--settings", settings, "--shard", k, "--out", shard),
+        )
+    couplings = tmp_path / "couplings.h5"
+    run(couplings_command.app, "assemble", *shards, "--states-settings", settings, "--out", couplings)
+    said = run(
+        analysis_command.app, "character", "--couplings", couplings, "--out", tmp_path / "character.json"
+    )
+    assert "VBM (band 3): F s" in said
+    dynamics = '{"samples": 3, "trajectories": 20, "duration_fs": 20, "dephasing_time_fs": 4}'
+    populations, table = tmp_path / "dish.h5", tmp_path / "species.csv"
+    run(
+        dynamics_command.app,
+        *("run", "--couplings", couplings, "--settings", dynamics, "--out", populations),
+    )
+    run(
+        analysis_command.app,
+        *("populations", populations, "--project", "species", "--couplings", couplings, "--out", table),
+    )
+    values = np.loadtxt(table, delimiter=",", skiprows=1)
+    assert table.read_text().startswith("time_fs,recombined,Li,F,recombined error")
+    np.testing.assert_allclose(values[:, 1:4].sum(axis=1), 1, atol=1e-6)
+    # the electron starts in the conduction band of the shallow species
+    cbm = read_couplings(couplings).projection.weights[:, 2]
+    deep = np.isin(np.arange(16) // 2, np.flatnonzero(frames.structure.numbers == 9))
+    assert values[0, 3] == pytest.approx(cbm[:, deep].sum(axis=1).mean(), abs=0.05)
 
 
 def test_a_missing_shard_stops_the_gathering(tmp_path, model):

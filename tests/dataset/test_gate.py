@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.data import atomic_masses
+from boxed_molecule import molecule
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
 from n2amd.blocks.pairs import find_pairs
@@ -45,7 +46,7 @@ def scaled(matrix: BlockMatrix, factor: float) -> BlockMatrix:
 
 
 def test_a_sound_frame_passes_with_wide_margins(loaded, figures):
-    verdict(loaded[0], figures)
+    assert verdict(loaded[0], figures) == {}
     assert set(figures) >= {check.name for check in CHECKS} - {"kinetic_temperature"}
     bars = {
         "eigenvalue_error": 0.02,
@@ -97,15 +98,73 @@ def test_a_hamiltonian_in_the_wrong_unit_is_named(loaded, factor, hint):
     assert hint in message
 
 
-@pytest.mark.parametrize("factor", [0.529177, 1 / 0.529177])
-def test_a_geometry_in_the_wrong_unit_is_seen(loaded, factor):
+def resized(frame: Frame, factor: float) -> Frame:
+    structure = frame.structure
+    cell, positions = factor * structure.cell, factor * structure.positions
+    return replace(frame, structure=replace(structure, cell=cell, positions=positions))
+
+
+@pytest.mark.parametrize(
+    ("factor", "cause"),
+    [(0.529177, "Angstrom were read as Bohr"), (1 / 0.529177, "Bohr were read as Angstrom")],
+)
+def test_a_geometry_in_the_wrong_unit_is_named(loaded, factor, cause):
     frame, basis = loaded
-    structure = replace(
-        frame.structure, cell=frame.structure.cell * factor, positions=frame.structure.positions * factor
-    )
-    message = refused(replace(frame, structure=structure), basis)
+    message = refused(resized(frame, factor), basis)
+    assert cause in message
     assert "bond_ratio" in message
     assert "Bohr or Angstrom" in message
+
+
+def test_lengths_that_nothing_can_check_are_told(loaded):
+    """Without radial functions nothing sees a geometry that is too large: k points are fractional."""
+    frame, basis = loaded
+    frame, basis = resized(frame, 1 / 0.529177), without_radial(basis)
+    told = verdict(frame, measure(frame, basis))
+    assert list(told) == ["bond_ratio"]
+    assert "says nothing about lengths" in told["bond_ratio"]
+    bare = replace(frame, bands=None, origin={"bands": "none"})
+    told = verdict(bare, measure(bare, basis))
+    assert list(told) == ["bond_ratio", "eigenvalue_error"]
+    assert "no eigenvalues and no radial functions" in told["bond_ratio"]
+    assert "(Bohr or Angstrom) could not be checked" in told["bond_ratio"]
+    assert "that it belongs to S, were not checked" in told["eigenvalue_error"]
+
+
+def test_atoms_nearer_than_any_bond_are_refused_where_nothing_can_check_lengths(loaded):
+    frame, basis = loaded
+    message = refused(resized(frame, 0.529177), without_radial(basis))
+    assert "bond_ratio" in message
+    assert "Bohr or Angstrom" in message
+
+
+@pytest.mark.parametrize("length", [0.74, 0.9, 1.5, 2.5])
+@pytest.mark.parametrize("box", [8.0, 31.0])
+def test_molecules_in_boxes_and_stretched_bonds_pass(length, box):
+    """The eigenvalues and S from the positions decide; what is unusual is told with what speaks for it."""
+    frame, basis = molecule(length, box)
+    figures = measure(frame, basis)
+    told = verdict(frame, figures)
+    assert figures["eigenvalue_error"] < 1e-6
+    expected = ["bond_ratio"] if 0.8 < length < 2 else []  # beyond, the two are no neighbours
+    expected += ["volume_per_atom"] if box > 30 else []
+    assert list(told) == expected
+    assert all("S made of these positions is that of the file" in sentence for sentence in told.values())
+    wrong = replace(frame, hamiltonian=scaled(frame.hamiltonian, 2.0))
+    assert "eigenvalue_error" in refused(wrong, basis)
+    for factor in (0.529177, 1 / 0.529177):
+        message = refused(resized(frame, factor), basis)
+        assert any(name in message for name in ("overlap_error", "min_distance"))
+
+
+def test_bands_that_the_code_does_not_list_are_told(loaded):
+    frame, basis = loaded
+    listed = replace(frame.bands, energies=frame.bands.energies[..., : frame.n_occupied + 2])
+    short = replace(frame, bands=listed)
+    figures = measure(short, basis)
+    assert figures["bands_missing"] == 3
+    assert figures["eigenvalue_error"] < 0.02
+    assert "is 3, usually at most 0; those listed were compared" in verdict(short, figures)["bands_missing"]
 
 
 def test_atoms_that_overlap_beyond_any_bond_are_seen(loaded):
@@ -232,11 +291,11 @@ def test_a_wrapped_atom_is_seen_with_s_orbitals_alone():
     cell = np.diag([3.0, 3.2, 3.4])
     structure = Structure(cell, rng.uniform(0, 3, (4, 3)) + np.arange(4)[:, None] * 0.8, np.ones(4, int))
     pairs = find_pairs(structure, {(1, 1): 6.0}, half=True)
-    overlap = {
+    gaussian = {
         key: np.exp(-((np.linalg.norm(index.vectors(structure), axis=1) / 1.2) ** 2))[None, :, None, None]
         for key, index in pairs.items()
     }
-    s = BlockMatrix(pairs, overlap)
+    s = BlockMatrix(pairs, gaussian)
     frame = Frame("s", structure, s, s, 4.0)
     assert measure(frame, basis)["overlap_growth"] < 1e-12
     for atom in range(4):

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import two_centre_crystal as crystal
-from abacus_writer import LATTICE_CONSTANT, orb, write_run
+from abacus_writer import LATTICE_CONSTANT, LAYOUTS, assert_same, names, orb, write_run
 from ase.data import chemical_symbols
 
-from n2amd.blocks.matrix import fold
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.abacus.frame import find_frames, read_frame
 from n2amd.dft.abacus.orbital_file import read_orbitals
@@ -36,19 +35,9 @@ def run(pristine, tmp_path):
     return shutil.copytree(pristine, tmp_path / "run")
 
 
-def assert_same(found, expected, basis):
-    """H and S agree element by element at a general k point, in every spin component."""
-    k = np.array([0.137, -0.211, 0.379])
-    offsets = basis.orbital_offsets(expected.structure.numbers)
-    for ours, theirs in ((found.hamiltonian, expected.hamiltonian), (found.overlap, expected.overlap)):
-        assert ours.n_spin == theirs.n_spin
-        for spin in range(theirs.n_spin):
-            assert fold(ours, offsets, k, spin) == pytest.approx(fold(theirs, offsets, k, spin), abs=1e-10)
-
-
-@pytest.mark.parametrize("layout", ["3.10", "3.11"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("n_spin", [1, 2, 4])
-def test_a_run_is_read_back_in_both_layouts_and_every_spin(n_spin, layout, tmp_path, basis):
+def test_a_run_is_read_back_in_every_layout_and_spin(n_spin, layout, tmp_path, basis):
     expected = crystal.frame(n_spin)
     folder = write_run(tmp_path / "run", expected, basis, layout=layout)
     frame, found_basis = read_frame(folder)
@@ -60,6 +49,8 @@ def test_a_run_is_read_back_in_both_layouts_and_every_spin(n_spin, layout, tmp_p
     assert frame.bands.energies.shape == (3, 2 if n_spin == 2 else 1, 12)
     assert frame.bands.weights == pytest.approx(crystal.WEIGHTS)
     assert frame.hermiticity_error < 1e-12
+    assert (frame.n_electrons, frame.charge, basis.valence_electrons(frame.structure.numbers)) == (16, 0, 16)
+    assert (frame.origin["version"], frame.origin["functional"]) == (f"{layout}.0", "PBE")
 
 
 def test_the_gate_accepts_the_run(run):
@@ -70,9 +61,10 @@ def test_the_gate_accepts_the_run(run):
     assert figures["two_centre_residual"] < 1e-8
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("positions", ["Direct", "Cartesian", "Cartesian_angstrom"])
-def test_positions_in_every_unit(positions, tmp_path, basis):
-    folder = write_run(tmp_path / "run", crystal.frame(), basis, positions=positions)
+def test_positions_in_every_unit(positions, layout, tmp_path, basis):
+    folder = write_run(tmp_path / "run", crystal.frame(), basis, positions=positions, layout=layout)
     assert read_frame(folder)[0].structure.positions == pytest.approx(
         crystal.structure().positions, abs=1e-10
     )
@@ -83,16 +75,22 @@ def test_an_upper_triangle_is_completed(tmp_path, basis):
     assert_same(read_frame(folder)[0], crystal.frame(), basis)
 
 
-def test_observables(tmp_path, basis):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_observables(layout, tmp_path, basis):
     rng = np.random.default_rng(0)
     stress = rng.normal(size=(3, 3))
     expected = replace(crystal.frame(), forces=rng.normal(size=(3, 3)), stress=stress + stress.T)
-    frame, _ = read_frame(write_run(tmp_path / "run", expected, basis))
+    frame, _ = read_frame(write_run(tmp_path / "run", expected, basis, layout=layout))
     assert frame.forces == pytest.approx(expected.forces, abs=1e-9)
     assert frame.stress == pytest.approx(expected.stress, abs=1e-9)
     assert (frame.energy, frame.fermi_level) == (-123.456, -1.3605698)
     assert (frame.n_electrons, frame.charge) == (16, 0)
-    assert frame.origin == {"code": "abacus", "version": "3.10.0", "functional": "PBE", "k_mesh": "4 4 2"}
+    assert frame.origin == {
+        "code": "abacus",
+        "version": f"{layout}.0",
+        "functional": "PBE",
+        "k_mesh": "4 4 2",
+    }
 
 
 def test_orbital_files_give_the_radial_functions_of_the_overlap(run):
@@ -134,6 +132,15 @@ def test_named_lattices_have_the_volume_of_their_cell(latname, parameters, volum
     if latname == "triclinic":
         unit = cell / np.linalg.norm(cell, axis=1, keepdims=True)
         assert [unit[0] @ unit[1], unit[0] @ unit[2], unit[1] @ unit[2]] == pytest.approx([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("heading", ["ABFS_ORBITAL", "ABFS_JLES_ORBITAL", "NUMERICAL_DESCRIPTOR"])
+def test_other_blocks_of_stru_are_no_orbital_files(heading, run):
+    text = (run / "STRU").read_text()
+    (run / "STRU").write_text(
+        text.replace("LATTICE_CONSTANT", f"{heading}\na.abfs\nb.abfs\n\nLATTICE_CONSTANT")
+    )
+    assert list(read_stru(run / "STRU").orbital_files.values()) == ["orbitals/Mo.orb", "orbitals/S.orb"]
 
 
 def test_frames_are_found_by_their_output_folders(run):
@@ -184,7 +191,7 @@ H, LOG = "OUT.test/data-HR-sparse_SPIN0.csr", "OUT.test/running_scf.log"
         (LOG, "nspin = 1", "nspin = 2", "no file data-HR-sparse_SPIN1"),
         (LOG, "L=3, number of zeta = 1", "L=3, number of zeta = 2", "the basis has 46 orbitals"),
         (LOG, r"0\.5000000000", "0.500000000*", "a number in the log is damaged"),
-        (LOG, "number of electrons", "number", "number of electrons is not complete"),
+        (LOG, "TOTAL ATOM NUMBER = 3", "TOTAL ATOM NUMBER = 4", "COORDINATES is not complete"),
         ("OUT.test/istate.info", r"(?m)^ *12 +-?\d", "12 x", "is not an energy"),
         ("OUT.test/istate.info", r"(?s)BAND.*\n\n(BAND.*)", r"\1", "1 k points, the log has 3"),
     ],
@@ -200,17 +207,114 @@ def test_defects_are_named(name, old, new, message, run):
     assert caught.value.file
 
 
-@pytest.mark.parametrize("layout", ["3.10", "3.11"])
+@pytest.mark.parametrize("layout", ["3.10", "3.9", "3.11"])
 @pytest.mark.parametrize("fraction", [0.3, 0.55, 0.8])
 def test_half_a_matrix_is_named(layout, fraction, tmp_path, basis):
     folder = write_run(tmp_path / "run", crystal.frame(), basis, layout=layout)
-    path = folder / "OUT.test" / ("srs1_nao.csr" if layout == "3.11" else "data-SR-sparse_SPIN0.csr")
+    path = folder / "OUT.test" / names(layout, 1)[1]
     text = path.read_text()
     path.write_text(text[: int(fraction * len(text))])
     with pytest.raises(
         InputError, match=r"arrays of R|ends inside R|lattice vectors of|not numbers|instead of a"
     ):
         read_frame(folder)
+
+
+@pytest.mark.parametrize("layout", ["3.10", "3.9", "3.11"])
+def test_a_matrix_cut_between_two_lattice_vectors_is_named(layout, tmp_path, basis):
+    """Also where lattice vectors without elements are counted but not written: there is R without -R."""
+    folder = write_run(tmp_path / "run", crystal.frame(), basis, layout=layout)
+    path = folder / "OUT.test" / names(layout, 1)[0][0]
+    text = path.read_text()
+    head = r"^-?\d+ -?\d+ -?\d+ \d+$" if layout == "3.10" else r"^ -?\d+ -?\d+ -?\d+ \d+\n # CSR values"
+    ends = [match.start() for match in re.finditer(head, text, re.MULTILINE)]
+    path.write_text(text[: ends[2 * len(ends) // 3]])
+    with pytest.raises(InputError, match=r"lattice vectors of \d+.*the file is cut"):
+        read_frame(folder)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("what", [0, 1])
+def test_a_matrix_without_any_element_is_named(what, layout, tmp_path, basis):
+    expected = crystal.frame()
+    part = ("hamiltonian", "overlap")[what]
+    matrix = getattr(expected, part)
+    zero = matrix.map({key: 0 * blocks for key, blocks in matrix.values.items()})
+    folder = write_run(tmp_path / "run", replace(expected, **{part: zero}), basis, layout=layout)
+    with pytest.raises(InputError, match=r"none of the \d+ lattice vectors has an element") as caught:
+        read_frame(folder)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("n_spin", [1, 2])
+@pytest.mark.parametrize("pools", [2, 3])
+def test_k_points_of_several_pools(pools, n_spin, layout, tmp_path, basis):
+    """With `kpar` the last table of k points is that of the first pool."""
+    folder = write_run(tmp_path / "run", crystal.frame(n_spin), basis, layout=layout, pools=pools)
+    frame, found = read_frame(folder)
+    assert frame.bands.kpoints == pytest.approx(crystal.KPOINTS)
+    assert frame.bands.weights == pytest.approx(crystal.WEIGHTS)
+    assert crystal.band_error(frame, found) < 1e-7
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("electrons", [18, 15.5])
+def test_charged_cells(electrons, explicit, layout, tmp_path, basis):
+    """`nelec_delta` adds to what the log sums up; `nelec` is in INPUT alone."""
+    expected = replace(crystal.frame(), n_electrons=float(electrons))
+    folder = write_run(tmp_path / "run", expected, basis, layout=layout, explicit_electrons=explicit)
+    frame, found = read_frame(folder)
+    assert (frame.n_electrons, frame.charge) == (electrons, 16 - electrons)
+    assert found.valence_electrons(frame.structure.numbers) == 16
+
+
+def test_electrons_that_nothing_tells_are_asked_for(tmp_path, basis):
+    expected = replace(crystal.frame(), n_electrons=18.0)
+    folder = write_run(tmp_path / "explicit", expected, basis, explicit_electrons=True)
+    (folder / "OUT.test" / "INPUT").unlink()
+    with pytest.raises(InputError, match="no number of electrons, and nelec is not set") as caught:
+        read_frame(folder)
+    assert caught.value.field == "nelec"
+    text = (folder / LOG).read_text()
+    (folder / LOG).write_text(re.sub(r".*valence electrons.*\n", "", text))
+    with pytest.raises(InputError, match="valence electrons is not complete"):
+        read_frame(folder)
+    folder = write_run(tmp_path / "cut", expected, basis)
+    path = folder / LOG
+    path.write_text(re.sub(r".*nelec now.*\n", "", path.read_text()))
+    with pytest.raises(InputError, match="nelec now is not complete"):
+        read_frame(folder)
+
+
+@pytest.mark.parametrize("layout", ["3.9", "3.11"])
+@pytest.mark.parametrize("n_spin", [1, 2])
+def test_matrices_named_by_geometry_step(n_spin, layout, tmp_path, basis):
+    expected = crystal.frame(n_spin)
+    folder = write_run(tmp_path / "run", expected, basis, layout=layout, step=1)
+    assert find_frames([tmp_path]) == [folder]
+    assert_same(read_frame(folder)[0], expected, basis)
+    out = folder / "OUT.test"
+    (*hamiltonian, overlap, _) = (*names(layout, n_spin, 1)[0], *names(layout, n_spin, 1)[1:])
+    shutil.copy(out / overlap, out / overlap.replace("g1", "g2"))
+    with pytest.raises(InputError, match=r"g1_nao\.csr and .*g2_nao\.csr are of 2 geometry steps"):
+        read_frame(folder)
+    (out / overlap).unlink()
+    with pytest.raises(InputError, match="are of 2 geometry steps or runs"):
+        read_frame(folder)
+    for name in (overlap.replace("g1", "g2"), *hamiltonian):
+        (out / name).rename((out / name).with_suffix(".dat"))
+    with pytest.raises(InputError, match=r"hrs1g1_nao\.dat is not text") as caught:
+        read_frame(folder)
+    assert "out_hsr 1" in caught.value.remedy
+
+
+def test_a_relaxation_is_refused_by_its_log(run):
+    (run / LOG).rename(run / "OUT.test" / "running_relax.log")
+    with pytest.raises(InputError, match=r"running_relax\.log is not the log of a single point") as caught:
+        read_frame(run)
+    assert "calculation scf" in caught.value.remedy
 
 
 def test_atoms_in_another_order_than_the_matrices_are_refused(run):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tarfile
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,10 +14,9 @@ from two_centre_crystal import band_error
 
 from n2amd.blocks.matrix import fold, with_partners
 from n2amd.dataset.gate import measure, verdict
-from n2amd.dft.cp2k.frame import find_frames, read_frame
-from n2amd.dft.cp2k.gamma import check_one_image, nearest_images, unfold
+from n2amd.dft.cp2k.frame import FOLDED, find_frames, read_frame
 from n2amd.dft.cp2k.inputs import read_cell, read_coordinates, read_sections
-from n2amd.dft.cp2k.log import read_log
+from n2amd.dft.folded import check_one_image, nearest_images, unfold
 from n2amd.dft.images import image_translations
 from n2amd.dft.orbital_matrices import Elements, gather_blocks
 from n2amd.errors import InputError
@@ -31,30 +29,20 @@ DATA = Path(__file__).parents[1] / "data" / "cp2k"
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """The CP2K runs of tests/data, unpacked."""
-    folder = tmp_path_factory.mktemp("cp2k")
-    for archive in DATA.glob("*.tar.xz"):
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def si2(runs):
-    return read_frame(runs / "si2")
+def si2(cp2k_runs):
+    return read_frame(cp2k_runs / "si2")
 
 
 @pytest.fixture
-def run(runs, tmp_path):
+def run(cp2k_runs, tmp_path):
     """A writable copy of the Si2 run."""
-    return shutil.copytree(runs / "si2", tmp_path / "si2")
+    return shutil.copytree(cp2k_runs / "si2", tmp_path / "si2")
 
 
 @pytest.mark.parametrize("name", ["si2", "si2_uks", "h2o_a", "h2o_b", "h2o_gamma"])
-def test_bands_are_cp2ks_own(name, runs):
+def test_bands_are_cp2ks_own(name, cp2k_runs):
     """All bands that CP2K printed, to 0.01 meV; they are printed to 1e-8 eV."""
-    frame, basis = read_frame(runs / name)
+    frame, basis = read_frame(cp2k_runs / name)
     assert band_error(frame, basis) < 1e-8
     figures = measure(frame, basis)
     verdict(frame, figures)
@@ -95,6 +83,8 @@ def test_a_basis_file_with_other_shells_is_refused(run, elsewhere):
 
 def test_observables(si2):
     frame, basis = si2
+    # where CP2K is installed its basis files are found, elsewhere the origin says what is missing
+    origin = {name: value for name, value in frame.origin.items() if name != "radial_functions"}
     assert frame.energy == pytest.approx(-7.792688957728517 * 27.2113838565563)
     unit = 27.2113838565563 / 0.529177208590
     assert frame.forces[0] == pytest.approx(np.array([-0.06196678, -0.02217777, 0.02439407]) * unit)
@@ -104,7 +94,7 @@ def test_observables(si2):
     assert (frame.n_electrons, frame.charge, frame.fermi_level) == (8, 0, None)
     assert [(s.l, s.label) for s in basis[14].shells] == [(0, "2s"), (1, "3p")]
     assert basis[14].valence_charge == 4
-    assert frame.origin == {
+    assert origin == {
         "code": "cp2k",
         "version": "2023.1",
         "functional": "PBE",
@@ -118,16 +108,16 @@ def test_observables(si2):
     assert frame.bands.weights == pytest.approx(np.full(11, 1 / 11))
 
 
-def test_collinear_spins(runs):
-    frame, _ = read_frame(runs / "si2_uks")
+def test_collinear_spins(cp2k_runs):
+    frame, _ = read_frame(cp2k_runs / "si2_uks")
     assert (frame.hamiltonian.n_spin, frame.overlap.n_spin) == (2, 1)
     assert frame.bands.energies.shape == (5, 2, 8)
     assert frame.bands.energies[0, :, 0] == pytest.approx([-7.28957077, -6.20387328])
     assert frame.n_electrons == 8
 
 
-def test_polarisation_shells_in_the_order_of_the_log(runs):
-    _, basis = read_frame(runs / "h2o_a")
+def test_polarisation_shells_in_the_order_of_the_log(cp2k_runs):
+    _, basis = read_frame(cp2k_runs / "h2o_a")
     assert [s.label for s in basis[8].shells] == ["2s", "3s", "3p", "4p", "4d"]
     assert [s.label for s in basis[1].shells] == ["2s", "3s", "3p"]
 
@@ -169,9 +159,9 @@ def test_atoms_on_the_border_are_placed_by_the_overlap(origin, si2):
             assert (found - found[0]).tolist() == (shifts - shifts[0]).tolist()
 
 
-def test_a_rotated_molecule_has_the_rotated_hamiltonian(runs):
+def test_a_rotated_molecule_has_the_rotated_hamiltonian(cp2k_runs):
     """H(Rx) = D H D^T between two runs of CP2K; what is left is the real-space grid of 600 Ry."""
-    first, second = (read_frame(runs / name) for name in ("h2o_a", "h2o_b"))
+    first, second = (read_frame(cp2k_runs / name) for name in ("h2o_a", "h2o_b"))
     basis = first[1]
     bonds = []
     for frame, _ in (first, second):
@@ -237,8 +227,14 @@ def test_line_ends_of_windows_do_no_harm(si2, run):
     assert read_frame(run)[0].energy == si2[0].energy
 
 
-def test_frames_are_found_by_matrices_and_bands(runs):
-    assert [path.name for path in find_frames([runs])] == ["h2o_a", "h2o_b", "h2o_gamma", "si2", "si2_uks"]
+def test_frames_are_found_by_matrices_and_bands(cp2k_runs):
+    assert [path.name for path in find_frames([cp2k_runs])] == [
+        "h2o_a",
+        "h2o_b",
+        "h2o_gamma",
+        "si2",
+        "si2_uks",
+    ]
 
 
 def test_cell_and_coordinates_in_other_forms(tmp_path):
@@ -257,15 +253,15 @@ def test_cell_and_coordinates_in_other_forms(tmp_path):
     assert read_coordinates(path, root, cell)[0] == pytest.approx([0.5, 0.25, 0.1] @ cell)
 
 
-def test_forces_in_the_format_of_later_versions(run):
-    """Lines "FORCES|" instead of a table."""
-    path = run / "si2.out"
-    text = path.read_text()
-    rows = re.findall(r"^\s+(\d+)\s+1\s+Si((?:\s+-?0\.\d{8}){3})$", text, re.MULTILINE)
-    block = "\n".join(f" FORCES| {n:>6}{xyz} 0.1" for n, xyz in rows)
-    text = re.sub(r" ATOMIC FORCES in \[a\.u\.\][\s\S]*?SUM OF ATOMIC FORCES.*", "", text)
-    path.write_text(text + f"\n FORCES| Atomic forces [hartree/bohr]\n FORCES|   Atom  x y z |f|\n{block}\n")
-    assert read_log(path).forces[1, 0] == pytest.approx(0.06196691 * 27.2113838565563 / 0.529177208590)
+@pytest.mark.parametrize("what", ["KS", "S"])
+def test_matrices_without_any_element_are_refused(what, cp2k_runs, tmp_path):
+    for name in ("si2", "h2o_gamma"):
+        run = shutil.copytree(cp2k_runs / name, tmp_path / name)
+        for path in run.glob(f"*-{what}_SPIN_*.csr"):
+            path.write_text("")
+        with pytest.raises(InputError, match=f"of {what} hold no element") as caught:
+            read_frame(run)
+        assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -304,7 +300,7 @@ S5, BANDS = "si2-S_SPIN_1_R_5-1_0.csr", "bands"
         (S5, r"       8 ", "       9 ", r"S_SPIN_1_R_5.*orbitals 1 to 9 where the basis has 8"),
         ("si2.out", "SCF run converged", "SCF run NOT converged", "converged SCF cycle"),
         ("si2.out", r"KS CSR write\| 279", "KS CSR write| 280", "279 images of KS are listed, 280 announced"),
-        ("si2.out", r" ENERGY\|", " ENERGY| Total FORCE_EVAL ( QS ) energy: 1\n ENERGY|", "2 energies"),
+        ("si2.out", r"( ENERGY\|.*)", r"\1\n\1", "2 energies"),
         ("si2.out", "Normalised Cartesian", "", "orbitals of kind Si are not printed"),
         ("si2.out", r"(?s)  S CSR write.*?Mulliken", "", "images of S are not listed"),
         ("si2.out", r"Number of spin states +1", "Number of spin states   2", "electrons is not printed"),
@@ -358,7 +354,7 @@ def test_sums_over_images_are_taken_apart_in_a_large_cell():
     dense = fold(expected, basis.orbital_offsets(at.numbers)).real
     row, column = np.nonzero(dense)
     listed = Elements(row, column, np.zeros((len(row), 3), dtype=np.int64), dense[row, column])
-    images = check_one_image(Path("run"), at, basis)
+    images = check_one_image(Path("run"), at, basis, FOLDED)
     whole = unfold(listed, images, basis, at.numbers)
     found, _, hermiticity = gather_blocks([whole], whole, at, basis, None)
     assert hermiticity < 1e-15
@@ -373,10 +369,10 @@ def test_sums_over_images_are_taken_apart_in_a_large_cell():
     assert compared >= 5
 
 
-def test_sums_over_images_of_a_small_cell_are_refused(runs, tmp_path):
+def test_sums_over_images_of_a_small_cell_are_refused(cp2k_runs, tmp_path):
     with pytest.raises(InputError, match=r"too small to tell these apart: atom \d overlaps by 0\.\d+ with"):
-        check_one_image(tmp_path, crystal.structure(), crystal.basis())
-    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
+        check_one_image(tmp_path, crystal.structure(), crystal.basis(), FOLDED)
+    run = shutil.copytree(cp2k_runs / "h2o_gamma", tmp_path / "run")
     written = (run / "h2o.inp").read_text()
     (run / "h2o.inp").write_text(written.replace("FILE_NAME BASIS_MOLOPT", "FILE_NAME ELSEWHERE"))
     with pytest.raises(InputError, match=r"sums over images .* basis file") as caught:
@@ -384,8 +380,8 @@ def test_sums_over_images_of_a_small_cell_are_refused(runs, tmp_path):
     assert "CP2K_DATA_DIR" in caught.value.remedy
 
 
-def test_sums_and_single_images_are_of_two_runs(runs, tmp_path):
-    run = shutil.copytree(runs / "h2o_gamma", tmp_path / "run")
+def test_sums_and_single_images_are_of_two_runs(cp2k_runs, tmp_path):
+    run = shutil.copytree(cp2k_runs / "h2o_gamma", tmp_path / "run")
     shutil.copy(run / "h2o-S_SPIN_1-1_0.csr", run / "h2o-S_SPIN_1_R_1-1_0.csr")
     with pytest.raises(InputError, match="single images and of the sum"):
         read_frame(run)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import two_centre_crystal as crystal
+from boxed_molecule import molecule
 
 from n2amd.blocks.matrix import fold
 from n2amd.dataset.gate import measure
@@ -120,7 +121,7 @@ def test_electrons_are_counted_below_the_fermi_level(n_spin, tmp_path, basis):
     write_deeph(tmp_path, [replace(frame, fermi_level=float(fermi))], basis)
     info = tmp_path / "000000" / "info.json"
     content = json.loads(info.read_text())
-    del content["electrons_quantity"]
+    del content["occupation"]
     info.write_text(json.dumps(content))
     assert read_frame(tmp_path / "000000")[0].n_electrons == (level + 1) * (2 if n_spin == 1 else 1)
 
@@ -135,19 +136,84 @@ def test_electrons_are_counted_below_the_fermi_level(n_spin, tmp_path, basis):
 )
 def test_electrons_that_cannot_be_counted_are_asked_for(fermi, message, present):
     info = json.loads((present / "info.json").read_text())
-    del info["electrons_quantity"]
+    del info["occupation"]
     frame = crystal.frame()
     info["fermi_energy_eV"] = float(frame.bands.energies[:, 0, 5].mean()) if fermi == "in a band" else fermi
     (present / "info.json").write_text(json.dumps(info))
     with pytest.raises(InputError, match=message) as caught:
         read_frame(present)
-    assert "electrons_quantity" in caught.value.remedy
+    assert "occupation" in caught.value.remedy
     assert "--electrons" in caught.value.remedy
     assert read_frame(present, n_electrons=10.0)[0].n_electrons == 10.0
 
 
-def test_what_the_folder_says_of_its_electrons_counts(present):
-    assert read_frame(present, n_electrons=10.0)[0].n_electrons == read_frame(present)[0].n_electrons == 16
+def change_info(folder, **entries):
+    path = folder / "info.json"
+    content = json.loads(path.read_text()) | entries
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["present", "legacy"])
+def test_the_occupation_of_the_folder_is_the_electrons(old, tmp_path, basis):
+    """DeepH's own key, written and read; 0.0 for a Fermi level that a converter does not have."""
+    write_deeph(tmp_path, [crystal.frame()], basis, legacy=old)
+    folder = tmp_path / "000000"
+    info = json.loads((folder / "info.json").read_text())
+    assert (info["occupation"], type(info["occupation"])) == (16, int)
+    change_info(folder, occupation=14, **{"fermi_level" if old else "fermi_energy_eV": 0.0})
+    assert read_frame(folder)[0].n_electrons == 14
+    change_info(folder, occupation=None, electrons_quantity=12.0)
+    assert read_frame(folder)[0].n_electrons == 12
+    change_info(folder, occupation=12)
+    assert read_frame(folder, n_electrons=12.0)[0].n_electrons == 12
+
+
+def test_two_numbers_of_electrons_are_refused(present):
+    change_info(present, electrons_quantity=18)
+    with pytest.raises(InputError, match="occupation = 16 and electrons_quantity = 18"):
+        read_frame(present)
+    change_info(present, electrons_quantity=None)
+    with pytest.raises(InputError, match=r"info\.json says 16 electrons, 10 are given"):
+        read_frame(present, n_electrons=10.0)
+
+
+@pytest.mark.parametrize("n_spin", [1, 2, 4])
+def test_an_occupation_that_contradicts_a_gap_is_refused(n_spin, tmp_path):
+    """Two electrons below a Fermi level in a gap of 7 eV are not four, nor one; a doped one may be 2.3."""
+    frame, atoms = molecule(0.74, 12.0)
+    if n_spin == 2:
+        both = {key: np.concatenate([b, b]) for key, b in frame.hamiltonian.values.items()}
+    elif n_spin == 4:
+        both = {
+            key: np.concatenate([b, 1e-9j * b, -1e-9j * b, b]) for key, b in frame.hamiltonian.values.items()
+        }
+    else:
+        both = dict(frame.hamiltonian.values)
+    frame = replace(frame, hamiltonian=frame.hamiltonian.map(both), bands=None)
+    fermi = float(np.mean(molecule(0.74, 12.0)[0].bands.energies))
+    write_deeph(tmp_path, [replace(frame, fermi_level=fermi)], atoms)
+    folder = tmp_path / "000000"
+    assert read_frame(folder)[0].n_electrons == 2
+    for wrong in (3, 1, 3.5):
+        change_info(folder, occupation=wrong)
+        with pytest.raises(InputError, match=f"{wrong} electrons .* 2 below .* from any band") as caught:
+            read_frame(folder)
+        assert "occupation" in caught.value.remedy
+    change_info(folder, occupation=2.3)
+    assert read_frame(folder)[0].n_electrons == 2.3
+
+
+@pytest.mark.parametrize("above", [0.0, 0.018, 0.09])
+def test_electrons_are_asked_for_where_a_band_may_be_partly_filled(above, tmp_path):
+    """An open shell 2/3 full has its level kT ln 2 below that of Fermi; some codes put that on the level."""
+    frame, atoms = molecule(0.74, 12.0)
+    write_deeph(tmp_path, [replace(frame, fermi_level=float(frame.bands.energies[0, 0, 0]) + above)], atoms)
+    folder = tmp_path / "000000"
+    assert read_frame(folder)[0].n_electrons == 2
+    change_info(folder, occupation=None)
+    with pytest.raises(InputError, match="may be partly filled") as caught:
+        read_frame(folder)
+    assert "occupation" in caught.value.remedy
 
 
 def test_electrons_are_not_taken_where_files_have_them():
@@ -243,13 +309,14 @@ def test_a_missing_file_is_named(name, old, message, tmp_path, basis):
         ("info.json", r'"spinful": false, ', "", "field 'spinful': is missing, a bool is needed"),
         ("info.json", r"\[0, 1, 1, 2, 3\]", "[0, 1, 1, 2, 7]", "7] of Mo is no list of angular momenta"),
         ("info.json", r"\[0, 1, 1, 2, 3\]", "3", "3 of Mo is no list of angular momenta"),
-        ("info.json", r"16\.0", "-16.0", "-16 electrons in 39 orbitals"),
-        ("info.json", r"16\.0", "800.0", "800 electrons in 39 orbitals"),
+        ("info.json", '"occupation": 16', '"occupation": -16.0', "-16 electrons in 39 orbitals"),
+        ("info.json", '"occupation": 16', '"occupation": 800', "800 electrons in 39 orbitals"),
+        ("info.json", '"occupation": 16', '"occupation": true', "True is no number"),
         ("info.json", r'"fermi_energy_eV": [^,}]+', '"fermi_energy_eV": NaN', "nan is no energy"),
         ("info.json", r'"fermi_energy_eV": [^,}]+', '"fermi_energy_eV": -99.0', "16 electrons .*, 0 below"),
         ("info.json", r'"orthogonal_basis": false', '"orthogonal_basis": true', "is not supported"),
         ("info.json", r"\{", "", "not JSON"),
-        ("info.json", r"16\.0", '"many"', "'many' is no number"),
+        ("info.json", '"occupation": 16', '"occupation": "many"', "'many' is no number"),
         ("POSCAR", "1 2", "1 3", "not a POSCAR|atoms"),
         ("POSCAR", "Mo S", "S Mo", "orbitals, the structure with its basis has"),
     ],

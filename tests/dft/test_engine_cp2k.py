@@ -74,6 +74,7 @@ def test_the_frame_passes_the_gate(folder: Path) -> None:
 def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
     """The same basis, pseudopotential and k mesh in two programs: total energy, forces, stress."""
     from n2amd.config_data import PyscfSettings
+    from n2amd.dft.cp2k.log import read_log
     from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
     from n2amd.dft.pyscf.frame import HARTREE_EV
     from n2amd.units import BOHR_ANGSTROM
@@ -81,17 +82,11 @@ def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
     settings = PyscfSettings(basis=SETTINGS.basis, kpoints=SETTINGS.kpoints, ke_cutoff_Ha=40.0, stress=True)
     scf = _scf(build_cell(silicon(), settings), settings)
     found = _gradients(scf, settings)
-    log = (folder / "cp2k.out").read_text()
-    energy = float(log.split("ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:")[1].split()[0])
-    assert energy == pytest.approx(scf.e_tot, abs=2e-5)
-    rows = log.split("ATOMIC FORCES in [a.u.]")[1].splitlines()[3:5]
-    forces = [[float(x) for x in row.split()[3:6]] for row in rows]
-    assert np.array(forces) == pytest.approx(found["forces"], abs=5e-5)
-    # CP2K prints the pressure tensor, minus the stress
-    rows = log.split("STRESS| Analytical stress tensor [GPa]")[1].splitlines()[2:5]
-    pressure = np.array([[float(x) for x in row.split()[2:5]] for row in rows])
-    unit = 160.21766208 * HARTREE_EV / BOHR_ANGSTROM**3
-    assert -pressure == pytest.approx(unit * found["stress"], abs=0.05)
+    log = read_log(folder / "cp2k.out")
+    bohr = BOHR_ANGSTROM
+    assert log.energy / log.hartree == pytest.approx(scf.e_tot, abs=2e-5)
+    assert log.forces * bohr / log.hartree == pytest.approx(found["forces"], abs=5e-5)
+    assert log.stress == pytest.approx(HARTREE_EV / bohr**3 * found["stress"], abs=0.05 / 160.21766208)
 
 
 def test_a_cycle_that_does_not_converge_fails_alone(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import scipy.linalg
 from openmx_writer import input_text, log_text, md_text, scfout_bytes
 from scipy.special import expit
 
-from n2amd.blocks.matrix import canonical_half, fold
+from n2amd.blocks.matrix import add_overlap, canonical_half, fold
+from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.files import read_text
 from n2amd.dft.openmx.frame import find_frames, read_frame
 from n2amd.dft.openmx.log import parse_log
@@ -253,6 +254,63 @@ def test_contradictions_between_files_are_refused(folder, defect):
     path = folder / f"si2h_spin.{ending}.xz"
     edit(path, old, new)
     with pytest.raises(InputError, match=message):
+        read_frame(folder)
+
+
+def lowest_bands(folder: Path, label: str, n_bands: int) -> None:
+    """Make the files list the lowest bands only, as OpenMX does in larger cells; their heads count all."""
+    for ending, row in (("Band", re.compile(r"(?:\s*-?\d+\.\d{10,}){8,}")), ("out", None)):
+        path = folder / f"{label}.{ending}.xz"
+        lines = lzma.decompress(path.read_bytes()).decode().splitlines()
+        if row is not None:
+            first = len(lines[1].split())
+            lines = [
+                " ".join(line.split()[:n_bands])
+                if n > 1 and row.fullmatch(line.rstrip()) and len(line.split()) > first
+                else line
+                for n, line in enumerate(lines)
+            ]
+        else:
+            pattern = re.compile(r"\s+(\d+)(\s+-?\d+\.\d{14}){1,2}\s*")
+            lines = [line for line in lines if not (m := pattern.fullmatch(line)) or int(m[1]) <= n_bands]
+        path.write_bytes(lzma.compress("\n".join(lines).encode() + b"\n", preset=0))
+
+
+@pytest.mark.parametrize(("name", "n_bands"), [("silicene", 11), ("si2h", 13), ("mos2_soc", 40)])
+@pytest.mark.parametrize("source", ["Band", "out"])
+def test_the_lowest_bands_alone_are_compared(loaded, tmp_path, name, n_bands, source):
+    """OpenMX solves and lists about 2.3 times the occupied bands in larger cells, not all."""
+    folder = Path(shutil.copytree(DATA / name, tmp_path / name))
+    shutil.copytree(DATA / "pao", tmp_path / "pao")
+    label, spins = SAMPLES[name]
+    lowest_bands(folder, label, n_bands)
+    if source == "out":
+        (folder / f"{label}.Band.xz").unlink()
+    frame, basis = read_frame(folder)
+    assert frame.bands.energies.shape[1:] == (2 if spins == 2 else 1, n_bands)
+    figures = measure(frame, basis)
+    verdict(frame, figures)
+    assert figures["eigenvalue_error"] < 2e-3
+    moved = replace(frame, hamiltonian=add_overlap(frame.hamiltonian, frame.overlap, 0.002))
+    assert measure(moved, basis)["eigenvalue_error"] == pytest.approx(2.0, abs=0.02)
+
+
+@pytest.mark.parametrize("ending", ["Band", "out"])
+def test_bands_that_end_below_the_electrons_are_refused(folder, ending):
+    lowest_bands(folder, "si2h_spin", 4)
+    if ending == "out":
+        (folder / "si2h_spin.Band.xz").unlink()
+    with pytest.raises(InputError, match="4 bands, fewer than 9 electrons fill: the list is cut"):
+        read_frame(folder)
+
+
+def test_a_list_of_bands_with_a_gap_is_refused(folder):
+    path = folder / "si2h_spin.out.xz"
+    text = lzma.decompress(path.read_bytes()).decode()
+    kept = re.sub(r"\n\s+3(\s+-?\d+\.\d{14}){2}[ ]*(?=\n)", "", text)
+    assert kept != text
+    path.write_bytes(lzma.compress(kept.encode(), preset=0))
+    with pytest.raises(InputError, match="the list of k point 1 is cut"):
         read_frame(folder)
 
 

@@ -1,32 +1,10 @@
 import numpy as np
 import pytest
 from classical_paths import fluctuating
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from n2amd.errors import ComputationError, InputError
+from n2amd.errors import InputError
 from n2amd.hopping import propagators
-
-
-def random_unitary(n: int, seed: int, *, real: bool = False) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    matrix = generator.normal(size=(n, n)) + (0 if real else 1j * generator.normal(size=(n, n)))
-    return np.linalg.qr(matrix)[0]
-
-
-@given(n=st.integers(2, 6), seed=st.integers(0, 10**6), real=st.booleans())
-@settings(max_examples=50, deadline=None)
-def test_generator_gives_the_rotation_back(n: int, seed: int, real: bool) -> None:
-    unitary = random_unitary(n, seed, real=real)
-    generator = propagators.rotation_generator(unitary)
-    np.testing.assert_allclose(propagators.exponential(generator, -1.0), unitary, atol=1e-10)
-    assert np.abs(np.linalg.eigvalsh(generator)).max() <= np.pi + 1e-9
-
-
-def test_generator_of_a_permutation_with_eigenvalue_minus_one() -> None:
-    swap = np.eye(4)[[1, 0, 3, 2]]
-    generator = propagators.rotation_generator(swap)
-    np.testing.assert_allclose(propagators.exponential(generator, -1.0), swap, atol=1e-12)
+from n2amd.hopping.unitary import nearest_unitary
 
 
 @pytest.mark.parametrize("complex_couplings", [False, True])
@@ -53,7 +31,9 @@ def test_schemes_agree_for_small_rotations(complex_couplings: bool) -> None:
     # constant couplings: give every interval its own path
     for k in (0, 17, 39):
         alone = propagators.hst(path.energies[k : k + 2], path.nac[k : k + 1], 1.0, 200, "exponential")
-        np.testing.assert_allclose(diabatic[k], alone[0], atol=1e-4)
+        # populations; phases also hold the curvature of the energies, which a straight line leaves out
+        np.testing.assert_allclose(np.abs(diabatic[k]), np.abs(alone[0]), atol=3e-5)
+        np.testing.assert_allclose(diabatic[k], alone[0], atol=3e-4)
 
 
 @pytest.mark.parametrize(("gap", "substeps"), [(1.8, 2), (3.2, 2), (3.2, 10)])
@@ -71,11 +51,19 @@ def test_few_substeps_change_the_rate_by_a_known_factor(gap: float, substeps: in
     )
 
 
-def test_singular_overlap_is_refused() -> None:
-    overlap = np.eye(3)[None].repeat(4, 0)
-    overlap[2, 1, 1] = 0.0
-    with pytest.raises(ComputationError, match="interval 2"):
-        propagators.loewdin(overlap)
+def test_unitary_stays_what_it_is_and_a_lost_state_is_replaced() -> None:
+    generator = np.random.default_rng(3)
+    whole = np.linalg.qr(generator.normal(size=(5, 6, 6)) + 1j * generator.normal(size=(5, 6, 6)))[0]
+    np.testing.assert_allclose(nearest_unitary(whole), whole, atol=1e-12)
+    # the last state becomes one outside, and one from outside takes its place
+    lost = np.tile(np.eye(4), (3, 1, 1))
+    lost[1, 3, 3] = 0.0
+    found = nearest_unitary(lost)
+    np.testing.assert_allclose(found, np.tile(np.eye(4), (3, 1, 1)), atol=1e-14)
+    assert lost[1, 3, 3] == 0.0
+    # two at once, with what little overlap they have for a phase
+    lost[2, 2:, 2:] = 1e-9 * np.array([[0, -1.0], [1.0, 0]])
+    np.testing.assert_allclose(np.abs(nearest_unitary(lost)[2]), np.eye(4), atol=1e-12)
 
 
 def test_missing_overlaps_are_told() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,26 @@ def test_a_missing_file(tmp_path):
     assert "does not exist" in refusal(tmp_path / "none.cif")
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.vasp", "not a structure\n"), ("b", "?"), ("c.cif", "")])
+@pytest.mark.parametrize(("name", "text"), [("a.xsf", "not a structure\n"), ("b", "?"), ("c.cif", "")])
 def test_files_that_are_no_structure(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     assert "cannot read a structure" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["POSCAR", "a.vasp", "run_CONTCAR"])
+def test_a_poscar_without_elements_is_told_so(tmp_path, name):
+    (tmp_path / name).write_text("made up\n1.0\n3 0 0\n0 3 0\n0 0 3\n2 1\nDirect\n" + "0 0 0\n" * 3)
+    assert "no elements: line 6 has the numbers of atoms (2 1) at once" in refusal(tmp_path / name)
+
+
+def test_a_compressed_poscar(tmp_path):
+    crystal = bulk("Si", cubic=True)
+    write(tmp_path / "POSCAR", crystal)
+    with gzip.open(tmp_path / "POSCAR.gz", "wb") as file:
+        file.write((tmp_path / "POSCAR").read_bytes())
+    assert read_structure(tmp_path / "POSCAR.gz").numbers.tolist() == [14] * 8
+    (tmp_path / "POSCAR.gz").write_bytes((tmp_path / "POSCAR.gz").read_bytes()[:40])
+    assert "cannot be read" in refusal(tmp_path / "POSCAR.gz")
 
 
 def test_a_folder(tmp_path):

@@ -33,7 +33,8 @@ def test_rabi(gap: float, scheme: str) -> None:
     total = np.hypot(gap, 2 * coupling)
     time = np.arange(frames)
     expected = (2 * coupling / total) ** 2 * np.sin(total * time / (2 * HBAR_EV_FS)) ** 2
-    tolerance = (1e-4 if scheme == "trotter" else 1e-9) * expected.max()
+    # a coupling that turns the states for ever is no polynomial: after 400 fs the phase is off by 0.01
+    tolerance = {"trotter": 1e-4, "exponential": 1e-9, "local_diabatic": 0.01}[scheme] * expected.max()
     np.testing.assert_allclose(populations(steps, 1)[:, 0], expected, atol=tolerance)
 
 

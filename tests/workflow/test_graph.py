@@ -22,20 +22,25 @@ MODELS = {
 END = {"summary": 1, "all": 1}
 
 
-def supercell_jobs(shards: int, *, variants: int = 2, methods: int = 2, seeds: int = 1) -> dict[str, int]:
-    """Jobs of one supercell of one functional with its scissor variants."""
+def supercell_jobs(
+    shards: int, *, variants: int = 2, methods: int = 2, seeds: int = 1, projected: bool = True
+) -> dict[str, int]:
+    """Jobs of one supercell of one functional with its scissor variants; with the states' weights."""
     return {
         "run_trajectory": 1,
         "solve_states": shards,
         "assemble_couplings": 1,
         "dephasing": 1,
+        "spectral_density": 1,
         "run_dynamics": variants * methods * seeds,
         "lifetime": variants,
         "case": variants,
         "draw_gap_and_coupling": 1,
         "draw_dephasing": 1,
+        "draw_spectral_density": 1,
         "draw_populations": variants,
         "draw_lifetime_tau": variants,
+        **({"character": 1, "draw_character": 1} if projected else {}),
     }
 
 
@@ -106,7 +111,7 @@ COMPUTED = {
 def test_silicon_from_dft(pristine: Project) -> None:
     """A study that is a job of its own: every chunk of structures is a job of CP2K."""
     jobs = pristine.planned("config/studies/si-from-dft.yaml")
-    assert jobs == total(COMPUTED, supercell_jobs(shards=4, variants=1), END)
+    assert jobs == total(COMPUTED, supercell_jobs(shards=4, variants=1, projected=False), END)
 
 
 def compute_silicon(document: dict, *, chunks: int = 2, **structures: object) -> None:
@@ -251,3 +256,13 @@ class TestFinishedProject:
         jobs = finished.planned(config)
         assert jobs["lifetime"] == 2
         assert not jobs.keys() & {"run_dynamics", "solve_states", "train_hamiltonian"}
+
+    def test_another_lag_of_the_spectrum_reruns_the_spectrum_alone(self, finished: Project) -> None:
+        config = finished.config("lag", lambda document: document["analysis"].update(spectrum_lag_fs=20.0))
+        assert finished.planned(config) == {"spectral_density": 1, "draw_spectral_density": 1, "all": 1}
+
+    def test_no_weights_no_character(self, finished: Project) -> None:
+        config = finished.config("plain", lambda document: document["states"].update(projections="none"))
+        jobs = finished.planned(config)
+        assert jobs["solve_states"] == 2
+        assert not jobs.keys() & {"character", "draw_character", "coupling_parity", "run_trajectory"}

@@ -23,7 +23,7 @@ echo "${{OMP_NUM_THREADS-}} ${{NUMBA_NUM_THREADS-}} $*" >> {log}
 line=$*
 while [ $# -gt 0 ]; do
   case $1 in
-    --out | --report | --json) printf '%s\\n' "$line" > "$2" ;;
+    --out | --report | --json | --libra) printf '%s\\n' "$line" > "$2" ;;
     --tables)
       for name in {{functionals,supercells,scaling}}.{{csv,md}} tables.html
       do printf 'case\\n' > "$2/$name"; done ;;

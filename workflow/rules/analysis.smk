@@ -19,10 +19,62 @@ rule dephasing:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
-        settings=settings("analysis"),
+        settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
     shell:
         "n2amd analysis dephasing --couplings {input.couplings:q} --settings {params.settings:q}"
         " --out {output.dephasing:q} > {log:q} 2>&1"
+
+
+rule spectral_density:
+    """Which vibrations drive the gap and the coupling: Fourier transforms of their autocorrelations."""
+    input:
+        couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
+        code=code(
+            "analysis/spectra.py",
+            "analysis/spectral_density.py",
+            "analysis/influence_spectrum.py",
+            "analysis/edges.py",
+        ),
+    output:
+        spectrum="<results>/{material}/{supercell}/{functional}/spectrum.json",
+        table="<results>/{material}/{supercell}/{functional}/spectrum.csv",
+        libra="<results>/{material}/{supercell}/{functional}/spectrum_libra.csv",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/spectral_density.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/spectral_density.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        settings=settings("analysis", only=["spectrum_lag_fs"]),
+    shell:
+        "n2amd analysis spectrum --couplings {input.couplings:q} --settings {params.settings:q}"
+        " --out {output.spectrum:q} --table {output.table:q} --libra {output.libra:q} > {log:q} 2>&1"
+
+
+rule character:
+    """Where the states around the gap live; asked for by states.projections."""
+    input:
+        couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
+        code=code("analysis/character.py", "analysis/projection.py"),
+    output:
+        character="<results>/{material}/{supercell}/{functional}/character.json",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/character.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/character.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    shell:
+        "n2amd analysis character --couplings {input.couplings:q} --out {output.character:q} > {log:q} 2>&1"
 
 
 rule lifetime:
@@ -58,7 +110,7 @@ rule lifetime:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=60,
     params:
-        settings=settings("analysis"),
+        settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
         scissor=scissor_option,
         scheme=lambda w: section("dynamics", w).scheme,
         substeps=lambda w: section("dynamics", w).substeps,

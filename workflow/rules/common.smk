@@ -74,13 +74,16 @@ def section(name, wildcards):
     return JOB.section(name, wildcards.material)
 
 
-def settings(name, omit=()):
+def settings(name, omit=(), only=None):
     """Return the params function that gives a stage's own settings as JSON.
 
     A job sees nothing but its own section with its material's overrides, so a change elsewhere does not rerun it.
-    `omit` leaves out what the job gets as an option of its own.
+    `omit` leaves out what the job gets as an option of its own or does not use, `only` all but what it names.
     """
-    return lambda wildcards: section(name, wildcards).model_dump_json(exclude=set(omit))
+    dropped = set(omit)
+    if only is not None:
+        dropped = set(n2amd.config.SECTIONS[name].model_fields) - set(only)
+    return lambda wildcards: section(name, wildcards).model_dump_json(exclude=dropped)
 
 
 def source(wildcards):
@@ -253,7 +256,9 @@ def every_figure():
                 wanted = ["populations", "lifetime-tau"]
                 # a scissor variant shares these with its functional
                 if variant == parent(variant):
-                    wanted += ["gap-and-coupling", "dephasing"]
+                    wanted += ["gap-and-coupling", "dephasing", "spectral-density"]
+                    if JOB.section("states", name).projections != "none":
+                        wanted.append("character")
                 figures += [f"<results>/{name}/{supercell}/{variant}/figures/{what}.svg" for what in wanted]
     if len(JOB.supercells) > 1:
         figures.append("<results>/figures/scaling.svg")

@@ -46,7 +46,7 @@ rule coupling_parity:
         runtime=120,
     params:
         settings=settings("couplings"),
-        states=settings("states", omit=["shards"]),
+        states=settings("states", omit=["shards", "projections", "partition"]),
     shell:
         "n2amd couplings parity --dataset {input.dataset:q} --model {input.model:q} --settings {params.settings:q}"
         " --states-settings {params.states:q} --out {output.parity:q} > {log:q} 2>&1"

@@ -12,6 +12,8 @@ FIGURES = {
     "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),
     "nac-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
     "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE, "Couplings"),
+    "spectral-density": (of_parent(f"{PARENT}/spectrum.json"), CASE, "Couplings"),
+    "character": (of_parent(f"{PARENT}/character.json"), CASE, "Couplings"),
     "dephasing": (of_parent(f"{PARENT}/dephasing.json"), CASE, "Dynamics"),
     "populations": (populations_and_lifetime, CASE, "Dynamics"),
     "lifetime-tau": (f"{CASE}/analysis/lifetime.json", CASE, "Dynamics"),

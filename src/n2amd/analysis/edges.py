@@ -64,9 +64,7 @@ def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPat
 
 def sides(path: ClassicalPath) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the columns of the carrier's own side of the gap and of the side it recombines to."""
-    if path.conduction is None:
-        raise ValueError("a path that does not say which of its states are conduction states")
-    own = path.conduction if path.carrier == "electron" else ~path.conduction
+    own = path.above_gap if path.carrier == "electron" else ~path.above_gap
     return np.flatnonzero(own), np.flatnonzero(~own)
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from n2amd.commands import spectra
+
 app = typer.Typer(help="Dephasing, lifetimes with error bars, figures, summary.", no_args_is_help=True)
 
 Settings = Annotated[
@@ -26,6 +28,8 @@ class What(StrEnum):
     nac_parity = "nac-parity"
     gap_and_coupling = "gap-and-coupling"
     dephasing = "dephasing"
+    spectral_density = "spectral-density"
+    character = "character"
     populations = "populations"
     lifetime_tau = "lifetime-tau"
     scaling = "scaling"
@@ -142,12 +146,19 @@ def decay(
 def populations(
     file: Annotated[Path, typer.Argument(help="Populations (.h5).")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
+    project: Annotated[
+        spectra.Project | None, typer.Option(help="Sum up by this instead of by state; needs --couplings.")
+    ] = None,
+    couplings: Annotated[
+        Path | None, typer.Option(help="couplings.h5 the run was made from, with weights.")
+    ] = None,
+    settings: Settings = None,
 ) -> None:
     """Write the populations of a run by state, or of a pair by the bands of its electron and its hole."""
     from n2amd.analysis.populations import read_run, table
     from n2amd.storage import atomic_path
 
-    run = read_run(file)
+    run = read_run(file) if project is None else spectra.projected(file, project, couplings, settings)
     with atomic_path(out) as part:
         part.write_text(table(run), encoding="utf-8")
     typer.echo(f"{out}: {len(run.time)} times of {', '.join(run.names)}")
@@ -162,7 +173,8 @@ def figures(
     """Draw one figure.
 
     Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json; nac-parity:
-    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json; populations: populations
+    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
+    spectral-density: spectrum.json; character: character.json; populations: populations
     (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """
     from n2amd.analysis.figures.draw import draw
@@ -243,3 +255,8 @@ def summary(
     # a log file has no width of its own
     wide = console if console.is_terminal else Console(width=180)
     wide.print(printed_table(document["cases"]))
+
+
+# where the states live and what moves them
+app.command()(spectra.spectrum)
+app.command()(spectra.character)

@@ -105,22 +105,23 @@ def ingest(
         )
     for _, reason in result.refused:
         typer.echo(f"warning: dropped: {reason}", err=True)
-    _report_gate(out, json, result.refused, per_frame)
+    _report_gate(out, json, result.refused, result.warnings, per_frame)
     typer.echo(f"{out}: {result.n_frames} frames")
 
 
 @app.command()
 def check(path: Dataset, json: GateJson = None, per_frame: PerFrame = None) -> None:
     """Pass the frames of a data set through the gate again, from what the file holds."""
-    from n2amd.commands.gate_table import print_gate
+    from n2amd.commands.gate_table import print_gate, print_warnings
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.check import check_dataset
 
     with frame_progress("checking") as progress:
-        names, figures = check_dataset(path, progress=progress)
+        names, figures, warnings = check_dataset(path, progress=progress)
     print_gate(names, figures, per_frame)
+    print_warnings(warnings)
     if json is not None:
-        _write_gate(json, path, names, figures, [])
+        _write_gate(json, path, names, figures, [], warnings)
     typer.echo(f"{path}: ok ({len(names)} frames)")
 
 
@@ -272,16 +273,21 @@ def available_cores() -> int:
 
 
 def _report_gate(
-    path: Path, json: Path | None, refused: list[tuple[str, str]], per_frame: bool | None
+    path: Path,
+    json: Path | None,
+    refused: Sequence[tuple[str, str]],
+    warnings: Sequence[tuple[str, Mapping[str, str]]],
+    per_frame: bool | None,
 ) -> None:
-    """Print the figures stored with a data set and write them as JSON where asked for."""
-    from n2amd.commands.gate_table import print_gate
+    """Print the figures stored with a data set and the warnings; write them as JSON where asked for."""
+    from n2amd.commands.gate_table import print_gate, print_warnings
     from n2amd.dataset.store import read_gate, read_names
 
     names, figures = read_names(path), read_gate(path)
     print_gate(names, figures, per_frame)
+    print_warnings(warnings)
     if json is not None:
-        _write_gate(json, path, names, figures, refused)
+        _write_gate(json, path, names, figures, refused, warnings)
 
 
 def _write_gate(
@@ -290,6 +296,7 @@ def _write_gate(
     names: Sequence[str],
     figures: Mapping[str, NDArray[np.float64]],
     refused: Sequence[tuple[str, str]],
+    warnings: Sequence[tuple[str, Mapping[str, str]]],
 ) -> None:
     from math import isnan
 
@@ -301,4 +308,6 @@ def _write_gate(
         for row, name in enumerate(names)
     ]
     reasons = [{"name": name, "reason": reason} for name, reason in refused]
-    write_json(json, {"dataset": str(path), "frames": frames, "refused": reasons}, inputs=[path])
+    doubts = [{"name": name, **sentences} for name, sentences in warnings]
+    document = {"dataset": str(path), "frames": frames, "refused": reasons, "warnings": doubts}
+    write_json(json, document, inputs=[path])

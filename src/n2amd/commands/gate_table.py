@@ -1,4 +1,4 @@
-"""The figures of the ingestion gate as tables: their ranges, and a row a frame."""
+"""The figures of the ingestion gate as tables: their ranges, a row a frame, and its warnings."""
 
 from __future__ import annotations
 
@@ -72,3 +72,22 @@ def print_gate(
             check.unit,
         )
     console.print(table)
+
+
+def print_warnings(warnings: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+    """Print one line a check on standard error: how many frames it concerns, and what it says of the first.
+
+    Parameters
+    ----------
+    warnings
+        Names of frames, and what is unusual about each or could not be checked, by check name.
+    """
+    import typer
+
+    grouped: dict[str, list[tuple[str, str]]] = {}
+    for name, sentences in warnings:
+        for check, sentence in sentences.items():
+            grouped.setdefault(check, []).append((name, sentence))
+    for (first, sentence), *others in grouped.values():
+        more = f" (and {len(others)} frames more)" if others else ""
+        typer.echo(f"warning: frame {first}{more}: {sentence}", err=True)

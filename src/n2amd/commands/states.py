@@ -10,11 +10,6 @@ import typer
 app = typer.Typer(help="Solve the states around the gap, shard by shard.", no_args_is_help=True)
 
 
-@app.callback()
-def _verbs() -> None:
-    """States around the gap."""
-
-
 @app.command()
 def solve(
     trajectory: Annotated[Path, typer.Option(help="Trajectory (trajectory.h5).")],
@@ -72,3 +67,26 @@ def solve(
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
     )
+
+
+@app.command()
+def character(
+    dataset: Annotated[Path, typer.Argument(help="Data set (dataset.h5) of frames of one cell.")],
+    out: Annotated[Path, typer.Option(help="character.json to write.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
+    ] = None,
+) -> None:
+    """Where the states of DFT's own matrices live: shares of elements and orbitals, and number of atoms."""
+    from n2amd.analysis.character import character_report, lines_of
+    from n2amd.config import load_section
+    from n2amd.dataset.store import read_basis, read_frames
+    from n2amd.states.of_dataset import project_frames
+    from n2amd.storage import write_json
+
+    chosen = load_section("states", settings)
+    projection, window = project_frames(read_frames(dataset), read_basis(dataset), chosen)
+    report = character_report(projection, window.band_index, window.n_occupied - 1 - window.low)
+    write_json(out, report, config=chosen, inputs=[dataset])
+    for line in lines_of(report):
+        typer.echo(line)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
+from n2amd.couplings.projection import Projection, carried
 from n2amd.couplings.store import Couplings, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
@@ -41,6 +42,8 @@ class Joined:
         (F - 1, w, w) between eigenvectors, continuous across shard borders.
     first_gauge
         Canonical gauge of the first frame, (w, w).
+    projections
+        Weights on atoms or shells that each shard holds.
     """
 
     info: ShardInfo
@@ -48,6 +51,7 @@ class Joined:
     band_index: NDArray[np.int64]
     overlap: NDArray
     first_gauge: NDArray
+    projections: tuple[Projection | None, ...] = ()
 
 
 def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
@@ -167,6 +171,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         start.band_index,
         np.concatenate(overlap),
         canonical_gauge(start.first_coefficients, start.energies[0]),
+        tuple(shard.projection for shard in shards),
     )
 
 
@@ -274,6 +279,7 @@ def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplin
             nac=coupled.nac,
             mixing=columns.mixing if columns.mixing.any() else None,
         ),
+        projection=carried(joined.projections, kept.gauge),
     )
 
 

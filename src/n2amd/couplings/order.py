@@ -133,7 +133,7 @@ def _proper_phases(overlap: NDArray, successor: NDArray[np.int64]) -> NDArray:
 
 
 def _cycle_phases(wanted: NDArray, product: float) -> NDArray:
-    """Phases that turn the elements of a cycle positive, but for the smallest: with it they give `product`."""
+    """Phases that make the elements of a cycle positive, the smallest apart: all multiply to `product`."""
     size = np.abs(wanted)
     phases = np.divide(wanted.conj(), size, out=np.ones_like(wanted), where=size > 0)
     last = int(size.argmin())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
 
@@ -96,6 +97,8 @@ class Couplings:
         Absolute index of each column's state at the first frame, (n,).
     tracking
         Report of the tracking.
+    projection
+        Weights of each column's state on atoms or shells, (F, n, g); None where the states have none.
     window
         All states that were solved for; None in files that hold the kept ones alone.
     """
@@ -112,6 +115,7 @@ class Couplings:
     nac: NDArray
     band_index: NDArray[np.int64]
     tracking: Tracking
+    projection: Projection | None = None
     window: Window | None = None
 
     @property
@@ -134,7 +138,7 @@ def write_couplings(
     path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write couplings atomically."""
-    with create_hdf5(path, "couplings", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "couplings", version="1.1", config=config, inputs=inputs) as file:
         file.attrs["n_frames"] = couplings.n_frames
         for name in _NUMBERS:
             file.attrs[name] = getattr(couplings, name)
@@ -142,6 +146,7 @@ def write_couplings(
             file.create_dataset(name, data=getattr(couplings, name))
         for name, value in vars(couplings.tracking).items():
             file.create_dataset(f"tracking/{name}", data=value)
+        write_projection(file, couplings.projection)
         if couplings.window is not None:
             group = file.create_group("window")
             group.attrs["first"] = couplings.window.first
@@ -179,6 +184,7 @@ def read_couplings(path: str | Path) -> Couplings:
             order=str(file.attrs["order"]),
             kpoint=tuple(float(x) for x in file.attrs["kpoint"]),  # type: ignore[arg-type]
             tracking=report,
+            projection=read_projection(file),
             window=window,
             **{name: file[name][...] for name in _ARRAYS},
         )

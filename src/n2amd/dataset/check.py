@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from n2amd.dataset.store import read_attributes, read_basis, read_frames
 
 def check_dataset(
     path: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
+) -> tuple[list[str], dict[str, NDArray[np.float64]], list[tuple[str, Mapping[str, str]]]]:
     """Pass every frame of a data set through the gate and compare the frames with each other.
 
     Parameters
@@ -30,6 +30,8 @@ def check_dataset(
     -------
     names, figures
         Names of the frames; values (n_frames,) by check name, NaN where a frame has none.
+    warnings
+        Names of the frames that pass with a warning, and the sentences by check name.
 
     Raises
     ------
@@ -41,9 +43,11 @@ def check_dataset(
     series = Series(float(attributes["timestep_fs"]) if attributes["consecutive"] else None)
     names: list[str] = []
     figures: dict[str, NDArray[np.float64]] = {}
+    warnings: list[tuple[str, Mapping[str, str]]] = []
     for row, frame in enumerate(read_frames(path)):
         measured = measure(frame, basis)
-        verdict(frame, measured)
+        if found := verdict(frame, measured):
+            warnings.append((frame.name, found))
         series.check(frame)
         series.add(frame)
         names.append(frame.name)
@@ -52,4 +56,4 @@ def check_dataset(
                 figures.setdefault(name, np.full(total, np.nan))[row] = value
         progress(row + 1, total)
     series.finish()
-    return names, figures
+    return names, figures, warnings

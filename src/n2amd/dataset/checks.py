@@ -25,6 +25,8 @@ class Check:
         What to do with a frame that fails.
     low, high
         Smallest and largest value that passes.
+    warns
+        A value outside is unusual but not impossible, so that other checks decide: see `refuses`.
     """
 
     name: str
@@ -33,16 +35,27 @@ class Check:
     remedy: str
     low: float = -np.inf
     high: float = np.inf
+    warns: bool = False
 
     def passes(self, value: float) -> bool:
         """Tell whether a value lies in the range; not a number never does."""
         return self.low <= value <= self.high
 
+    def refuses(self, value: float, *, lengths_known: bool) -> bool:
+        """Tell whether a value that does not pass refuses the frame, or is worth a warning only.
+
+        Molecules in boxes and stretched bonds lie above the range of lengths, and are as good as any frame;
+        below it, closer together than any bond, nothing lies that was read in the right unit, unless S made
+        of the positions says so (`lengths_known`).
+        """
+        return not self.warns or (value < self.low and not lengths_known) or bool(np.isnan(value))
+
     @property
     def bounds(self) -> str:
         """The range in words."""
         parts = [f">= {self.low:g}"] if self.low > -np.inf else []
-        return ", ".join(parts + ([f"<= {self.high:g}"] if self.high < np.inf else []))
+        parts += [f"<= {self.high:g}"] if self.high < np.inf else []
+        return ("usually " if self.warns else "") + ", ".join(parts)
 
 
 _UNITS = "check that lengths are in the unit the code writes (Bohr or Angstrom)"
@@ -52,8 +65,16 @@ _WRITER = "check that H and S were written by one run and copied whole"
 CHECKS: tuple[Check, ...] = (
     Check("not_finite", "", "values that are NaN or infinite", "run the frame again", high=0),
     Check("min_distance", "A", "smallest distance of two atoms", _UNITS, low=0.5),
-    Check("bond_ratio", "", "smallest distance over the sum of covalent radii", _UNITS, low=0.6, high=1.4),
-    Check("volume_per_atom", "A^3", "cell volume per atom", _UNITS, low=1.5, high=5000),
+    Check(
+        "bond_ratio",
+        "",
+        "smallest distance over the sum of covalent radii",
+        _UNITS,
+        low=0.6,
+        high=1.4,
+        warns=True,
+    ),
+    Check("volume_per_atom", "A^3", "cell volume per atom", _UNITS, low=1.5, high=5000, warns=True),
     Check(
         "kinetic_temperature",
         "K",
@@ -113,6 +134,14 @@ CHECKS: tuple[Check, ...] = (
         low=1e-6,
     ),
     Check("overlap_condition", "", "largest condition number of S(k)", "use a smaller basis", high=1e8),
+    Check(
+        "bands_missing",
+        "",
+        f"bands up to n_occupied + {EXTRA_BANDS} that the code does not list",
+        "let the code list more bands",
+        high=0,
+        warns=True,
+    ),
     Check(
         "eigenvalue_error",
         "meV",

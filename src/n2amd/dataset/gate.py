@@ -7,6 +7,7 @@ DFT code's own bands from its blocks, in the canonical orbital convention, with 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,12 +19,12 @@ from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.checks import BY_NAME, CHECKS, Check
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.spectrum import measure_spectrum
-from n2amd.errors import InputError
+from n2amd.dataset.verdict import not_finite, verdict
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure
-from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K, SIESTA_RYDBERG_EV
+from n2amd.units import AMU_A2_FS2_IN_EV, BOHR_ANGSTROM, BOLTZMANN_EV_K
 
 __all__ = ["BY_NAME", "CHECKS", "Check", "measure", "verdict"]
 
@@ -37,15 +38,8 @@ NEIGHBOUR_REACH = 10.0
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 #: Distances are looked at up to this multiple of the sum of covalent radii; bonded atoms are nearer.
 UNBOUND = 1.5
-#: Factors of a wrong energy unit: by how much the bands are too wide, and what happened.
-ENERGY_UNITS = (
-    (SIESTA_RYDBERG_EV, "H seems to be in eV where Rydberg was expected"),
-    (2 * SIESTA_RYDBERG_EV, "H seems to be in eV where Hartree was expected"),
-    (2.0, "H seems to be in Hartree where Rydberg was expected"),
-    (0.5, "H seems to be in Rydberg where Hartree was expected"),
-    (1 / SIESTA_RYDBERG_EV, "H seems to be in Rydberg where eV was expected"),
-    (0.5 / SIESTA_RYDBERG_EV, "H seems to be in Hartree where eV was expected"),
-)
+#: How often too large lengths are that were read in another unit.
+LENGTH_UNITS = (BOHR_ANGSTROM, 1 / BOHR_ANGSTROM)
 
 
 def measure(frame: Frame, basis: Basis) -> dict[str, float]:
@@ -63,7 +57,7 @@ def measure(frame: Frame, basis: Basis) -> dict[str, float]:
     figures
         Value per check name; absent where the frame lacks what the check needs.
     """
-    broken = sum(_not_finite(frame).values())
+    broken = sum(not_finite(frame).values())
     figures = {"not_finite": float(broken)}
     if broken:
         return figures
@@ -82,80 +76,6 @@ def measure(frame: Frame, basis: Basis) -> dict[str, float]:
     else:
         figures["uncovered_pairs"] = float(_uncovered(frame.overlap, frame.hamiltonian))
     return figures | measure_spectrum(frame, basis)
-
-
-def verdict(frame: Frame, figures: Mapping[str, float]) -> None:
-    """Refuse the frame if a figure is out of its range.
-
-    Raises
-    ------
-    InputError
-        Naming the frame, the first check that failed, its value and the remedy; or if the code's own
-        eigenvalues are missing, unless that is accepted (`bands: none` in the origin).
-    """
-    for check in CHECKS:
-        value = figures.get(check.name)
-        if value is None or check.passes(value):
-            continue
-        bound = f"at least {check.low:g}" if value < check.low else f"at most {check.high:g}"
-        unit = f" {check.unit}" if check.unit else ""
-        raise InputError(
-            f"{check.meaning} ({check.name}) is {value:.4g}{unit}, must be {bound}"
-            + _hint(frame, check, figures),
-            frame=frame.name,
-            remedy=check.remedy,
-        )
-    if "eigenvalue_error" not in figures and frame.origin.get("bands") != "none":
-        raise InputError(
-            "the code's own eigenvalues are missing, so H and S cannot be verified",
-            frame=frame.name,
-            field="eigenvalue_error",
-            remedy="keep the eigenvalue file of the run, or accept such frames (--without-bands)",
-        )
-
-
-def _hint(frame: Frame, check: Check, figures: Mapping[str, float]) -> str:
-    """What the figures together say about the cause."""
-    if check.name == "not_finite":
-        return f" (in {', '.join(name for name, count in _not_finite(frame).items() if count)})"
-    if check.name != "eigenvalue_error":
-        return ""
-    ratio = figures.get("band_ratio", 1.0)
-    if abs(ratio) < 1e-3:
-        return " (all bands of (H, S) are one value: H is a multiple of S)"
-    if abs(ratio - 1) > 0.05:
-        cause = next((cause for factor, cause in ENERGY_UNITS if abs(ratio / factor - 1) < 0.05), None)
-        return f" (bands {ratio:.3g} times too wide{f': {cause}' if cause else ''})"
-    shift = figures.get("band_shift", 0.0)
-    if figures.get("band_scatter", np.inf) > max(BY_NAME["eigenvalue_error"].high, 0.01 * abs(shift)):
-        return ""
-    fermi = 1e3 * (frame.fermi_level or 0.0)
-    shifted = " by the Fermi level" if fermi and abs(abs(shift / fermi) - 1) < 0.01 else ""
-    return (
-        f" (all bands are shifted{shifted}, {shift:+.4g} meV: H and the eigenvalues have other energy zeros)"
-    )
-
-
-def _not_finite(frame: Frame) -> dict[str, int]:
-    """Count the values that are not finite, by field."""
-    fields: dict[str, list] = {
-        "cell": [frame.structure.cell],
-        "positions": [frame.structure.positions],
-        "electrons": [frame.n_electrons, frame.charge],
-        "energy": [frame.energy, frame.fermi_level],
-        "forces": [frame.forces],
-        "stress": [frame.stress],
-        "velocities": [frame.velocities],
-        "Hamiltonian": list(frame.hamiltonian.values.values()),
-        "overlap": list(frame.overlap.values.values()),
-    }
-    if frame.bands is not None:
-        fields["k points"] = [frame.bands.kpoints, frame.bands.weights]
-        fields["eigenvalues"] = [frame.bands.energies]
-    return {
-        name: sum(int(np.count_nonzero(~np.isfinite(array))) for array in arrays if array is not None)
-        for name, arrays in fields.items()
-    }
 
 
 def _distances(structure: Structure) -> dict[str, float]:
@@ -249,20 +169,37 @@ def _overlap_table(atoms: tuple[AtomBasis, ...]) -> OverlapTable:
 
 
 def _rebuilt_overlap(frame: Frame, basis: Basis) -> dict[str, float]:
-    """Compare S with the one made of the radial functions; count the overlapping pairs H does not have."""
+    """Compare S with the one made of the radial functions; count the overlapping pairs H does not have.
+
+    Where the two differ, `length_factor` is by how much the structure must grow for them to agree, if that is
+    a matter of Bohr and Angstrom.
+    """
     table = _overlap_table(tuple(basis[z] for z in basis.numbers))
     rebuilt = overlap(table, frame.structure)
-    off_site, on_site = 0.0, 0.0
-    for key, index in (*rebuilt.pairs.items(), *frame.overlap.pairs.items()):
-        difference = _on_pairs(frame.overlap, key, index) - _on_pairs(rebuilt, key, index)
-        error = np.abs(difference[0]).max(axis=(-1, -2), initial=0.0)
-        on_site = max(on_site, float(error[index.on_site].max(initial=0.0)))
-        off_site = max(off_site, float(error[~index.on_site].max(initial=0.0)))
-    return {
+    off_site, on_site = _overlap_errors(frame.overlap, rebuilt)
+    figures = {
         "overlap_error": off_site,
         "overlap_error_on_site": on_site,
         "uncovered_pairs": float(_uncovered(rebuilt, frame.hamiltonian)),
     }
+    if not BY_NAME["overlap_error"].passes(off_site):
+        for factor in LENGTH_UNITS:
+            cell, positions = factor * frame.structure.cell, factor * frame.structure.positions
+            resized = overlap(table, replace(frame.structure, cell=cell, positions=positions))
+            if BY_NAME["overlap_error"].passes(_overlap_errors(frame.overlap, resized)[0]):
+                figures["length_factor"] = factor
+    return figures
+
+
+def _overlap_errors(found: BlockMatrix, expected: BlockMatrix) -> tuple[float, float]:
+    """Largest differences of two overlaps on the pairs of either, between atoms and on them."""
+    off_site, on_site = 0.0, 0.0
+    for key, index in (*expected.pairs.items(), *found.pairs.items()):
+        difference = _on_pairs(found, key, index) - _on_pairs(expected, key, index)
+        error = np.abs(difference[0]).max(axis=(-1, -2), initial=0.0)
+        on_site = max(on_site, float(error[index.on_site].max(initial=0.0)))
+        off_site = max(off_site, float(error[~index.on_site].max(initial=0.0)))
+    return off_site, on_site
 
 
 def _uncovered(reference: BlockMatrix, hamiltonian: BlockMatrix) -> int:

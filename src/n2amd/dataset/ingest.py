@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,10 +46,13 @@ class Ingestion:
         Frames written.
     refused
         Name and reason of the frames that were dropped.
+    warnings
+        Names of the frames and what is unusual about them or could not be checked, by the name of the check.
     """
 
     n_frames: int
     refused: list[tuple[str, str]]
+    warnings: list[tuple[str, Mapping[str, str]]]
 
 
 def ingest(
@@ -94,7 +97,7 @@ def ingest(
     Returns
     -------
     ingestion
-        How many frames were written, and which were dropped.
+        How many frames were written, which were dropped, and which passed with a warning.
 
     Raises
     ------
@@ -109,6 +112,7 @@ def ingest(
         )
     out = Path(out)
     refused: list[tuple[str, str]] = []
+    warnings: list[tuple[str, Mapping[str, str]]] = []
     with work_folder(out) as work:
         folders = reader_for(code, n_electrons).find([work.folder_of(Path(path)) for path in paths])
         settings = f"{code} without bands" if without_bands else code
@@ -125,13 +129,15 @@ def ingest(
                     series.check(outcome.frame)
                     writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
                     series.add(outcome.frame)
+                    if outcome.warnings:
+                        warnings.append((outcome.frame.name, outcome.warnings))
                 except InputError as error:
                     if not skip_bad:
                         raise
                     refused.append((f"{folder.parent.name}/{folder.name}", str(error)))
                 progress(done, len(folders))
             series.finish()
-    return Ingestion(writer.n_frames, refused)
+    return Ingestion(writer.n_frames, refused, warnings)
 
 
 def read_and_measure(
@@ -143,12 +149,15 @@ def read_and_measure(
         if without_bands and frame.bands is None:
             frame = replace(frame, origin={**frame.origin, "bands": "none"})
         figures = measure(frame, basis)
-        verdict(frame, figures)
+        warnings = verdict(frame, figures)
+        if warnings:
+            frame = replace(frame, origin={**frame.origin, "warnings": "; ".join(warnings.values())})
         files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
         sha256 = sha256_of_files(file for file in files if file.is_file())
     except InputError as error:
         return error
-    write_part(path, Part(frame, basis, {n: x for n, x in figures.items() if n in BY_NAME}, sha256))
+    kept = {name: value for name, value in figures.items() if name in BY_NAME}
+    write_part(path, Part(frame, basis, kept, sha256, warnings))
     return None
 
 

@@ -36,12 +36,15 @@ class Part:
         Figures of the gate.
     sha256
         Hash of the frame's files.
+    warnings
+        What is unusual or could not be checked, by the name of the check.
     """
 
     frame: Frame
     basis: Basis
     figures: dict[str, float]
     sha256: str
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 def write_part(path: Path, part: Part) -> None:

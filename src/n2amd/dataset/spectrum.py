@@ -35,7 +35,8 @@ def measure_spectrum(frame: Frame, basis: Basis) -> dict[str, float]:
     Returns
     -------
     figures
-        `overlap_min_eigenvalue`, `overlap_condition` and, with reference bands, `eigenvalue_error` (meV),
+        `overlap_min_eigenvalue`, `overlap_condition` and, with reference bands, `bands_missing` (bands that
+        should be compared and are not listed: many codes solve the lowest only), `eigenvalue_error` (meV),
         `band_ratio` (width of the bands over the reference's), `band_shift` (mean difference, meV) and
         `band_scatter` (largest difference once the shift is removed, meV).
 
@@ -54,6 +55,7 @@ def measure_spectrum(frame: Frame, basis: Basis) -> dict[str, float]:
             remedy="keep the files of one run together",
         )
     counts = compared_bands(frame)
+    missing = 0
     smallest, condition = np.inf, 0.0
     found: list[NDArray] = []
     expected: list[NDArray] = []
@@ -65,12 +67,15 @@ def measure_spectrum(frame: Frame, basis: Basis) -> dict[str, float]:
             continue
         metric = np.kron(np.eye(2), s) if n_spin == 4 else s
         for spin, h in enumerate(hamiltonians):
-            found.append(scipy.linalg.eigvalsh(h, metric, check_finite=False)[: counts[spin]])
-            expected.append(bands.energies[number, spin, : len(found[-1])])
-            found[-1] = found[-1][: len(expected[-1])]
+            ours = scipy.linalg.eigvalsh(h, metric, check_finite=False)[: counts[spin]]
+            theirs = bands.energies[number, spin, : len(ours)]
+            missing = max(missing, len(ours) - len(theirs))
+            found.append(ours[: len(theirs)])
+            expected.append(theirs)
     figures = {"overlap_min_eigenvalue": smallest, "overlap_condition": condition}
-    if not found:
+    if not sum(map(len, found)):
         return figures
+    figures["bands_missing"] = float(missing)
     return figures | _differences(np.concatenate(found), np.concatenate(expected))
 
 

@@ -46,8 +46,12 @@ def describe(path: str | Path) -> dict[str, str]:
     attributes, basis = read_attributes(path), read_basis(path)
     formulas: Counter[str] = Counter()
     energies, gaps, reach = [], [], dict[str, tuple[float, float]]()
+    electrons, warned = set[str](), list[str]()
     for frame in read_frames(path):
         formulas[Formula(frame.structure.to_ase().get_chemical_formula()).format("metal")] += 1
+        electrons.add(f"{frame.n_electrons:g}")
+        if "warnings" in frame.origin:
+            warned.append(frame.name)
         if frame.energy is not None:
             energies.append(frame.energy / frame.structure.n_atoms)
         if (gap := band_gap(frame)) is not None:
@@ -63,7 +67,10 @@ def describe(path: str | Path) -> dict[str, str]:
         "frames": f"{attributes['n_frames']} ({consecutive}): "
         + ", ".join(f"{count} of {formula}" for formula, count in formulas.items()),
         "velocities": attributes["velocities"],
+        "electrons": ", ".join(sorted(electrons, key=float)),
     }
+    if warned:
+        entries["passed with warnings"] = f"{len(warned)} frames, first {warned[0]} (n2amd dataset check)"
     for z in basis.numbers:
         shells = ", ".join(shell.label for shell in basis[z].shells)
         entries[f"basis of element {z}"] = f"{basis[z].n_orbitals} orbitals: {shells}"

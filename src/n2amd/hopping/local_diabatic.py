@@ -60,8 +60,8 @@ def local_diabatic(
     """Propagators of all intervals, c(t + dt) = U c(t), (F - 1, n, n), unitary.
 
     Exact for an H(t) that is a cubic in t (in a basis that does not depend on t), whatever its eigenstates
-    do: Rabi oscillations, avoided crossings, swaps within a step. Phases of the states, and rotations inside
-    degenerate levels, change U as they change the basis.
+    do: Rabi oscillations, avoided crossings, swaps within a step. Amplitudes are those of states in the
+    phases of `transport_phases`; rotations inside degenerate levels change U as they change the basis.
 
     Parameters
     ----------

@@ -1,19 +1,13 @@
 """Electron-hole pairs: the ground state and single excitations of the window, as states to hop among.
 
 One spin channel, independent particles. |0> is the determinant of all valence states of the window; in |h,e>
-the conduction state e stands in the place of the valence state h. With the window's overlaps across time
-O_ij = <i(t)|j(t+dt)>, cut into valence and conduction blocks, A = O_vv, B = A^-1, Y = O_cv B, X = B O_vc and
-W = O_cc - O_cv B O_vc, determinants of the occupied overlaps are (matrix determinant lemma)
+the conduction state e stands in the place of the valence state h. With the matrix O of a one-electron
+operator between the window's states (a propagator; overlaps across time), cut into valence and conduction
+blocks, A = O_vv, B = A^-1, Y = O_cv B, X = B O_vc and W = O_cc - O_cv B O_vc, its determinants between the
+occupied states are (matrix determinant lemma)
 
     <0|0> = det A,  <0|h'e'> = det A X_h'e',  <he|0> = det A Y_eh,
     <he|h'e'> = det A (Y_eh X_h'e' + B_h'h W_ee').
-
-Couplings are what those are to first order in dt, which are the Slater-Condon rules for a one-electron
-operator. Two determinants that share the electron differ by one hole, and to line up their rows takes one
-exchange, hence the sign:
-
-    <0|d|he> = d_he,  <he|d|he'> = d_ee',  <he|d|h'e> = -d_h'h,
-    <0|d|0> = sum_v d_vv,  <he|d|he> = sum_v d_vv + d_ee - d_hh, which vanish for real states.
 """
 
 from __future__ import annotations
@@ -88,8 +82,16 @@ def energies(pairs: Pairs, of_window: NDArray[np.float64]) -> NDArray[np.float64
     return result
 
 
-def overlaps(pairs: Pairs, of_window: NDArray) -> NDArray:
-    """Overlaps of the determinants across time, (intervals, 1 + P, 1 + P), from the window's, (.., w, w)."""
+def determinants(pairs: Pairs, of_window: NDArray) -> NDArray:
+    """Matrix between the determinants, (intervals, 1 + P, 1 + P), of an operator of the window's states.
+
+    Parameters
+    ----------
+    pairs
+        Which of them.
+    of_window
+        Propagators of one electron, or overlaps across time, (intervals, w, w), valence states first.
+    """
     v = pairs.valence
     block = of_window[:, :v, :v]
     regular = np.linalg.cond(block) < _ILL_CONDITIONED

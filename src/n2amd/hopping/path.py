@@ -118,6 +118,14 @@ class ClassicalPath:
         return 0.5 * (self.energies[1:] + self.energies[:-1])
 
     @property
+    def above_gap(self) -> NDArray[np.bool_]:
+        """Which states are conduction states (of pairs: all but the ground state), (n,)."""
+        if self.conduction is not None:
+            return self.conduction
+        upper = self.final if self.carrier == "hole" else self.start
+        return self.band_index >= self.band_index[upper]
+
+    @property
     def whole(self) -> ClassicalPath:
         """All states that these are part of, with the same start and final state; of pairs, themselves."""
         if self.source is None or self.source.pairs is not None:
@@ -325,14 +333,11 @@ def apply_scissor(path: ClassicalPath, scissor: Scissor) -> tuple[ClassicalPath,
     if reference is None:
         reference = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))
     shift = scissor.gap_eV - reference
-    return _shifted(path, shift, cbm), shift
+    return _shifted(path, shift), shift
 
 
-def _shifted(path: ClassicalPath, shift: float, cbm: int) -> ClassicalPath:
-    conduction = path.conduction
-    if conduction is None:
-        conduction = path.band_index >= path.band_index[cbm]
+def _shifted(path: ClassicalPath, shift: float) -> ClassicalPath:
     source = path.source
     if source is not None:
-        source = replace(source, window=_shifted(source.window, shift, source.window.start))
-    return replace(path, energies=path.energies + shift * conduction, source=source)
+        source = replace(source, window=_shifted(source.window, shift))
+    return replace(path, energies=path.energies + shift * path.above_gap, source=source)

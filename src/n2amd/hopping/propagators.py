@@ -58,7 +58,7 @@ def cut(propagators: NDArray[np.complex128], source: Source) -> NDArray[np.compl
     if source.pairs is None:
         return kept
     # single excitations are not closed: what goes into double ones is lost
-    return nearest_unitary(pairs.overlaps(source.pairs, kept))
+    return nearest_unitary(pairs.determinants(source.pairs, kept))
 
 
 def _given(found: NDArray | None, scheme: Scheme) -> NDArray:

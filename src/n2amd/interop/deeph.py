@@ -26,8 +26,9 @@ def write_deeph(folder: str | Path, frames: Iterable[Frame], basis: Basis, *, le
     """Write frames as DeepH folders folder/000000, folder/000001, ...
 
     Energies in eV, lengths in Angstrom. A collinear Hamiltonian becomes a spinful one without spin-flip
-    blocks, which is the only form that DeepH has for it. `electrons_quantity` in info.json is an addition of
-    n2amd; other readers pass over it. Energy, forces and bands have no place in such a folder.
+    blocks, which is the only form that DeepH has for it. `occupation` in info.json, the valence electrons of
+    both spins, is what DeepH-pack and DeepH-dock find the Fermi level by. Energy, forces and bands have no
+    place in such a folder.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def _write_present(folder: Path, frame: Frame, basis: Basis) -> None:
             chemical_symbols[z]: [shell.l for shell in basis[z].shells]
             for z in sorted(set(structure.numbers))
         },
-        "electrons_quantity": frame.n_electrons,
+        "occupation": _occupation(frame),
     }
     (folder / "info.json").write_text(json.dumps(info))
     for name, matrix in (("hamiltonian", frame.hamiltonian), ("overlap", frame.overlap)):
@@ -114,7 +115,7 @@ def _write_legacy(folder: Path, frame: Frame, basis: Basis) -> None:
         "isorthogonal": False,
         "isspinful": frame.hamiltonian.n_spin > 1,
         "fermi_level": frame.fermi_level,
-        "electrons_quantity": frame.n_electrons,
+        "occupation": _occupation(frame),
     }
     (folder / "info.json").write_text(json.dumps(info))
     for name, matrix in (("hamiltonians", frame.hamiltonian), ("overlaps", frame.overlap)):
@@ -122,6 +123,11 @@ def _write_legacy(folder: Path, frame: Frame, basis: Basis) -> None:
         with h5py.File(folder / f"{name}.h5", "w") as file:
             for pair, chunk in zip((pairs + np.array([0, 0, 0, 1, 1])).tolist(), chunks):
                 file[json.dumps(pair)] = chunk
+
+
+def _occupation(frame: Frame) -> int | float:
+    """Electrons of a frame, whole numbers as integers."""
+    return int(frame.n_electrons) if float(frame.n_electrons).is_integer() else frame.n_electrons
 
 
 def _directed_chunks(matrix: BlockMatrix) -> tuple[NDArray[np.int64], list[NDArray]]:

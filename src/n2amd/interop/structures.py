@@ -1,11 +1,16 @@
-"""Structures from any file that ASE reads."""
+"""Structures from POSCAR files, by n2amd's own reader, and from any other that ASE reads."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from n2amd.errors import InputError
+from n2amd.poscar import parse_poscar
 from n2amd.structure import Structure
+
+#: Names of VASP's structure files, which may be compressed.
+POSCAR = re.compile(r"(POSCAR|CONTCAR|CENTCAR)|\.(vasp|poscar)(\.gz|\.bz2|\.xz)?$", re.IGNORECASE)
 
 
 def read_structure(path: str | Path) -> Structure:
@@ -22,6 +27,8 @@ def read_structure(path: str | Path) -> Structure:
     path = Path(path)
     if not path.exists():
         raise InputError("the structure file does not exist", file=path, remedy="check the path")
+    if path.is_file() and POSCAR.search(path.name):
+        return parse_poscar(_text(path), path)
     try:
         atoms = read(path, index=-1)
     except Exception as error:  # ASE's readers raise whatever their parsing meets
@@ -34,3 +41,13 @@ def read_structure(path: str | Path) -> Structure:
     if atoms.cell.rank < 3:
         raise InputError("the structure has no three lattice vectors", file=path, remedy="add the cell")
     return Structure.from_ase(atoms)
+
+
+def _text(path: Path) -> str:
+    from ase.io.formats import open_with_compression
+
+    try:
+        with open_with_compression(str(path), "r") as file:
+            return str(file.read())
+    except (OSError, EOFError, ValueError) as error:  # damaged, or no text
+        raise InputError(f"cannot be read ({error})", file=path, remedy="copy the file again") from None

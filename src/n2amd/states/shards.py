@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
+from n2amd.states.projection import Projection, Sites, first_orbitals, site_weights, sites_of
 from n2amd.states.solver import WindowStates, solve_window
 from n2amd.states.store import ShardInfo, StatesShard
 from n2amd.states.trajectory import TrajectorySlice
@@ -46,12 +47,15 @@ class FrameSolver:
         K point and tolerance.
     window, offsets
         States solved; first orbital of each atom and the total.
+    sites
+        What the states' weights are given of, None where none are asked for.
     """
 
     predictor: Predictor
     settings: StatesSettings
     window: StateWindow
     offsets: NDArray[np.int64]
+    sites: Sites | None = None
 
     @classmethod
     def for_structure(
@@ -73,7 +77,9 @@ class FrameSolver:
             )
         offsets = basis.orbital_offsets(structure.numbers)
         window = state_window(basis.valence_electrons(structure.numbers), int(offsets[-1]), settings)
-        return cls(predictor, settings, window, offsets)
+        level = settings.projections
+        sites = None if level == "none" else sites_of(structure, basis, level)
+        return cls(predictor, settings, window, offsets, sites)
 
     @property
     def kpoint(self) -> NDArray[np.float64]:
@@ -101,13 +107,25 @@ class FrameSolver:
                 field="spin",
                 remedy="use a closed-shell calculation without spin polarisation",
             )
-        return solve_window(
+        folded_overlap = fold(overlap, self.offsets, self.kpoint)
+        states = solve_window(
             fold(hamiltonian, self.offsets, self.kpoint),
-            fold(overlap, self.offsets, self.kpoint),
+            folded_overlap,
             self.window,
             residual_tolerance=self.settings.residual_tolerance_eV,
             frame=frame,
         )
+        if self.sites is None:
+            return states
+        starts = first_orbitals(self.sites, self.predictor.basis)
+        weights = site_weights(
+            states.coefficients,
+            states.overlap_coefficients,
+            folded_overlap,
+            starts,
+            self.settings.partition,
+        )
+        return replace(states, weights=weights)
 
 
 def solve_shard(
@@ -187,7 +205,7 @@ def solve_shard(
         overlap_kind=overlap_kind,
         kpoint=settings.kpoint,
     )
-    return rows.shard(info, solver.window)
+    return rows.shard(info, solver.window, solver.sites, settings.partition)
 
 
 @dataclass
@@ -201,6 +219,7 @@ class _Rows:
     coefficient_norm: list[float]
     first_coefficients: NDArray | None
     last: WindowStates | None
+    weights: list[NDArray] = field(default_factory=list)
 
     def append(self, states: WindowStates) -> None:
         self.energies.append(states.energies)
@@ -209,6 +228,8 @@ class _Rows:
         self.coefficient_norm.append(states.coefficient_norm)
         if self.first_coefficients is None:
             self.first_coefficients = states.coefficients
+        if states.weights is not None:
+            self.weights.append(states.weights)
         self.last = states
 
     def arrays(self) -> dict[str, NDArray]:
@@ -224,6 +245,7 @@ class _Rows:
             "first_coefficients": self.first_coefficients,
             "last_coefficients": self.last.coefficients,
             "last_overlap_coefficients": self.last.overlap_coefficients,
+            **({"weights": np.array(self.weights)} if self.weights else {}),
         }
 
     @classmethod
@@ -244,7 +266,11 @@ class _Rows:
             arrays["coefficient_norm"].tolist(),
             arrays["first_coefficients"],
             last,
+            list(arrays.get("weights", [])),
         )
 
-    def shard(self, info: ShardInfo, window: StateWindow) -> StatesShard:
-        return StatesShard(info, band_index=window.band_index, **self.arrays())
+    def shard(self, info: ShardInfo, window: StateWindow, sites: Sites | None, partition: str) -> StatesShard:
+        arrays = self.arrays()
+        weights = arrays.pop("weights", None)
+        projection = None if sites is None or weights is None else Projection(sites, partition, weights)
+        return StatesShard(info, band_index=window.band_index, projection=projection, **arrays)

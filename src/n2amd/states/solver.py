@@ -33,6 +33,8 @@ class WindowStates:
     coefficient_norm
         Largest sum over orbitals of |c|^2 of a state. A few in a sound frame; 1/s for a state made of
         directions with S = s ~ 1e-3, which has no business near the gap.
+    weights
+        Of each state on the sites asked for (`n2amd.states.projection`), (w, g).
     """
 
     energies: NDArray[np.float64]
@@ -41,6 +43,7 @@ class WindowStates:
     residual: float
     orthonormality_error: float
     coefficient_norm: float
+    weights: NDArray[np.float32] | None = None
 
 
 def solve_window(

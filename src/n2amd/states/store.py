@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
 #: A frame whose `coefficient_norm` is this many times the shard's median is doubtful.
@@ -74,6 +75,8 @@ class StatesShard:
         C of the end frames, (n, w).
     last_overlap_coefficients
         S C of the last frame, (n, w).
+    projection
+        Weights of the states on atoms or shells, None where none were asked for.
     """
 
     info: ShardInfo
@@ -86,6 +89,7 @@ class StatesShard:
     first_coefficients: NDArray
     last_coefficients: NDArray
     last_overlap_coefficients: NDArray
+    projection: Projection | None = None
 
     @property
     def gap(self) -> NDArray[np.float64]:
@@ -117,11 +121,12 @@ def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.1", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             file.attrs[name] = value
         for name in _ARRAYS:
             file.create_dataset(name, data=getattr(shard, name))
+        write_projection(file, shard.projection)
 
 
 def read_shard(path: str | Path) -> StatesShard:
@@ -142,4 +147,5 @@ def read_shard(path: str | Path) -> StatesShard:
             },
             kpoint=tuple(float(x) for x in plain["kpoint"]),  # type: ignore[arg-type]
         )
-        return StatesShard(info, **{name: file[name][...] for name in _ARRAYS})
+        arrays = {name: file[name][...] for name in _ARRAYS}
+        return StatesShard(info, projection=read_projection(file), **arrays)

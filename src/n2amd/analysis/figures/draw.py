@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
-from n2amd.analysis.figures import electrons, lifetimes, parity, style
+from n2amd.analysis.figures import electrons, lifetimes, parity, spectra, style
 from n2amd.analysis.populations import read_run
 from n2amd.errors import InputError
 
@@ -23,6 +23,8 @@ FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "nac-parity": parity.nac_parity,
     "bands": electrons.bands,
     "dephasing": electrons.dephasing,
+    "spectral-density": spectra.spectral_density,
+    "character": spectra.character,
     "lifetime-tau": lifetimes.lifetime_tau,
     "scaling": lifetimes.scaling,
 }

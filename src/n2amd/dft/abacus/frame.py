@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.abacus.bands import read_eigenvalues
-from n2amd.dft.abacus.csr import read_matrix
+from n2amd.dft.abacus.csr import RealSpaceMatrix, read_matrix
 from n2amd.dft.abacus.log import RYDBERG_EV, Log, read_log
 from n2amd.dft.abacus.orbital_file import read_orbitals, shell_label
+from n2amd.dft.abacus.output import (
+    MARKS,
+    ONE_RUN,
+    find_eigenvalues,
+    find_log,
+    find_matrices,
+    find_output_folder,
+)
 from n2amd.dft.abacus.stru import Stru, read_stru
 from n2amd.dft.files import find_frame_folders, frame_name, locate, read_text, require
+from n2amd.dft.folded import Wording, check_one_image, unfold
 from n2amd.dft.orbital_matrices import Elements, gather_blocks, split_spinor
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.conventions import Code, to_canonical
 
-#: Any of these files makes a folder the folder of a frame.
-MARKS = ("OUT.*/running_scf.log", "OUT.*/data-HR-sparse_SPIN0.csr", "OUT.*/hrs1_nao.csr", "OUT.*/istate.info")
-#: Largest difference between STRU and the log: 6 digits of the lattice, 10 decimals of the positions.
-CELL_TOLERANCE, POSITION_TOLERANCE = 1e-4, 1e-5
+#: Largest difference between STRU and the log, A; a length is also allowed what 6 digits leave of it.
+CELL_TOLERANCE, POSITION_TOLERANCE, SIX_DIGITS = 1e-4, 1e-5, 1e-5
 #: ABACUS counts R between atoms wrapped into fractional [0, 1).
 WRAP_ORIGIN = 0.0
-ONE_RUN = "keep the files of one run together"
-RERUN = "copy it from the run (basis_type lcao, out_mat_hs2 1, gamma_only 0), or run the frame again"
-#: Names of H (by spin) and S, before and since version 3.11.
-_HAMILTONIAN = (("data-HR-sparse_SPIN0.csr", "hrs1_nao.csr"), ("data-HR-sparse_SPIN1.csr", "hrs2_nao.csr"))
-_OVERLAP = ("data-SR-sparse_SPIN0.csr", "srs1_nao.csr", "sr_nao.csr")
-_EIGENVALUES = ("istate.info", "eig_occ.txt", "eig.txt")
+FOLDED = Wording(
+    cause="gamma_only 1",
+    field="gamma_only",
+    again="run the frame again with gamma_only 0 (and Gamma alone in KPT)",
+    basis_file="orbital files",
+    basis_field="NUMERICAL_ORBITAL",
+    basis_remedy="copy the .orb files that STRU names beside it, or run the frame again with gamma_only 0",
+)
 
 
 def find_frames(paths: Sequence[str | Path]) -> list[Path]:
@@ -62,48 +72,44 @@ def read_frame(folder: str | Path, code: Code = "abacus") -> tuple[Frame, Basis]
         If a file is missing or damaged, or two files contradict each other.
     """
     folder = Path(folder)
-    out = _output_folder(folder)
+    out = find_output_folder(folder)
     settings = _settings(folder, out)
-    log = read_log(require(out, "running_scf.log", remedy="copy the log of the run"))
+    log = read_log(find_log(out))
     stru_path = require(folder, settings.get("stru_file", "STRU"), remedy="copy STRU of the run")
     stru = read_stru(stru_path, settings.get("latname", "none"))
     _check_geometry(stru_path, stru, log)
     basis = _basis(folder, stru, log, settings.get("orbital_dir", ""))
     n_orbitals = int(basis.orbital_counts(stru.structure.numbers).sum()) * (2 if log.n_spin == 4 else 1)
-    names = _HAMILTONIAN[: 2 if log.n_spin == 2 else 1]
-    hamiltonian = [read_matrix(_first(out, choices), n_orbitals).scaled(RYDBERG_EV) for choices in names]
-    overlap = read_matrix(_first(out, _OVERLAP), n_orbitals)
+    paths, overlap_path = find_matrices(out, log.n_spin)
+    matrices = [read_matrix(path, n_orbitals) for path in (*paths, overlap_path)]
+    *hamiltonian, overlap = (matrix.elements for matrix in matrices)
+    hamiltonian = [part.scaled(RYDBERG_EV) for part in hamiltonian]
     if log.n_spin == 4:
         hamiltonian, overlap = split_spinor(hamiltonian[0]), _spinless(split_spinor(overlap)[0])
-    h, s, hermiticity = gather_blocks(hamiltonian, overlap, stru.structure, basis, WRAP_ORIGIN)
+    origin: float | None = WRAP_ORIGIN
+    if wording := _folded(matrices, settings):
+        images, origin = check_one_image(folder, stru.structure, basis, wording), None
+        *hamiltonian, overlap = (
+            unfold(part, images, basis, stru.structure.numbers) for part in (*hamiltonian, overlap)
+        )
+    h, s, hermiticity = gather_blocks(hamiltonian, overlap, stru.structure, basis, origin)
+    n_electrons = _electrons(out, log, settings)
     frame = Frame(
         name=frame_name(folder),
         structure=stru.structure,
         hamiltonian=to_canonical(h, basis, code),
         overlap=to_canonical(s, basis, code),
-        n_electrons=log.n_electrons,
+        n_electrons=n_electrons,
         energy=log.energy,
         forces=log.forces,
         stress=log.stress,
         fermi_level=log.fermi_level,
-        charge=round(basis.valence_electrons(stru.structure.numbers) - log.n_electrons, 6) + 0.0,
+        charge=round(basis.valence_electrons(stru.structure.numbers) - n_electrons, 6) + 0.0,
         bands=_bands(out, log),
         hermiticity_error=hermiticity,
         origin={"code": code, **log.origin, **_mesh(folder)},
     )
     return frame, basis
-
-
-def _output_folder(folder: Path) -> Path:
-    found = sorted(path for path in folder.glob("OUT.*") if path.is_dir())
-    if len(found) != 1:
-        raise InputError(
-            f"{len(found)} folders OUT.*" + (f": {', '.join(p.name for p in found)}" if found else ""),
-            file=folder,
-            field="OUT",
-            remedy="keep the output of one run in a folder",
-        )
-    return found[0]
 
 
 def _settings(folder: Path, out: Path) -> dict[str, str]:
@@ -114,14 +120,36 @@ def _settings(folder: Path, out: Path) -> dict[str, str]:
     return {entry[0].lower(): entry[1] for entry in words if len(entry) > 1}
 
 
-def _first(out: Path, names: Sequence[str]) -> Path:
-    """Find the one matrix that has any of the names."""
-    found = [path for name in names if (path := locate(out, name))]
-    if len(found) > 1:
+def _folded(matrices: Sequence[RealSpaceMatrix], settings: dict[str, str]) -> Wording | None:
+    """Say why the matrices are sums over all R; None where they are not.
+
+    The files say so, or INPUT, or there is R = 0 alone and no INPUT: where the atoms have no neighbours
+    beyond the cell, both are the same.
+    """
+    if not all(matrix.one_image for matrix in matrices):
+        return None
+    stated = settings.get("gamma_only", "0").lower() in ("1", "t", "true", ".true.")
+    if stated or any(matrix.folded for matrix in matrices):
+        return FOLDED
+    return None if settings else replace(FOLDED, cause="R = (0, 0, 0) alone, as gamma_only 1 leaves it")
+
+
+def _electrons(out: Path, log: Log, settings: dict[str, str]) -> float:
+    """Electrons in the cell: what the log says, else `nelec` and `nelec_delta` of INPUT."""
+    if log.n_electrons is not None:
+        return log.n_electrons
+    try:
+        electrons = float(settings.get("nelec", "0"))
+    except ValueError:
+        electrons = 0.0
+    if electrons <= 0:
         raise InputError(
-            f"{' and '.join(path.name for path in found)} are of two runs", file=out, remedy=ONE_RUN
+            f"the log has no number of electrons, and nelec is {settings.get('nelec', 'not set')} in INPUT",
+            file=out,
+            field="nelec",
+            remedy="copy the whole running_scf.log and the INPUT of the run",
         )
-    return found[0] if found else require(out, names[0], remedy=RERUN)
+    return electrons
 
 
 def _check_geometry(path: Path, stru: Stru, log: Log) -> None:
@@ -129,11 +157,14 @@ def _check_geometry(path: Path, stru: Stru, log: Log) -> None:
     ours = [re.sub(r"\d+$", "", label) for label in stru.labels]
     theirs = [re.sub(r"\d+$", "", label) for label in log.labels]
     structure = stru.structure
+    positions = log.coordinates @ structure.cell if log.direct else log.coordinates
+    cell_tolerance = max(CELL_TOLERANCE, SIX_DIGITS * float(np.abs(log.cell).max()))
+    tolerance = POSITION_TOLERANCE + (0 if log.direct else SIX_DIGITS * float(np.abs(positions).max()))
     if ours != theirs:
         problem = f"atoms {' '.join(ours)}, the log has {' '.join(theirs)}"
-    elif (difference := float(np.abs(structure.cell - log.cell).max())) > CELL_TOLERANCE:
+    elif (difference := float(np.abs(structure.cell - log.cell).max())) > cell_tolerance:
         problem = f"the cell differs from the log by {difference:.2g} A"
-    elif (difference := float(np.abs(structure.positions - log.positions).max())) > POSITION_TOLERANCE:
+    elif (difference := float(np.abs(structure.positions - positions).max())) > tolerance:
         problem = f"the positions differ from the log by {difference:.2g} A: another geometry or order"
     else:
         return
@@ -190,7 +221,7 @@ def _spinless(overlap: Elements) -> Elements:
 
 
 def _bands(out: Path, log: Log) -> BandReference | None:
-    path = next((path for name in _EIGENVALUES if (path := locate(out, name))), None)
+    path = find_eigenvalues(out)
     if path is None:
         return None
     energies = read_eigenvalues(path, log.n_spin)

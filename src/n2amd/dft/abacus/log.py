@@ -1,4 +1,9 @@
-"""running_scf.log: what ABACUS computed, and the atoms as it read them."""
+"""running_scf.log: what ABACUS computed, and the atoms as it read them.
+
+Labels changed their capitals and tables their columns from version to version: labels are searched without
+regard to capitals, tables by their heading. Source: ABACUS v3.2 to v3.8 (unitcell.cpp, klist.cpp,
+output_log.cpp) and develop of 2025 and 2026 (print_cell.cpp, k_vector_utils.cpp, cal_nelec_nband.cpp).
+"""
 
 from __future__ import annotations
 
@@ -33,9 +38,12 @@ class Log:
     valence
         Valence electrons of each species label.
     n_electrons
-        Electrons in the cell, as ABACUS set them from the pseudopotentials.
-    labels, positions
-        Species label of each atom, and positions as read, (n_atoms, 3), Angstrom.
+        Electrons in the cell, with `nelec_delta`; None where `nelec` of INPUT sets them and is not printed.
+    labels, coordinates
+        Species label of each atom (with its number before version 3.9), and its coordinates, (n_atoms, 3):
+        fractional where `direct`, else Cartesian, Angstrom, with the 6 digits of the lattice constant.
+    direct
+        Whether the coordinates are fractional.
     cell
         Lattice vectors, 6 digits, (3, 3), Angstrom.
     kpoints, weights
@@ -49,9 +57,10 @@ class Log:
     n_spin: int
     zetas: dict[str, tuple[int, ...]]
     valence: dict[str, float]
-    n_electrons: float
+    n_electrons: float | None
     labels: tuple[str, ...]
-    positions: NDArray[np.float64]
+    coordinates: NDArray[np.float64]
+    direct: bool
     cell: NDArray[np.float64]
     kpoints: NDArray[np.float64]
     weights: NDArray[np.float64]
@@ -87,20 +96,15 @@ def _parse(path: Path, text: str) -> Log:
     constant = float(_last(path, text, r"lattice constant \(Bohr\) =" + _NUMBER, "lattice constant"))
     constant *= BOHR_ANGSTROM
     cell = constant * _table(
-        path, text, r"Lattice vectors:.*\n((?:(?:\s+[-+\d.eE]+){3}\s*\n){3})", "Lattice vectors", slice(0, 3)
+        path,
+        text,
+        r"Lattice vectors: \(Cartesian.*\n((?:(?:\s+[-+\d.eE]+){3}\s*\n){3})",
+        "Lattice vectors",
+        slice(0, 3),
     )
-    labels, positions = _atoms(path, text, constant, cell)
-    valence = re.findall(r"^\s+electron number of element (\S+)\s*=\s*(\S+)", text, re.MULTILINE)
-    electrons = re.findall(r"number of electrons\s*:?\s*=\s*([\d.]+)", text, re.IGNORECASE)
-    if not electrons:
-        raise _cut(path, "number of electrons")
-    kpoints = _table(
-        path, text, r"K-POINTS DIRECT COORDINATES\s*\n.*\n((?:\s+\d+(?:\s+[-+\d.eE]+){4}.*\n)+)",
-        "K-POINTS DIRECT COORDINATES", slice(1, 5),
-    )  # fmt: skip
-    n_spin = int(_last(path, text, r"^\s+nspin\s*=\s*(\d)", "nspin"))
-    if n_spin == 2:  # the k points of the second spin follow those of the first
-        kpoints = kpoints[: len(kpoints) // 2]
+    labels, direct, coordinates = _atoms(path, text)
+    zetas = _zetas(text)
+    kpoints = _kpoints(path, text)
     energies = re.findall(
         r"FINAL_ETOT_IS\s+(\S+)\s+eV|final etot is\s+(\S+)\s+eV|#TOTAL ENERGY#\s+(\S+)\s+eV", text
     )
@@ -108,12 +112,13 @@ def _parse(path: Path, text: str) -> Log:
         r"^\s*E_Fermi\s+[-+\d.]+\s+([-+\d.]+)|EFERMI\s*=\s*([-+\d.eE]+)\s*eV", text, re.MULTILINE
     )
     return Log(
-        n_spin=n_spin,
-        zetas=_zetas(text),
-        valence={label: float(charge) for label, charge in valence},
-        n_electrons=float(electrons[-1]),
+        n_spin=int(_last(path, text, r"^\s+nspin\s*=\s*(\d)", "nspin")),
+        zetas=zetas,
+        valence=_valence(path, text),
+        n_electrons=_electrons(path, text),
         labels=labels,
-        positions=positions,
+        coordinates=coordinates * (1.0 if direct else constant),
+        direct=direct,
         cell=cell,
         kpoints=kpoints[:, :3],
         weights=kpoints[:, 3] / kpoints[:, 3].sum(),
@@ -125,10 +130,57 @@ def _parse(path: Path, text: str) -> Log:
     )
 
 
+def _kpoints(path: Path, text: str) -> NDArray[np.float64]:
+    """Fractional k points and weights, (n_k, 4), of the first table.
+
+    It has all k points; a later one those of the first pool alone (`kpar`), spin after spin.
+    """
+    rows = re.search(r"KPOINTS +DIRECT_X.*\n((?:\s+\d+(?:\s+[-+\d.eE]+){4}.*\n)+)", text)
+    if rows is None:
+        raise _cut(path, "K-POINTS DIRECT COORDINATES")
+    table = np.array([line.split()[1:5] for line in rows[1].splitlines() if line.strip()], dtype=float)
+    half = len(table) // 2
+    if half and np.array_equal(table[:half], table[half : 2 * half]) and 2 * half == len(table):
+        return table[:half]  # of both spins
+    return table
+
+
+def _electrons(path: Path, text: str) -> float | None:
+    """Electrons in the cell; None where `nelec` of INPUT sets them.
+
+    ABACUS prints the sum over the pseudopotentials only where `nelec` does not, species by species and, since
+    version 3.3, as "AUTOSET number of electrons"; then what is left after `nelec_delta`.
+    """
+    changed = re.findall(r"nelec now:?\s*=\s*(\S+)", text, re.IGNORECASE)
+    if changed:
+        return float(changed[-1])
+    if re.search(r"nelec_delta is NOT zero", text):
+        raise _cut(path, "nelec now")
+    summed = re.findall(r"autoset (?:the )?number of electrons:?\s*=\s*(\S+)", text, re.IGNORECASE)
+    if summed:
+        return float(summed[-1])
+    species = re.findall(r"total electron number of element \S+\s*=\s*(\S+)", text, re.IGNORECASE)
+    return sum(map(float, species)) if species else None
+
+
+def _valence(path: Path, text: str) -> dict[str, float]:
+    """Valence electrons of each label, as the pseudopotentials have them, in the order of the species."""
+    labels = re.findall(r"^\s+atom label\s*=\s*(\S+)", text, re.MULTILINE | re.IGNORECASE)
+    charges = re.findall(r"^\s+valence electrons\s*=\s*(\S+)", text, re.MULTILINE | re.IGNORECASE)
+    if len(charges) == len(labels):
+        return {label: float(charge) for label, charge in zip(labels, charges)}
+    found = re.findall(
+        r"^\s+electron number of element (\S+)\s*=\s*(\S+)", text, re.MULTILINE | re.IGNORECASE
+    )
+    if {label for label, _ in found} != set(labels):
+        raise _cut(path, "valence electrons")
+    return {label: float(charge) for label, charge in found}
+
+
 def _require_convergence(path: Path, text: str) -> None:
     outcomes = re.findall(
         r"charge density convergence is achieved|#SCF IS CONVERGED#|convergence has NOT been achieved"
-        r"|#SCF IS NOT CONVERGED#",
+        r"|[#!]SCF IS NOT CONVERGED",
         text,
     )
     if not outcomes or "NOT" in outcomes[-1]:
@@ -140,27 +192,30 @@ def _require_convergence(path: Path, text: str) -> None:
         )
 
 
-def _atoms(
-    path: Path, text: str, constant: float, cell: NDArray[np.float64]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    found = re.search(
-        r"^\s*(CARTESIAN|DIRECT) COORDINATES.*\n\s+atom.*\n((?:\s*tau[cd]_\S+(?:\s+[-+\d.eE]+){3}.*\n)+)",
-        text,
-        re.MULTILINE,
-    )
+def _atoms(path: Path, text: str) -> tuple[tuple[str, ...], bool, NDArray[np.float64]]:
+    """Labels, whether the coordinates are fractional, and these, else in units of the lattice constant.
+
+    Rows begin with "tauc_Mo1" or "taud_Mo1" before version 3.9, with "Mo" since.
+    """
+    row = r"[ \t]*[A-Za-z]\S*(?:[ \t]+[-+\d.eE]+){3}.*\n"
+    heading = r"^\s*(CARTESIAN|DIRECT) COORDINATES.*\n\s*atom .*\n"
+    found = re.search(heading + f"((?:{row})+)", text, re.MULTILINE)
     if found is None:
         raise _cut(path, "COORDINATES")
     rows = [line.split() for line in found[2].splitlines()]
-    labels = tuple(row[0].split("_", 1)[1] for row in rows)
+    labels = tuple(re.sub(r"^tau[cd]_", "", row[0]) for row in rows)
+    announced = re.findall(r"TOTAL ATOM NUMBER\s*=\s*(\d+)", text)
+    if announced and len(rows) != int(announced[-1]):
+        raise _cut(path, "COORDINATES")
     table = np.array([row[1:4] for row in rows], dtype=float)
-    return labels, table @ (cell if found[1] == "DIRECT" else constant * np.eye(3))
+    return labels, found[1] == "DIRECT", table
 
 
 def _zetas(text: str) -> dict[str, tuple[int, ...]]:
     zetas = {}
     for part in text.split("READING ATOM TYPE")[1:]:
-        label = re.search(r"atom label\s*=\s*(\S+)", part)
-        counts = re.findall(r"L=(\d+), number of zeta\s*=\s*(\d+)", part)
+        label = re.search(r"atom label\s*=\s*(\S+)", part, re.IGNORECASE)
+        counts = re.findall(r"L=(\d+), number of zeta\s*=\s*(\d+)", part, re.IGNORECASE)
         if label and counts:
             zetas[label[1]] = tuple(int(count) for _, count in counts)
     return zetas
@@ -186,7 +241,7 @@ def _stress(text: str) -> NDArray[np.float64] | None:
 def _origin(text: str) -> dict[str, str]:
     entries = {
         "version": re.findall(r"ABACUS v(\S+)", text),
-        "functional": re.findall(r"exchange-correlation functional\s*=\s*(\S+)", text),
+        "functional": re.findall(r"exchange-correlation functional\s*=\s*(\S+)", text, re.IGNORECASE),
     }
     return {name: found[0] for name, found in entries.items() if found}
 
@@ -200,7 +255,7 @@ def _table(path: Path, text: str, pattern: str, field: str, columns: slice) -> N
 
 
 def _last(path: Path, text: str, pattern: str, field: str) -> str:
-    found = re.findall(pattern, text, re.MULTILINE)
+    found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
     if not found:
         raise _cut(path, field)
     return found[-1]

@@ -82,7 +82,7 @@ def read_matrix(
     Raises
     ------
     InputError
-        If an image is missing, or a file is cut, damaged or of another dimension.
+        If an image is missing, a file is cut, damaged or of another dimension, or there is no element at all.
     """
     first = min(files)
     if first == 0:
@@ -125,6 +125,13 @@ def read_matrix(
                     remedy="copy it again from the run (text, not BINARY), or run the frame again",
                 ) from None
         raise
+    if table.empty:
+        raise InputError(
+            f"the {len(paths)} file(s) of {what} hold no element: they are empty, or THRESHOLD is too large",
+            file=paths[0],
+            field=f"{what}_CSR_WRITE",
+            remedy="copy them again from the run, or run the frame again with THRESHOLD 0.0",
+        )
     shift = np.repeat(images, [text.count("\n") for text in texts], axis=0)
     row, column, value = (table[name].to_numpy() for name in _COLUMNS)
     return complete_triangle(Elements(row - 1, column - 1, shift, value))

@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.cp2k.bands import read_bands
 from n2amd.dft.cp2k.csr import find_matrices, read_matrix
-from n2amd.dft.cp2k.gamma import check_one_image, unfold
-from n2amd.dft.cp2k.inputs import Section, read_cell, read_coordinates, read_sections
+from n2amd.dft.cp2k.inputs import (
+    Section,
+    read_cell,
+    read_coordinates,
+    read_periodicity,
+    read_sections,
+)
 from n2amd.dft.cp2k.log import Log, read_log
 from n2amd.dft.cp2k.radial import add_radial_functions
 from n2amd.dft.files import DECOMPRESSORS, find_frame_folders, frame_name, locate, read_text
+from n2amd.dft.folded import Wording, check_one_image, unfold
 from n2amd.dft.orbital_matrices import gather_blocks
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
@@ -29,6 +35,14 @@ CELL_TOLERANCE, POSITION_TOLERANCE = 6e-4, 2e-6
 #: CP2K counts R between atoms wrapped into fractional [-1/2, 1/2).
 WRAP_ORIGIN = -0.5
 ONE_RUN = "keep the files of one run together"
+FOLDED = Wording(
+    cause="no &KPOINTS",
+    field="KPOINTS",
+    again="run the frame again with &KPOINTS (and REAL_SPACE T)",
+    basis_file="basis file",
+    basis_field="BASIS_SET_FILE_NAME",
+    basis_remedy="copy the basis file of the run beside it, or set CP2K_DATA_DIR",
+)
 
 
 def find_frames(paths: Sequence[str | Path]) -> list[Path]:
@@ -76,7 +90,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
     overlap = read_matrix(files["S", 1], log.images["S"], n_orbitals, "S")
     origin: float | None = WRAP_ORIGIN
     if 0 in files["S", 1]:
-        images, origin = check_one_image(folder, structure, basis), None
+        images, origin = check_one_image(folder, structure, basis, FOLDED), None
         *hamiltonian, overlap = (
             unfold(part, images, basis, structure.numbers) for part in (*hamiltonian, overlap)
         )
@@ -133,7 +147,8 @@ def _geometry(folder: Path, log: Log) -> tuple[Section, Structure]:
     if positions is None:
         positions = log.positions
     _check(path, "COORD", positions, log.positions, POSITION_TOLERANCE)
-    return root, Structure(cell, positions, log.numbers, log.pbc)
+    pbc = read_periodicity(path, root) if log.pbc is None else log.pbc
+    return root, Structure(cell, positions, log.numbers, pbc)
 
 
 def _check(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dft.cp2k.log import BOHR_ANGSTROM
+from n2amd.dft.cp2k.log import BOHR_ANGSTROM, periodic_axes
 from n2amd.dft.files import read_text
 from n2amd.errors import InputError
 
@@ -88,6 +88,26 @@ def read_cell(path: Path, root: Section) -> NDArray[np.float64]:
     from ase.geometry import cellpar_to_cell
 
     return np.asarray(cellpar_to_cell([*edges, *angles]))
+
+
+def read_periodicity(path: Path, root: Section) -> tuple[bool, bool, bool]:
+    """Read the periodic directions from &CELL; all three where PERIODIC is not set, CP2K's default.
+
+    Raises
+    ------
+    InputError
+        If PERIODIC is not a word of CP2K.
+    """
+    cell = root.find("FORCE_EVAL", "SUBSYS", "CELL")
+    word = ((cell.value("PERIODIC") if cell else None) or "XYZ").upper()
+    if word not in ("NONE", "X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"):
+        raise InputError(
+            f"{word!r} instead of periodic directions",
+            file=path,
+            field="PERIODIC",
+            remedy="write XYZ, NONE or one or two of the letters, or keep PROJECT-1.restart of the run",
+        )
+    return periodic_axes(word)
 
 
 def read_coordinates(path: Path, root: Section, cell: NDArray[np.float64]) -> NDArray[np.float64] | None:

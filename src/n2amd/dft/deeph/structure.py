@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from n2amd.dft.files import locate, read_text, require
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.poscar import parse_poscar
 from n2amd.structure import Structure
 
 _L = "spdfghi"
 ONE_RUN = "keep the files of one run together in a folder"
+#: Keys of info.json for the valence electrons in the cell, both spins together: that of DeepH-pack and
+#: DeepH-dock (`dock compute eigen find-fermi`), and what n2amd wrote before it knew of that.
+ELECTRONS = ("occupation", "electrons_quantity")
 COPY = "copy the whole DeepH folder again"
 
 
@@ -58,16 +62,9 @@ def read_present(folder: Path) -> Description:
         split into parts or in an orthogonal basis.
     """
     from ase.data import atomic_numbers
-    from ase.io.vasp import read_vasp
 
     path = require(folder, "POSCAR", remedy=COPY)
-    try:
-        atoms = read_vasp(io.StringIO(read_text(path)))
-        structure = Structure.from_ase(atoms)
-    except Exception as error:  # ASE's reader raises whatever its parsing meets
-        raise InputError(
-            f"not a POSCAR ({type(error).__name__}: {error})", file=path, field="POSCAR", remedy=COPY
-        ) from None
+    structure = parse_poscar(read_text(path), path)
     info_path, info = _read_info(folder)
     shells = _entry(info_path, info, "elements_orbital_map", dict)
     if unknown := sorted(set(shells) - set(atomic_numbers)):
@@ -97,7 +94,7 @@ def read_present(folder: Path) -> Description:
         _restrict(basis, structure),
         bool(_entry(info_path, info, "spinful", bool)),
         _optional(info_path, info, "fermi_energy_eV"),
-        _optional(info_path, info, "electrons_quantity"),
+        _electrons(info_path, info),
     )
 
 
@@ -139,7 +136,7 @@ def read_legacy(folder: Path) -> Description:
         basis,
         bool(_entry(info_path, info, "isspinful", bool)),
         _optional(info_path, info, "fermi_level"),
-        _optional(info_path, info, "electrons_quantity"),
+        _electrons(info_path, info),
     )
 
 
@@ -178,9 +175,18 @@ def _entry(path: Path, info: Mapping[str, Any], key: str, kind: type) -> Any:
 
 def _optional(path: Path, info: Mapping[str, Any], key: str) -> float | None:
     value = info.get(key)
-    if value is not None and not isinstance(value, int | float):
+    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
         raise _info_error(path, key, f"{value!r} is no number", COPY)
     return None if value is None else float(value)
+
+
+def _electrons(path: Path, info: Mapping[str, Any]) -> float | None:
+    """Electrons that info.json gives, under whichever name; None where it gives none."""
+    given = {key: n for key in ELECTRONS if (n := _optional(path, info, key)) is not None}
+    if len(set(given.values())) > 1:
+        both = " and ".join(f"{key} = {n:g}" for key, n in given.items())
+        raise _info_error(path, ELECTRONS[0], f"two numbers of electrons: {both}", "leave the right one")
+    return next(iter(given.values()), None)
 
 
 def _check_counts(

@@ -24,11 +24,15 @@ class BandPath:
     ----------
     chemical_potential
         eV.
+    n_states
+        Bands that the matrices have, as the file says.
     bands
-        Eigenvalues on H's own zero of energy, with equal weights: a path is no mesh.
+        Eigenvalues on H's own zero of energy, with equal weights: a path is no mesh. In larger cells OpenMX
+        solves the lowest bands only, and lists as many.
     """
 
     chemical_potential: float
+    n_states: int
     bands: BandReference
 
 
@@ -49,7 +53,7 @@ def read_band_path(path: Path, cell: NDArray[np.float64]) -> BandPath:
     """
     lines = read_text(path).splitlines()
     try:
-        n_bands, spin = (int(word) for word in lines[0].split()[:2])
+        n_states, spin = (int(word) for word in lines[0].split()[:2])
         level = float(lines[0].split()[2])
         reciprocal = np.array(lines[1].split(), dtype=float).reshape(3, 3)
         n_paths = int(lines[2])
@@ -60,13 +64,15 @@ def read_band_path(path: Path, cell: NDArray[np.float64]) -> BandPath:
         if len(records) != expected:
             raise ValueError(f"{len(records)} lines of {expected}")
         heads = np.array([line.split() for line in records[::2]], dtype=float)
-        energies = np.array([line.split() for line in records[1::2]], dtype=float)
-        if energies.shape[1] != n_bands or heads.shape[1] != 4:
-            raise ValueError(f"{energies.shape[1]} bands instead of {n_bands}")
+        rows = [line.split() for line in records[1::2]]
+        listed = sorted({len(row) for row in rows})
+        if len(listed) != 1 or not 0 < listed[0] <= n_states or heads.shape[1] != 4:
+            raise ValueError(f"{' or '.join(map(str, listed))} bands of {n_states}")
+        energies = np.array(rows, dtype=float)
     except (ValueError, IndexError) as error:
         raise InputError(f"not a complete band file ({error})", file=path, remedy=REMEDY) from None
     cartesian = heads[::n_spin, 1:] @ reciprocal / OPENMX_BOHR_ANGSTROM
     kpoints = cartesian @ cell.T / (2 * np.pi)
     weights = np.full(len(kpoints), 1 / len(kpoints))
-    values = OPENMX_HARTREE_EV * energies.reshape(len(kpoints), n_spin, n_bands)
-    return BandPath(OPENMX_HARTREE_EV * level, BandReference(kpoints, weights, values))
+    values = OPENMX_HARTREE_EV * energies.reshape(len(kpoints), n_spin, -1)
+    return BandPath(OPENMX_HARTREE_EV * level, n_states, BandReference(kpoints, weights, values))

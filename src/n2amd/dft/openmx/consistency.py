@@ -102,15 +102,35 @@ def check_level(path: Path, found: float, expected: float) -> None:
         )
 
 
-def check_bands(path: Path, bands: BandReference, contents: Scfout) -> None:
-    """Compare the numbers of spins and bands with the matrices; raise `InputError` if they differ."""
+def check_bands(
+    path: Path, bands: BandReference, contents: Scfout, n_electrons: float, n_states: int | None = None
+) -> None:
+    """Compare the numbers of spins and bands with the matrices; raise `InputError` if they cannot belong.
+
+    In larger cells OpenMX solves and lists the lowest bands only: all that hold electrons, and some more
+    (`Band_DFT_Col.c` and its like). Fewer than these are a list that was cut.
+
+    Parameters
+    ----------
+    path
+        File of the bands, for messages.
+    bands
+        What it lists.
+    contents, n_electrons
+        The matrices, and the electrons in the cell.
+    n_states
+        Bands that there are in all, where the file says.
+    """
     n_orbitals = int(contents.orbitals.sum())
-    expected = {0: (1, n_orbitals), 1: (2, n_orbitals), 3: (1, 2 * n_orbitals)}[contents.spin]
-    if bands.energies.shape[1:] != expected:
-        n_spin, n_bands = bands.energies.shape[1:]
-        raise InputError(
-            f"{n_bands} bands of {n_spin} spins, the matrices give {expected[1]} of {expected[0]}",
-            file=path,
-            field="bands",
-            remedy=ONE_RUN,
-        )
+    spins, most, per_band = {0: (1, n_orbitals, 2), 1: (2, n_orbitals, 2), 3: (1, 2 * n_orbitals, 1)}[
+        contents.spin
+    ]
+    n_spin, listed = bands.energies.shape[1:]
+    total = listed if n_states is None else n_states
+    if n_spin != spins or total > most or (n_states is not None and n_states != most):
+        problem = f"{total} bands of {n_spin} spins, the matrices give {most} of {spins}"
+    elif listed < n_electrons / per_band - 1e-3:
+        problem = f"{listed} bands, fewer than {n_electrons:g} electrons fill: the list is cut"
+    else:
+        return
+    raise InputError(problem, file=path, field="bands", remedy=ONE_RUN)

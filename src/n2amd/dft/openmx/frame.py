@@ -79,7 +79,7 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
     if contents.tail is not None:
         n_electrons = contents.tail.n_electrons
         check_electrons(path, n_electrons, run)
-    observed = read_observables(folder, label, contents, structure)
+    observed = read_observables(folder, label, contents, structure, n_electrons)
     hamiltonian, overlap, hermiticity = gather_blocks(path, contents, numbers)
     origin = {name: run.values[key] for key, name in ORIGIN.items() if key in run.values}
     frame = Frame(

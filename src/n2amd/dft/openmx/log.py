@@ -137,21 +137,23 @@ def _bands(file: Path, text: str, keywords: dict[str, str]) -> BandReference | N
     kpoints, energies = list[list[float]](), list[NDArray[np.float64]]()
     for part in listed:
         head = re.match(rf"\s*k1={_NUMBER}\s+k2={_NUMBER}\s+k3={_NUMBER}", part)
-        rows = re.findall(r"^\s+\d+((?:\s+[-+]?\d+\.\d{10,}[-+eE\d]*){1,2})\s*$", part, re.MULTILINE)
-        if head is None or not rows:
+        rows = re.findall(r"^\s+(\d+)((?:\s+[-+]?\d+\.\d{10,}[-+eE\d]*){1,2})\s*$", part, re.MULTILINE)
+        numbered = [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+        if head is None or not rows or not numbered:
             raise InputError(
                 f"the list of k point {len(kpoints) + 1} is cut", file=file, field=field, remedy=RERUN
             )
         kpoints.append([float(k) for k in head.groups()])
-        energies.append(_floats(file, field, [row.split() for row in rows], len(rows[0].split())).T)
+        values = [row.split() for _, row in rows]
+        energies.append(_floats(file, field, values, len(values[0])).T)
     if len({e.shape for e in energies}) > 1:
         raise InputError("unequal numbers of bands at the k points", file=file, field=field, remedy=RERUN)
     spin = keywords.get("scf.spinpolarization", "off").lower()
     # without spin polarization the one column is printed twice
-    values = OPENMX_HARTREE_EV * np.array(energies)[:, : 2 if spin == "on" else 1]
+    in_ev = OPENMX_HARTREE_EV * np.array(energies)[:, : 2 if spin == "on" else 1]
     mesh = parse_numbers(file, keywords, "scf.Kgrid", "1 1 1")
     k = _on_mesh(np.array(kpoints), np.array(mesh))
-    return BandReference(k, _weights(k, halved=spin != "nc"), values)
+    return BandReference(k, _weights(k, halved=spin != "nc"), in_ev)
 
 
 def _on_mesh(printed: NDArray[np.float64], mesh: NDArray[np.float64]) -> NDArray[np.float64]:

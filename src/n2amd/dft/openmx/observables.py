@@ -31,7 +31,9 @@ class Observables:
     origin: dict[str, str] = field(default_factory=dict)
 
 
-def read_observables(folder: Path, label: str, contents: Scfout, structure: Structure) -> Observables:
+def read_observables(
+    folder: Path, label: str, contents: Scfout, structure: Structure, n_electrons: float
+) -> Observables:
     """Find the frame among the geometries of its run and read what belongs to it.
 
     The bands are those of LABEL.Band, else the eigenvalues on the k mesh, which the log has for the last
@@ -45,25 +47,27 @@ def read_observables(folder: Path, label: str, contents: Scfout, structure: Stru
         System.Name of the run.
     contents
         The matrices, for the checks.
-    structure
-        The geometry, Angstrom.
+    structure, n_electrons
+        The geometry, Angstrom, and the electrons in the cell.
 
     Raises
     ------
     InputError
         If the log or the bands are of another run, or the SCF cycle did not converge.
     """
-    observed = _from_log(folder, label, contents, structure)
+    observed = _from_log(folder, label, contents, structure, n_electrons)
     if (path := locate(folder, f"{label}.Band")) is None:
         return observed
     band_path = read_band_path(path, structure.cell)
     if observed.fermi_level is not None:
         check_level(path, band_path.chemical_potential, observed.fermi_level)
-    check_bands(path, band_path.bands, contents)
+    check_bands(path, band_path.bands, contents, n_electrons, band_path.n_states)
     return replace(observed, bands=band_path.bands)
 
 
-def _from_log(folder: Path, label: str, contents: Scfout, structure: Structure) -> Observables:
+def _from_log(
+    folder: Path, label: str, contents: Scfout, structure: Structure, n_electrons: float
+) -> Observables:
     tail = contents.tail
     level = tail.chemical_potential * OPENMX_HARTREE_EV if tail is not None else None
     path = locate(folder, f"{label}.out", beside=True)
@@ -87,7 +91,7 @@ def _from_log(folder: Path, label: str, contents: Scfout, structure: Structure) 
         )
     bands = log.bands if step == len(log.steps) - 1 else None
     if bands is not None:
-        check_bands(path, bands, contents)
+        check_bands(path, bands, contents, n_electrons)
     return Observables(
         log.steps[step].energy,
         log.steps[step].chemical_potential,

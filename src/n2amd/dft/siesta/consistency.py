@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY, Constants
+from n2amd.dft.siesta.fdf import read_logical, read_number
 from n2amd.dft.siesta.ion_xml import shell_label
 from n2amd.dft.siesta.matrices import SparseMatrices
 from n2amd.dft.siesta.supercell import BOND_TOLERANCE, wrong_geometry
@@ -74,8 +75,8 @@ def check_input(
     folder: Path, settings: Mapping[str, str], structure: Structure, n_components: int, charge: float
 ) -> None:
     """Compare atoms, spin and charge with the input, as far as it gives them."""
-    flag = settings.get("spinpolarized", "false").strip(". ").lower() in ("", "t", "true", "y", "yes")
-    older = "p" if flag and "noncollinearspin" not in settings else ""
+    older_keys = {"spinorbit": "so", "noncollinearspin": "nc", "spinpolarized": "p"}
+    older = next((kind for key, kind in older_keys.items() if read_logical(settings.get(key))), "")
     spin = re.sub(r"[^a-z]", "", settings.get("spin", older).split("+")[0].lower())
     kinds = {kind: n for n, names in SPIN_NAMES.items() for kind in names}
     given: dict[str, tuple[float | None, float]] = {
@@ -97,7 +98,7 @@ def check_input(
 
 def _number(word: str | None) -> float | None:
     try:
-        return float((word or "").split()[0].lower().replace("d", "e"))
+        return read_number((word or "").split()[0])
     except (ValueError, IndexError):
         return None
 

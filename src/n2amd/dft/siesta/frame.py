@@ -131,7 +131,7 @@ def _bands(
     """Bands of the run with their k points; a run of one k point without LABEL.KP is at Gamma."""
     n_components = len(matrices.hamiltonian)
     if n_components > 2:
-        energies = as_spinors(energies)
+        energies = as_spinors(energies, matrices.n_orbitals)
     n_spin = n_components if n_components <= 2 else 1
     if energies.shape[1] != n_spin:
         raise InputError(

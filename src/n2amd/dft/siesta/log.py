@@ -8,6 +8,7 @@ from pathlib import Path
 
 from n2amd.dft.files import DECOMPRESSORS, read_text
 from n2amd.dft.siesta.fdf import find_input, read_fdf
+from n2amd.dft.siesta.kmesh import k_mesh
 from n2amd.errors import InputError
 
 _VERSION = re.compile(r"^\s*(?:Siesta )?Version\s*:\s*(?:siesta-)?(\S+)", re.MULTILINE | re.IGNORECASE)
@@ -63,9 +64,8 @@ def read_origin(folder: Path, label: str) -> Origin:
         elements = _elements(inputs[0], fdf.get("chemicalspecieslabel", ""))
         if "xcauthors" in fdf:
             provenance["functional"] = fdf["xcauthors"]
-        if "kgridmonkhorstpack" in fdf:
-            rows = [line.split() for line in fdf["kgridmonkhorstpack"].splitlines()]
-            provenance["k_mesh"] = " ".join(row[axis] for axis, row in enumerate(rows))
+        if (mesh := k_mesh(inputs[0], fdf)) is not None:
+            provenance["k_mesh"] = mesh
         if "meshcutoff" in fdf:
             provenance["mesh_cutoff"] = fdf["meshcutoff"]
     logs = _find_logs(folder, label)

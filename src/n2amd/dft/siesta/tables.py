@@ -119,9 +119,14 @@ def read_eigenvalues(path: Path) -> tuple[float, NDArray[np.float64]]:
     return float(fermi), table[:, 1:].reshape(n_k, n_spin, n_bands)
 
 
-def as_spinors(energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring the eigenvalues of a spinor run, in whichever shape, to (n_k, 1, 2 n_orbitals)."""
-    return energies.reshape(len(energies), 1, -1)
+def as_spinors(energies: NDArray[np.float64], n_orbitals: int) -> NDArray[np.float64]:
+    """Bring the eigenvalues of a spinor run, in whichever shape, to (n_k, 1, n_bands).
+
+    Where fewer are asked for (`NumberOfEigenStates`), SIESTA 4.0 lists the lowest ones and after them, as if
+    they were of the other spin, those from the number of orbitals on: what lies between is not there.
+    """
+    lowest = energies[:, :1] if energies.shape[1] == 2 and energies.shape[2] < n_orbitals else energies
+    return lowest.reshape(len(energies), 1, -1)
 
 
 def read_kpoints(

@@ -16,6 +16,7 @@ from n2amd.interop.hefei.output import (
     write_recomb,
     write_shprop,
 )
+from n2amd.interop.hefei.series import read_series
 from n2amd.interop.hefei.writer import draw_start_frames, export, write
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "read_namelist",
     "read_psict",
     "read_recomb",
+    "read_series",
     "read_shprop",
     "write",
     "write_psict",

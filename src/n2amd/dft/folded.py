@@ -1,4 +1,4 @@
-"""Runs at Gamma without &KPOINTS: CP2K writes the sum of M(R) over all images, which a large cell undoes.
+"""Matrices at Gamma alone: codes write the sum of M(R) over all images, which a large cell undoes.
 
 Where every pair of atoms has one image within reach of its orbitals, the sum is that image's block. Whether
 it is, the overlaps of the basis' own radial functions tell.
@@ -6,6 +6,7 @@ it is, the overlaps of the basis' own radial functions tell.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +24,28 @@ from n2amd.structure import Structure
 LARGEST_OVERLAP = 1e-5
 
 
+@dataclass(frozen=True)
+class Wording:
+    """What a code calls things, for messages.
+
+    Attributes
+    ----------
+    cause
+        Why the matrices are sums over images.
+    field, again
+        Keyword of the input that makes them so, and how to run without it.
+    basis_file, basis_field, basis_remedy
+        Where radial functions come from, the keyword that names them, and what to do where they are missing.
+    """
+
+    cause: str
+    field: str
+    again: str
+    basis_file: str
+    basis_field: str
+    basis_remedy: str
+
+
 def nearest_images(structure: Structure) -> NDArray[np.int64]:
     """Lattice vector R of the image of atom j that is nearest to atom i, (n_atoms, n_atoms, 3)."""
     fractional = structure.positions @ np.linalg.inv(structure.cell)
@@ -38,7 +61,7 @@ def nearest_images(structure: Structure) -> NDArray[np.int64]:
     return best
 
 
-def check_one_image(folder: Path, structure: Structure, basis: Basis) -> NDArray[np.int64]:
+def check_one_image(folder: Path, structure: Structure, basis: Basis, wording: Wording) -> NDArray[np.int64]:
     """Return `nearest_images`, after making sure that no orbital reaches a second image.
 
     Raises
@@ -46,14 +69,13 @@ def check_one_image(folder: Path, structure: Structure, basis: Basis) -> NDArray
     InputError
         If the cell is too small for that, or the radial functions are not known.
     """
-    remedy = "run the frame again with &KPOINTS (and REAL_SPACE T), or in a larger cell"
     if any(shell.radial is None for atom in basis.atoms.values() for shell in atom.shells):
         raise InputError(
-            "the matrices are sums over images (no &KPOINTS), and without the basis file it is not known "
-            "whether the cell is large enough to tell these apart",
+            f"the matrices are sums over images ({wording.cause}), and without the {wording.basis_file} it "
+            "is not known whether the cell is large enough to tell these apart",
             file=folder,
-            field="BASIS_SET_FILE_NAME",
-            remedy="copy the basis file of the run beside it, or set CP2K_DATA_DIR",
+            field=wording.basis_field,
+            remedy=wording.basis_remedy,
         )
     images = nearest_images(structure)
     worst, where = 0.0, (0, 0)
@@ -65,12 +87,12 @@ def check_one_image(folder: Path, structure: Structure, basis: Basis) -> NDArray
             worst, where = float(size.max()), (int(pairs.i[size.argmax()]), int(pairs.j[size.argmax()]))
     if worst > LARGEST_OVERLAP:
         raise InputError(
-            "the matrices are sums over images (no &KPOINTS), and the cell is too small to tell these apart: "
-            f"atom {where[0] + 1} overlaps by {worst:.1g} with a second image of atom {where[1] + 1}, "
+            f"the matrices are sums over images ({wording.cause}), and the cell is too small to tell these "
+            f"apart: atom {where[0] + 1} overlaps by {worst:.1g} with a second image of atom {where[1] + 1}, "
             f"{LARGEST_OVERLAP:g} is allowed",
             file=folder,
-            field="KPOINTS",
-            remedy=remedy,
+            field=wording.field,
+            remedy=f"{wording.again}, or in a larger cell",
         )
     return images
 

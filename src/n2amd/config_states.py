@@ -1,0 +1,35 @@
+"""The configuration's section `states`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from n2amd.config_section import Section
+
+
+class StatesSettings(Section):
+    """States around the gap of every frame."""
+
+    valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
+    conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
+    margin: int = Field(
+        6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards."
+    )
+    solver: Literal["dense"] = Field("dense", description="Eigensolver.")
+    kpoint: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
+    )
+    shards: int = Field(
+        4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
+    residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
+    projections: Literal["none", "atoms", "shells"] = Field(
+        "none", description="Weights of every state to store: on atoms, or on each shell of each atom."
+    )
+    partition: Literal["mulliken", "loewdin"] = Field(
+        "mulliken",
+        description="How these weights share out overlaps; loewdin diagonalises S of every frame.",
+    )
