@@ -101,7 +101,6 @@ def write_populations(
             method=method,
             carrier="electron",
             scheme="local_diabatic",
-            substeps=10,
             temperature_K=temperature,
             timestep_fs=1.0,
             samples=samples,
