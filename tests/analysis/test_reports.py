@@ -276,7 +276,9 @@ def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path)
     for side in ("low", "high"):
         quoted, window = (found[side] / found["value"] for found in (report["lifetime_ns"], renewal))
         assert abs(np.log(quoted)) >= abs(np.log(window))
-    alone = lifetime_report(file, 15.0, [], QUICK)
+    # a run at the same temperature that saw nothing
+    idle = read_run(write_populations(tmp_path / "q.h5", lifetime_fs=1e12, duration=100))
+    alone = lifetime_report(file, 15.0, [idle], QUICK)
     assert "the two-state picture does not hold" in report["verdict"]
     assert alone["lifetime_ns"]["low"] < alone["lifetime_ns"]["high"]
     # the band is of the renewal that is quoted, here that of the thermal edges
