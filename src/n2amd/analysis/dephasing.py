@@ -11,7 +11,7 @@ import numpy as np
 from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
 from n2amd.analysis.documents import without_nan
 from n2amd.analysis.edges import read_window
-from n2amd.analysis.length import FEWEST_SAMPLES
+from n2amd.analysis.length import FEWEST_SAMPLES, count, rounded_up
 from n2amd.errors import InputError
 from n2amd.hopping.dephasing import CUT, Dephasing, matrix, of_gap
 
@@ -104,10 +104,10 @@ def verdict(edge: Dephasing, error: DephasingError, confidence: float, frames: i
     high = "?" if interval.high is None else f"{interval.high:.1f}"
     parts = [f"{edge.gaussian_fs:.1f} fs ({interval.low:.1f} to {high})"]
     if error.freedom < FEWEST_SAMPLES:
-        needed = frames * FEWEST_SAMPLES / error.freedom
+        needed = rounded_up(frames * FEWEST_SAMPLES / error.freedom)
         parts.append(
-            f"too short: {frames} frames hold {error.freedom:.2g} independent samples, at least "
-            f"{needed:.2g} frames are needed"
+            f"too short: {frames} frames hold {count(error.freedom)} independent samples, at least "
+            f"{needed} frames are needed"
         )
     if edge.function.min() > np.exp(-1):
         parts.append(

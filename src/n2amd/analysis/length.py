@@ -54,7 +54,7 @@ class Length:
 
     def sentence(self) -> str:
         """Say it."""
-        hops, times = _count(self.hop_samples), _count(self.dephasing_samples)
+        hops, times = count(self.hop_samples), count(self.dephasing_samples)
         samples = (
             f"{self.frames} frames hold {hops} independent samples of the hop probability and {times} of the "
             "dephasing time"
@@ -96,15 +96,16 @@ def judge(
     elif width > np.log(ROUGHLY):
         judgement = "wide"
         growth = (width / np.log(ROUGHLY)) ** 2
-    needed = None if judgement == "long enough" else _two_digits(frames * growth)
+    needed = None if judgement == "long enough" else rounded_up(frames * growth)
     return Length(judgement, frames, needed, hop_samples, dephasing_samples)
 
 
-def _count(samples: float) -> str:
+def count(samples: float) -> str:
+    """Write a number of independent samples."""
     return f"{samples:.0f}" if samples >= 10 else f"{samples:.1f}"
 
 
-def _two_digits(value: float) -> int:
-    """Round up to two significant digits."""
+def rounded_up(value: float) -> int:
+    """Round a number of frames up to two significant digits."""
     unit = 10 ** max(int(np.floor(np.log10(value))) - 1, 0)
     return int(np.ceil(value / unit) * unit)
