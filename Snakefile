@@ -38,6 +38,7 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
+        suits=every_data_set_suits(),
 
 
 onstart:

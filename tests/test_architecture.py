@@ -17,6 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOOR = {
     "device",
+    "fields",
     "errors",
     "versions",
     "units",
@@ -25,6 +26,7 @@ FLOOR = {
     "storage",
     "provenance",
     "config",
+    "config_contradictions",
     "config_data",
     "config_section",
     "config_states",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,68 @@ def test_anything_else_is_no_supercell(text: str) -> None:
     if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*", text):
         with pytest.raises(InputError):
             parse_supercell(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"materials": "deeph"}, "would be trained on 'pbe', but DeepH folders hold no energies and forces"),
+        ({"materials": "no forces"}, "would be trained on 'pbe', but its engine computes no forces"),
+        (
+            {"dynamics": {"duration_fs": 3.0, "output_stride": 5}},
+            r"duration_fs = 3 is 3 steps .* no population",
+        ),
+        ({"dynamics": {"duration_fs": 0.5}}, r"duration_fs = 0\.5 is 0 steps"),
+        (
+            {"dynamics": {"methods": ["dish_renewal"], "detailed_balance": "none"}},
+            "dish_renewal is for two states",
+        ),
+        ({"trajectory": {"frames": 3}, "states": {"shards": 1}}, "frames = 3 are too few .*: 4 at least"),
+        (
+            {"trajectory": {"frames": 100}, "dynamics": {"dephasing_time_fs": 60.0}},
+            r"frames = 100 are too few for a lifetime with dynamics\.dephasing_time_fs = 60: 125 at least",
+        ),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_at_once(change: dict, message: str) -> None:
+    job = document(**{key: value for key, value in change.items() if key != "materials"})
+    sources = {
+        "deeph": {"code": "deeph", "paths": ["frames"]},
+        "no forces": {"engine": {"program": "pyscf", "forces": False}},
+    }
+    if kind := change.get("materials"):
+        job["materials"]["Si"]["functionals"]["pbe"] = sources[kind]
+    with pytest.raises(InputError, match=message):
+        validate(job)
+
+
+def test_frames_too_few_for_a_dephasing_time_are_those_that_the_analysis_refuses() -> None:
+    from n2amd.analysis.lifetime import scan_length
+
+    for tau, timestep in ((60.0, 1.0), (17.3, 0.5), (9.0, 2.0)):
+        settings = {"dynamics": {"dephasing_time_fs": tau}, "states": {"shards": 1}}
+        for frames in range(10, 160):
+            job = document(trajectory={"frames": frames, "timestep_fs": timestep}, **settings)
+            checked = is_refused(partial(validate, job))
+            analysed = is_refused(partial(scan_length, tau, timestep, frames))
+            assert checked == analysed, (tau, timestep, frames)
+
+
+def is_refused(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except InputError:
+        return True
+    return False
+
+
+def test_deeph_folders_are_fitted_and_cannot_do_without() -> None:
+    job = document()
+    functionals = job["materials"]["Si"]["functionals"]
+    functionals["hse06"] = {"code": "deeph", "paths": ["folders"]}
+    job["materials"]["Si"]["forcefield_functional"] = "pbe"
+    sources = validate(job).materials["Si"].functionals
+    assert (sources["pbe"].fits_overlap, sources["hse06"].fits_overlap) == (False, True)
+    functionals["hse06"]["fit_overlap"] = False
+    with pytest.raises(InputError, match="DeepH folders hold no radial functions"):
+        validate(job)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.git
 def test_the_commit_is_that_of_the_package_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "src" / "n2amd"
     package.mkdir(parents=True)
@@ -52,6 +51,16 @@ def test_the_commit_is_that_of_the_package_alone(tmp_path: Path, monkeypatch: py
         assert says() == f"n2amd {__version__}"
     finally:
         provenance.created_by.cache_clear()
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "src" / "n2amd"
+    package.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    monkeypatch.setenv("PATH", str(package))
+    # the undecorated function: what other tests of this process have cached stays
+    assert provenance.created_by.__wrapped__() == f"n2amd {__version__}"
 
 
 def test_hash_of_files(tmp_path: Path) -> None:

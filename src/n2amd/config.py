@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from n2amd.config_contradictions import contradictions
 from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, StructureSettings
 from n2amd.config_section import Section
 from n2amd.config_states import StatesSettings
@@ -233,12 +234,9 @@ class Config(Section):
     def _sections_valid(self) -> Config:
         for material in self.materials:
             for name in OVERRIDABLE:
-                section = self.section(name, material)
-                if name == "states" and section.shards > self.section("trajectory", material).frames - 1:
-                    raise ValueError(
-                        f"states.shards = {section.shards} is more than the intervals between "
-                        f"trajectory.frames = {self.section('trajectory', material).frames} frames"
-                    )
+                self.section(name, material)
+            if problem := next(contradictions(self, material), None):
+                raise ValueError(problem)
         return self
 
     def section(self, name: str, material: str) -> Any:

@@ -193,6 +193,11 @@ class DataSource(Section):
     electrons: float | None = Field(
         None, gt=0, description="Electrons in the cell, where the files do not say (DeepH folders)."
     )
+    fit_overlap: bool | None = Field(
+        None,
+        description="Recover the radial functions from the overlaps, where the files have none; default: for "
+        "DeepH folders.",
+    )
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(
         default_factory=list,
@@ -213,7 +218,26 @@ class DataSource(Section):
             raise ValueError(
                 f"electrons is for DeepH folders; the files of {self.written_by} say it themselves"
             )
+        if self.fit_overlap is False and self.written_by == "deeph":
+            raise ValueError(
+                "fit_overlap is false, but DeepH folders hold no radial functions, without which overlaps of "
+                "new geometries are unknown; leave it out"
+            )
         return self
+
+    @property
+    def fits_overlap(self) -> bool:
+        """Whether radial functions are recovered from overlaps."""
+        return self.written_by == "deeph" if self.fit_overlap is None else self.fit_overlap
+
+    @property
+    def lacks_forces(self) -> str | None:
+        """Why the frames will have no forces, None where they may have."""
+        if self.written_by == "deeph":
+            return "DeepH folders hold no energies and forces"
+        if self.engine is not None and not self.engine.forces:
+            return "its engine computes no forces"
+        return None
 
     @property
     def written_by(self) -> DftCode:

@@ -11,6 +11,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -219,6 +220,45 @@ def create_hdf5(
 
 
 @contextmanager
+def open_any_hdf5(path: str | Path, absent: str = "run the stage that makes it") -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading, whatever it holds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    absent
+        What to do where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is missing, unreadable, or not HDF5; within the block, if what is asked for is missing or
+        damaged.
+    """
+    path = Path(path)
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError("the file does not exist", file=path, remedy=absent) from None
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
+            raise InputError(
+                f"cannot be read ({os.strerror(error.errno)})",
+                file=path,
+                remedy="pass a file that you may read",
+            ) from error
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"not a readable HDF5 file ({reason})",
+            file=path,
+            remedy="pass the right file, or run the stage that makes it again",
+        ) from error
+    with file, _fields_told_plainly(path):
+        yield file
+
+
+@contextmanager
 def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py.File]:
     """Open a file written by `create_hdf5` for reading, after checking what it is.
 
@@ -229,23 +269,7 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
     """
     path = Path(path)
     format = format if format.startswith("n2amd/") else f"n2amd/{format}"
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise InputError("the file does not exist", file=path, remedy=f"make it first ({format})") from None
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
-            raise InputError(
-                f"cannot be read ({os.strerror(error.errno)})",
-                file=path,
-                remedy="pass a file that you may read",
-            ) from error
-        raise InputError(
-            f"not a readable HDF5 file ({error})",
-            file=path,
-            remedy="pass the right file, or run the stage that makes it again",
-        ) from error
-    with file:
+    with open_any_hdf5(path, f"make it first ({format})") as file:
         found = str(file.attrs.get("format", "no format attribute"))
         if found != format:
             raise InputError(
@@ -258,13 +282,14 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
                 file=path,
                 remedy="make the file again with this version of n2amd",
             )
-        if not file.attrs.get("complete", 0):
+        # as text: a damaged mark may be an array, which is neither true nor false
+        if str(file.attrs.get("complete", 0)) not in ("1", "True"):
             raise InputError(
                 "the file was not written to its end (no `complete` mark)",
                 file=path,
                 remedy="delete it and run the stage again",
             )
-        if file.attrs.get("units") != UNITS:
+        if str(file.attrs.get("units")) != UNITS:
             raise InputError(
                 f"units are {file.attrs.get('units')!r}, expected {UNITS!r}",
                 file=path,
@@ -272,6 +297,36 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
                 remedy="convert the file or make it again",
             )
         yield file
+
+
+#: How h5py names what is not there.
+_MISSING = re.compile(r"(?:object|attribute:|component) '([^']*)'")
+
+
+@contextmanager
+def _fields_told_plainly(path: Path) -> Iterator[None]:
+    """Turn h5py's errors about fields that are missing or damaged into a sentence."""
+    try:
+        yield
+    except KeyError as error:
+        found = _MISSING.search(str(error))
+        if found is None:
+            raise
+        raise InputError(
+            "the file does not have it",
+            file=path,
+            field=found.group(1),
+            remedy="run the stage that makes it again",
+        ) from error
+    except OSError as error:
+        # the system's own errors have a number, those of the HDF5 library do not
+        if error.errno is not None or "read" not in str(error):
+            raise
+        raise InputError(
+            f"damaged ({' '.join(str(error).split())})",
+            file=path,
+            remedy="delete it and run the stage that makes it again",
+        ) from error
 
 
 def write_json(

@@ -27,11 +27,7 @@ def model(tmp_path, monkeypatch):
     crystal = SyntheticCrystal()
     predict = types.ModuleType("n2amd.network.predict")
     predict.load_predictor = lambda path, device="cpu": crystal
-    two_centre = types.ModuleType("n2amd.orbitals.two_centre")
-    two_centre.OverlapTable = types.SimpleNamespace(from_basis=lambda basis: crystal)
-    two_centre.overlap = lambda table, bra, ket=None: table.overlap(bra, ket)
     monkeypatch.setitem(sys.modules, "n2amd.network.predict", predict)
-    monkeypatch.setitem(sys.modules, "n2amd.orbitals.two_centre", two_centre)
     path = tmp_path / "hamiltonian.pt"
     path.write_bytes(b"weights")
     return path

@@ -51,14 +51,7 @@ def test_bands_are_cp2ks_own(name, cp2k_runs):
     assert frame.hermiticity_error < 1e-12
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """No basis files of an installed CP2K."""
-    monkeypatch.setattr("n2amd.dft.cp2k.radial.DATA_FOLDERS", ())
-    monkeypatch.delenv("CP2K_DATA_DIR", raising=False)
-
-
-def test_radial_functions_give_cp2ks_overlap(run, elsewhere):
+def test_radial_functions_give_cp2ks_overlap(run):
     """From the basis file that the input names, here beside the run."""
     bare, basis = read_frame(run)
     assert all(shell.radial is None for atom in basis.atoms.values() for shell in atom.shells)
@@ -72,7 +65,7 @@ def test_radial_functions_give_cp2ks_overlap(run, elsewhere):
     assert figures["overlap_error_on_site"] < 1e-6
 
 
-def test_a_basis_file_with_other_shells_is_refused(run, elsewhere):
+def test_a_basis_file_with_other_shells_is_refused(run):
     text = (DATA / "BASIS_MOLOPT_Si").read_text()
     other = text.replace("SZV-MOLOPT-SR-GTH", "X").replace("DZVP-MOLOPT-SR-GTH", "SZV-MOLOPT-SR-GTH")
     (run / "BASIS_MOLOPT").write_text(other)
@@ -81,10 +74,18 @@ def test_a_basis_file_with_other_shells_is_refused(run, elsewhere):
     assert caught.value.field == "BASIS_SET"
 
 
-def test_observables(si2):
-    frame, basis = si2
-    # where CP2K is installed its basis files are found, elsewhere the origin says what is missing
-    origin = {name: value for name, value in frame.origin.items() if name != "radial_functions"}
+@pytest.mark.parametrize("installed", [False, True], ids=["no basis file", "basis file"])
+def test_observables(cp2k_runs, tmp_path, monkeypatch, installed):
+    """Only the radial functions depend on whether CP2K's basis files are on this machine."""
+    missing = {
+        "radial_functions": "unknown: no file BASIS_MOLOPT with SZV-MOLOPT-SR-GTH of Si; set CP2K_DATA_DIR"
+    }
+    if installed:
+        shutil.copy(DATA / "BASIS_MOLOPT_Si", tmp_path / "BASIS_MOLOPT")
+        monkeypatch.setenv("CP2K_DATA_DIR", str(tmp_path))
+        missing = {}
+    frame, basis = read_frame(cp2k_runs / "si2")
+    assert all((shell.radial is not None) is installed for shell in basis[14].shells)
     assert frame.energy == pytest.approx(-7.792688957728517 * 27.2113838565563)
     unit = 27.2113838565563 / 0.529177208590
     assert frame.forces[0] == pytest.approx(np.array([-0.06196678, -0.02217777, 0.02439407]) * unit)
@@ -94,13 +95,14 @@ def test_observables(si2):
     assert (frame.n_electrons, frame.charge, frame.fermi_level) == (8, 0, None)
     assert [(s.l, s.label) for s in basis[14].shells] == [(0, "2s"), (1, "3p")]
     assert basis[14].valence_charge == 4
-    assert origin == {
+    assert frame.origin == {
         "code": "cp2k",
         "version": "2023.1",
         "functional": "PBE",
         "k_mesh": "3 3 3",
         "mesh_cutoff": "150 Ry",
         "basis": "SZV-MOLOPT-SR-GTH",
+        **missing,
     }
     assert frame.bands.kpoints[[0, 5, 10]] == pytest.approx(
         np.array([[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0.25, 0.75]])

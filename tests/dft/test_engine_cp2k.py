@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +11,11 @@ from ase.build import bulk
 
 from n2amd.config_data import Cp2kSettings
 from n2amd.dft.engines.campaign import run_frames
-from n2amd.dft.engines.cp2k import EXECUTABLES, Cp2k
+from n2amd.dft.engines.cp2k import Cp2k
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.structure import Structure
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not any(map(shutil.which, EXECUTABLES)),
-        reason="CP2K is not installed (apt-get install --no-install-recommends cp2k cp2k-data)",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.cp2k, pytest.mark.usefixtures("data_of_programs")]
 SETTINGS = Cp2kSettings(basis="SZV-MOLOPT-SR-GTH", cutoff_Ry=120.0, kpoints=(2, 2, 2))
 
 
@@ -56,7 +48,6 @@ def test_a_frame_is_left_whole(folder: Path) -> None:
     assert json.loads((folder / "run.json").read_text())["provenance"]["cpu_seconds"] > 0
 
 
-@pytest.mark.skipif(find_spec("n2amd.dft.cp2k") is None, reason="there is no reader of CP2K")
 def test_the_frame_passes_the_gate(folder: Path) -> None:
     from n2amd.dataset.gate import measure, verdict
     from n2amd.dft.readers import reader_for
@@ -71,6 +62,7 @@ def test_the_frame_passes_the_gate(folder: Path) -> None:
     assert np.abs(frame.forces.sum(axis=0)).max() < 1e-3
 
 
+@pytest.mark.pyscf
 def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
     """The same basis, pseudopotential and k mesh in two programs: total energy, forces, stress."""
     from n2amd.config_data import PyscfSettings

@@ -91,6 +91,7 @@ def folder(silicon: Structure, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out / "frame_0000"
 
 
+@pytest.mark.pyscf
 def test_bands_between_the_mesh_points_are_those_of_get_bands(folder: Path) -> None:
     """H(R) came of the 6 x 6 x 6 mesh; the last two k points lie off it, and the SCF mesh is 2 x 2 x 2."""
     import scipy.linalg
@@ -104,6 +105,7 @@ def test_bands_between_the_mesh_points_are_those_of_get_bands(folder: Path) -> N
         assert 1e3 * np.abs(scipy.linalg.eigvalsh(h, s) - energies).max() < 0.02  # meV
 
 
+@pytest.mark.pyscf
 def test_the_frame_passes_the_gate(folder: Path, silicon: Structure) -> None:
     assert [path.name for path in find_frames([folder.parent])] == ["frame_0000"]
     frame, basis = read_frame(folder)
@@ -118,6 +120,7 @@ def test_the_frame_passes_the_gate(folder: Path, silicon: Structure) -> None:
     assert [shell.l for shell in basis[14].shells] == [0, 1]
 
 
+@pytest.mark.pyscf
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -138,6 +141,7 @@ def test_a_damaged_frame_is_named(folder: Path, tmp_path: Path, damage, message:
     assert str(copy / "frame.h5") in str(caught.value)
 
 
+@pytest.mark.pyscf
 def test_a_cycle_that_does_not_converge_fails_alone(silicon: Structure, tmp_path: Path) -> None:
     settings = PyscfSettings(**SMALL, kpoints=(1, 1, 1), max_scf=1)
     campaign = run_frames(Pyscf(settings), settings, [(7, silicon)], tmp_path)
@@ -146,6 +150,7 @@ def test_a_cycle_that_does_not_converge_fails_alone(silicon: Structure, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.pyscf
 def test_forces_are_the_derivative_of_the_energy(silicon: Structure) -> None:
     from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
     from n2amd.units import BOHR_ANGSTROM
@@ -161,6 +166,7 @@ def test_forces_are_the_derivative_of_the_energy(silicon: Structure) -> None:
     assert forces[0, 1] == pytest.approx(-(energies[1] - energies[0]) / (2 * step), abs=2e-4)
 
 
+@pytest.mark.pyscf
 def test_the_hybrid_is_pyscfs_own_on_the_mesh_and_smooth_off_it(silicon: Structure) -> None:
     from pyscf.pbc import dft
 
@@ -181,6 +187,7 @@ def test_the_hybrid_is_pyscfs_own_on_the_mesh_and_smooth_off_it(silicon: Structu
 
 
 @pytest.mark.slow
+@pytest.mark.pyscf
 def test_a_hybrid_frame_passes_the_gate(tmp_path: Path) -> None:
     """From the command line: structures, run, ingest. Two helium atoms, whose exchange is cheap."""
     from n2amd.interop.extxyz import write_structures
@@ -213,6 +220,7 @@ def test_a_hybrid_frame_passes_the_gate(tmp_path: Path) -> None:
     assert frame.energy is None
 
 
+@pytest.mark.pyscf
 def test_a_coarse_mesh_of_the_hybrid_is_warned_of(
     silicon: Structure, capsys: pytest.CaptureFixture[str]
 ) -> None:

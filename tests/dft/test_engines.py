@@ -214,12 +214,19 @@ def test_an_element_without_basis_is_refused_before_anything_runs(
         Cp2k(Cp2kSettings(basis={"Ge": "SZV-MOLOPT-SR-GTH"})).check([SILICON])
 
 
+@pytest.mark.pyscf
 def test_pyscf_knows_bases_by_the_names_of_cp2k() -> None:
     assert basis_name("DZVP-MOLOPT-SR-GTH") == "gth-dzvp-molopt-sr"
     Pyscf(PyscfSettings()).check([SILICON])
     uranium = Structure.from_ase(bulk("U", "bcc", a=3.5))
     with pytest.raises(InputError, match="PySCF has no basis 'gth-dzvp-molopt-sr' for U"):
         Pyscf(PyscfSettings()).check([uranium])
+
+
+def test_a_missing_pyscf_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyscf", None)
+    with pytest.raises(InputError, match=r"PySCF is not installed.* pip install 'n2amd\[pyscf\]'"):
+        Pyscf(PyscfSettings()).check([SILICON])
 
 
 def test_a_mesh_too_coarse_for_the_range_of_h_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

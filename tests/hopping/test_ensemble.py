@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from n2amd.commands.dynamics import app
 from n2amd.config import Scissor
-from n2amd.errors import InputError
+from n2amd.errors import ComputationError, InputError
 from n2amd.hopping import dish, ensemble, propagators
 from n2amd.hopping.methods import METHODS
 from n2amd.hopping.parallel import Processes, processes
 from n2amd.hopping.path import ClassicalPath, apply_scissor, read_couplings
 from n2amd.storage import open_hdf5
+from optional_programs import which
 
 COMMAND = [
     sys.executable,
@@ -37,7 +38,7 @@ COMMAND = [
 ]
 ALONE = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI", "SLURM", "MPI_"))}
 ALONE["OMP_NUM_THREADS"] = "1"
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
+MPIEXEC = which("mpiexec")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,6 @@ def together(request: pytest.FixtureRequest, alone: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.mpi
-@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
 @pytest.mark.parametrize("method", METHODS)
 def test_any_number_of_processes(alone: Path, together: int, method: str) -> None:
     several = alone / f"{method}_{together}.h5"
@@ -308,6 +308,13 @@ def test_start_frames_are_spread() -> None:
     assert ensemble.start_frames(50, 10, 1).max() <= 9
 
 
+def test_processes_without_an_mpi_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ComputationError, match=r"but MPI cannot be loaded .*; install it or start one"):
+        processes()
+
+
 def test_tasks_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("PMI", "OMPI", "MPI_")):
@@ -352,7 +359,7 @@ def test_a_damaged_unit_is_run_again(
     assert not (tmp_path / "out.h5.work").exists()
 
 
-@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+@pytest.mark.mpi
 @pytest.mark.parametrize("where", ["missing input", "unwritable output", "file for the work folder"])
 def test_what_stops_one_process_stops_all_with_one_sentence(
     couplings: Path, tmp_path: Path, where: str

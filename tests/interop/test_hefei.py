@@ -122,31 +122,14 @@ def test_couplings_are_the_numerator_over_twice_the_step() -> None:
     assert set(source.start_states) == {1}
 
 
-def test_namelist_of_both_codes(tmp_path: Path) -> None:
+def test_values_of_a_namelist(tmp_path: Path) -> None:
     (tmp_path / "inp").write_text(
-        "&NAMDPARA\n  BMIN = 297 ! first\n BMAX=305, NBANDS = 400\n POTIM = 0.5d0\n LHOLE = .TRUE.\n"
+        "&NAMDPARA\n  BMIN = 297 ! first\n BMAX=305, NPAR = 4\n POTIM = 0.5d0\n LHOLE = .TRUE.\n"
         "  RUNDIR = \"/a/b\"\n  ALGO = 'FSSH'\n NAMDTIME = 1000\n/\n"
     )
     found = hefei.read_namelist(tmp_path / "inp")
     assert (found.bmin, found.bmax, found.potim, found.lhole) == (297, 305, 0.5, True)
     assert (found.algo, found.namdtime, found.temp) == ("FSSH", 1000, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "code", "method", "times"),
-    [
-        ("&NAMDPARA BMIN=1, BMAX=2, LCPEXT=.T., NAMDTIME=10 /", "namd", "fssh", 10),
-        ("&namdpara\n LDISH = .TRUE.\n NAMDTIME = 10\n REALTIME = 5000\n/", "dish", "dish", 5000),
-        ("&NAMDPARA\n ALGO = 'FSSH'\n NAMDTIME = 30 ! steps / fs\n&END", "dev", "fssh", 30),
-        ("&NAMDPARA\n POTIM = 1.0_q\n/", "dev", None, None),
-    ],
-)
-def test_namelist_tells_the_program(
-    tmp_path: Path, text: str, code: str, method: str | None, times: int | None
-) -> None:
-    (tmp_path / "inp").write_text(text)
-    found = hefei.read_namelist(tmp_path / "inp")
-    assert (found.code, found.method, found.times) == (code, method, times)
 
 
 def test_initial_bands_absolute_or_within_the_window(tmp_path: Path) -> None:
@@ -215,7 +198,7 @@ def test_complex_couplings_below_a_long_comment(tmp_path: Path) -> None:
 
 def test_inp_without_hops_or_carrier(tmp_path: Path) -> None:
     hefei.write(tmp_path, a_path(), np.array([0]), 10 * (1 - np.eye(3)), hefei.Namelist())
-    (tmp_path / "inp").write_text("&NAMDPARA\n BMIN = 10\n BMAX = 12\n LSHP = .FALSE.\n/\n")
+    (tmp_path / "inp").write_text("&NAMDPARA\n BMIN = 10\n BMAX = 12\n ALGO = 'FSSH'\n LSHP = .FALSE.\n/\n")
     found = hefei.read(tmp_path, default="hole")
     assert (found.namelist.method, found.path.carrier, found.path.final) == ("ehrenfest", "hole", 2)
     assert hefei.read(tmp_path).path.carrier == "electron"
@@ -322,6 +305,7 @@ def test_amplitudes_of_namd_and_dev(tmp_path: Path, text: str) -> None:
         ("inp", "&NAMDPARA\n NSW = 6.0\n/\n", "'6.0' cannot be read; write a whole number"),
         ("inp", "&NAMDPARA\n NSW =\n POTIM = 1.0\n/\n", "'NSW': '' cannot be read"),
         ("inp", "&NAMDPARA\n POTIM = inf\n/\n", "not positive and finite"),
+        ("inp", "&NAMDPARA\n NELM = 99999999999999999999\n/\n", "more than a Fortran integer holds"),
         ("inp", "&NAMDPARA\n NAMDTIME = 1\n/\n", "'NAMDTIME': one stored time is the start alone"),
         ("INICON", "99999999999999999999 10\n", "not two whole numbers"),
         ("INICON", "1 17\n2 11\n", "row 1: band 17 is none of the 3 bands from 10"),

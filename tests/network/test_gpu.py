@@ -4,10 +4,7 @@ import pytest
 import torch
 from conftest_network import graph_of, random_network
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def test_the_gpu_predicts_what_the_cpu_predicts(basis, rutile):

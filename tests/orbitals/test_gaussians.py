@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +90,11 @@ def test_truncation_follows_the_tolerance(basis_file: Path) -> None:
         assert error < 10 * tail
 
 
+@pytest.mark.pyscf
 def test_molecule_against_pyscf(basis_file: Path) -> None:
     """Every pair of s to f shells of two elements, in PySCF's integrals and in its own order."""
-    gto = pytest.importorskip("pyscf.gto")
+    from pyscf import gto
+
     sets = {"H": "SZV-TEST", "C": "TZVP-TEST"}
     shells = {symbol: read_cp2k_basis(basis_file, symbol, name).shells for symbol, name in sets.items()}
     positions = np.array([[0, 0, 0], [0.9, -0.8, 0.5], [-0.3, 1.1, 1.6]])
@@ -118,8 +121,8 @@ def test_molecule_against_pyscf(basis_file: Path) -> None:
     np.testing.assert_allclose(ours, theirs, atol=2e-8)
 
 
+@pytest.mark.pyscf
 def test_pyscf_names() -> None:
-    pytest.importorskip("pyscf")
     silicon = pyscf_basis("Si", "gth-dzvp-molopt-sr")
     assert [shell.l for shell in silicon.shells] == [0, 0, 1, 1, 2]
     from_file = read_cp2k_basis(DATA / "BASIS_MOLOPT_Si", "Si", "DZVP-MOLOPT-SR-GTH").shells
@@ -128,6 +131,14 @@ def test_pyscf_names() -> None:
         np.testing.assert_allclose(ours.reduced_radial(r), theirs.reduced_radial(r), atol=1e-12)
     with pytest.raises(InputError, match="PySCF has no basis set 'gth-nonsense' of Si"):
         pyscf_basis("Si", "gth-nonsense")
+
+
+def test_pyscf_names_without_pyscf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyscf.gto.mole", None)
+    with pytest.raises(
+        InputError, match=r"need PySCF, which is not installed; .* a basis file in CP2K's format"
+    ):
+        pyscf_basis("Si", "gth-dzvp-molopt-sr")
 
 
 @pytest.mark.parametrize("name", ["SZV-MOLOPT-SR-GTH", "DZVP-MOLOPT-SR-GTH"])

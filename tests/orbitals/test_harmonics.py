@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from e3nn import o3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -67,8 +69,6 @@ def test_orthonormal() -> None:
 
 @pytest.mark.parametrize("l", ALL_L)
 def test_against_e3nn(l: int) -> None:
-    torch = pytest.importorskip("torch")
-    o3 = pytest.importorskip("e3nn.o3")
     v = np.concatenate([random_vectors(20), UNIT])
     permuted = torch.tensor(v[:, [1, 2, 0]])
     expected = o3.spherical_harmonics(l, permuted, normalize=True, normalization="integral").numpy()
@@ -127,8 +127,6 @@ def test_wigner_of_inversion(l: int) -> None:
 
 @pytest.mark.parametrize("l", [1, 2, 5])
 def test_wigner_against_e3nn(l: int) -> None:
-    torch = pytest.importorskip("torch")
-    o3 = pytest.importorskip("e3nn.o3")
     q = orthogonal(3, False)
     permute = np.eye(3)[[1, 2, 0]]
     expected = o3.Irrep(l, 1).D_from_matrix(torch.tensor(permute @ q @ permute.T)).numpy()

@@ -12,8 +12,7 @@ from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable, overlap, overlap_derivative, overlapping_pairs
 from n2amd.orbitals.two_centre_torch import TorchOverlapTable
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(scope="module")

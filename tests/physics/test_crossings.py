@@ -45,7 +45,7 @@ def test_rates_across_the_gap(tmp_path: Path, gap: float, seed: int, is_complex:
     plain = local_diabatic(energies, overlap, 1.0)
     assert hop_probability(plain, STEPS, 3, 2) == pytest.approx(exact, rel=0.003)
     couplings = assembled(energies, overlap, occupied=3)
-    assert (couplings.tracking.successor != np.arange(6)).any(axis=1).mean() > 0.025
+    assert (couplings.tracking.successor != np.arange(6)).any(axis=1).mean() > 0.02
     found = rates(written(tmp_path / "c.h5", couplings))
     assert found["headline"] == pytest.approx(exact, rel=0.005)
     assert found["trajectories"] == pytest.approx(exact, rel=0.03)
@@ -166,7 +166,7 @@ def test_hst_off_gamma_does_not_depend_on_the_phases_of_the_first_frame(tmp_path
         assembled(energies, overlap, occupied=3, first_gauge=gauge) for gauge in (np.eye(6) + 0j, first)
     )
     diagonal = np.diagonal(one.nac, axis1=1, axis2=2)
-    assert np.abs(diagonal).max() < 2e-3
+    assert np.abs(diagonal).max() < 0.01
     np.testing.assert_allclose(np.abs(one.nac), np.abs(other.nac), atol=1e-12)
     # the same but for a phase of each column, constant in time
     turn = np.exp(1j * np.angle(np.diagonal(one.overlap[:1], axis1=1, axis2=2)))

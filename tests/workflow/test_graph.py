@@ -8,6 +8,7 @@ from workflow_project import Project
 MODELS = {
     "ingest_dataset": 1,
     "ingest_dft_trajectory": 1,
+    "check_dataset_suits": 1,
     "train_forcefield": 1,
     "train_hamiltonian": 1,
     "evaluate_hamiltonian": 1,
@@ -85,6 +86,7 @@ def test_two_materials_and_two_functionals(pristine: Project) -> None:
     config = pristine.config("two", add_second_material)
     both_functionals = {
         "ingest_dataset": 2,
+        "check_dataset_suits": 2,
         "train_hamiltonian": 2,
         "evaluate_hamiltonian": 2,
         "band_structure": 2,
@@ -149,19 +151,34 @@ def test_frames_are_given_or_computed(pristine: Project, change: dict, message: 
     assert message in done.stdout + done.stderr
 
 
+def take_deeph_folders(document: dict) -> None:
+    """Take the matrices from DeepH folders, the force field from the frames that they were made of."""
+    functionals = document["materials"]["TiO2"]["functionals"]
+    functionals["deeph"] = {"code": "deeph", "paths": functionals["pbe"]["paths"], "without_bands": True}
+    document["materials"]["TiO2"]["forcefield_functional"] = "pbe"
+
+
+def test_radial_functions_are_recovered_where_files_have_none(pristine: Project) -> None:
+    config = pristine.config("deeph", take_deeph_folders)
+    jobs = pristine.planned(config)
+    assert (jobs["fit_overlap"], jobs["train_hamiltonian"], jobs["check_dataset_suits"]) == (1, 2, 2)
+    shown = pristine.snakemake("-n", "-p", "--configfile", config).stdout
+    assert "overlap fit --dataset results-test/TiO2/deeph/dataset.h5 --require exact" in shown
+    trained = [line for line in shown.splitlines() if "n2amd hamiltonian train" in line]
+    assert sorted("--overlap results-test/TiO2/deeph/overlap.json" in line for line in trained) == [
+        False,
+        True,
+    ]
+    checked = [line for line in shown.splitlines() if "n2amd dataset suits" in line]
+    assert sorted("--fits-overlap" in line for line in checked) == [False, True]
+    assert sorted("--forcefield-settings" in line for line in checked) == [False, True]
+
+
 @pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_profiles_are_read(pristine: Project, profile: str) -> None:
     """An unknown key or a misspelt rule in a profile is an error of the dry run."""
-    if profile == "slurm" and not _has_slurm_plugin():
-        pytest.skip("the SLURM plugin of Snakemake is not installed")
     jobs = pristine.planned("config/test.yaml", arguments=("--profile", f"profiles/{profile}"))
     assert jobs == total(MODELS, supercell_jobs(shards=2), END)
-
-
-def _has_slurm_plugin() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("snakemake_executor_plugin_slurm") is not None
 
 
 def test_bad_configuration_is_one_sentence(pristine: Project) -> None:
@@ -210,8 +227,15 @@ class TestFinishedProject:
 
     def test_new_supercell(self, finished: Project) -> None:
         config = finished.config("more", lambda document: document["supercells"].append("1x1x2"))
-        expected = total(supercell_jobs(shards=2), END, {"draw_scaling": 1})
+        # the new cell is held against the data; what was trained stays
+        expected = total(supercell_jobs(shards=2), END, {"draw_scaling": 1, "check_dataset_suits": 1})
         assert finished.planned(config) == expected
+
+    def test_wider_window_is_held_against_the_data_and_trains_nothing(self, finished: Project) -> None:
+        config = finished.config("wide", lambda document: document["states"].update(valence=3))
+        jobs = finished.planned(config)
+        assert (jobs["check_dataset_suits"], jobs["solve_states"]) == (1, 2)
+        assert not jobs.keys() & {"train_hamiltonian", "train_forcefield", "run_trajectory"}
 
     def test_new_material(self, finished: Project) -> None:
         config = finished.config("more", add_second_material)

@@ -54,19 +54,7 @@ PartitionName=cpu Nodes={host} Default=YES MaxTime=60 DefMemPerCPU=100 State=UP
 PartitionName=gpu Nodes={host} MaxTime=60 DefMemPerCPU=100 State=UP
 """
 GRES_CONF = "NodeName={host} Name=gpu Type=fake File={folder}/gpu[0-1] Flags=nvidia_gpu_env\n"
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 ETC = Path("/etc/slurm")
-
-
-def cannot_start() -> str | None:
-    """Why SLURM cannot be started here, or None."""
-    if os.geteuid() != 0:
-        return "the daemons need root"
-    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
-        return f"{', '.join(missing)} not found; install the packages slurm-wlm and munge"
-    if (ETC / "slurm.conf").exists():
-        return "this machine has a SLURM of its own"
-    return None
 
 
 def free_port_range(count: int) -> int:
@@ -101,8 +89,6 @@ def wait_until_idle(daemons: list[subprocess.Popen], folder: Path) -> None:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """SLURM with one node; every daemon is a child of this process and is ended by its process id."""
-    if reason := cannot_start():
-        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("slurm")
     for name in ("state", "spool"):
         (folder / name).mkdir()
@@ -149,8 +135,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             link.unlink(missing_ok=True)
 
 
-def small_profile(project: Project) -> str:
-    """Copy profiles/slurm, as a user would, and change what this node cannot give."""
+def small_profile(project: Project, *rules: str, **changes: object) -> str:
+    """Copy profiles/slurm, as a user would, and change what this node cannot give; for some rules alone."""
     document = yaml.safe_load((project.folder / "profiles/slurm/config.yaml").read_text())
     document |= {
         "slurm-init-seconds-before-status-checks": 1,
@@ -167,6 +153,9 @@ def small_profile(project: Project) -> str:
     # these rules ask for more than the node has
     for name in ("assemble_couplings", "dephasing"):
         document["set-resources"][name] = {"mem_mb": 200, "runtime": 5}
+    for section in ("set-threads", "set-resources") if rules else ():
+        document[section] = {rule: document[section][rule] for rule in rules}
+    document |= changes
     folder = project.folder / "profiles/small"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(document))
@@ -180,7 +169,7 @@ def jobs_of_cluster() -> list[dict[str, str]]:
     return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines() if "JobId" in line]
 
 
-def test_shards_as_array_and_dynamics_over_mpi(cluster: None, finished: Project) -> None:
+def test_shards_on_gpus_and_dynamics_over_mpi(cluster: None, finished: Project) -> None:
     folder = finished.folder / "results-test/TiO2/1x1x1/pbe"
     shutil.rmtree(folder / "states")
     (folder / "dynamics/dish_seed1.h5").unlink()
@@ -199,11 +188,10 @@ def test_shards_as_array_and_dynamics_over_mpi(cluster: None, finished: Project)
     # srun started one process a task
     assert len([call for call in finished.calls if "dynamics run" in call]) == 2
     jobs = jobs_of_cluster()
-    arrays = [job for job in jobs if "ArrayTaskId" in job]
-    assert len(arrays) == 2
-    assert {job["Partition"] for job in arrays} == {"gpu"}
-    assert {job["Partition"] for job in jobs if "ArrayTaskId" not in job} == {"cpu"}
+    assert [job["Partition"] for job in jobs].count("gpu") == 2
+    assert {job["Partition"] for job in jobs} == {"cpu", "gpu"}
     assert "2" in {job["NumTasks"] for job in jobs}
+    assert not any("ArrayTaskId" in job for job in jobs)
 
 
 def test_failed_job_is_tried_again_by_the_profile_alone(cluster: None, finished: Project) -> None:
@@ -220,3 +208,57 @@ def test_failed_job_is_tried_again_by_the_profile_alone(cluster: None, finished:
     assert done.returncode != 0
     assert len(finished.calls) == 2, "the first try and one more"
     assert len(jobs_of_cluster()) - before == 2
+
+
+SHARDS = 60
+MANY_SHARDS = f"""
+rule all:
+    input:
+        expand("shards/{{number}}", number=range({SHARDS})),
+
+
+rule solve_states:
+    output:
+        "shards/{{number}}",
+    shell:
+        "never called"
+"""
+# what every job starts instead of two Snakemakes, which would take seconds each
+JOB = """#!/usr/bin/env bash
+number=$(grep -oP -- 'solve_states:number=\\K\\d+' <<<"$*")
+mkdir -p shards
+echo $number >> calls.log
+[ ! -e broken/$number ] && touch shards/$number
+"""
+# where software is not shared, jobs take the python of their PATH
+OWN_PYTHON = ("--shared-fs-usage", "input-output", "persistence", "sources", "source-cache")
+
+
+def test_many_shards_of_which_one_fails(cluster: None, project: Project) -> None:
+    """More shards than may be submitted in two seconds: all are, and only the failed one runs again."""
+    failing = "17"
+    (project.folder / "Snakefile").write_text(MANY_SHARDS)
+    (project.folder / "bin/python").write_text(JOB)
+    (project.folder / "bin/python").chmod(0o755)
+    (project.folder / "broken").mkdir()
+    (project.folder / "broken" / failing).touch()
+    profile = small_profile(project, "solve_states", retries=0)
+    command = ("snakemake", "--profile", profile, *OWN_PYTHON)
+    before = len(jobs_of_cluster())
+
+    def made() -> set[str]:
+        return {file.name for file in (project.folder / "shards").iterdir()}
+
+    # only a run that hangs comes near the limit
+    first = project.run(*command, check=False, timeout=900)
+    output = first.stdout + first.stderr
+    assert first.returncode != 0
+    assert sorted(project.calls, key=int) == [str(number) for number in range(SHARDS)], output
+    assert made() == set(project.calls) - {failing}, output
+    assert len(jobs_of_cluster()) - before == SHARDS
+
+    (project.folder / "broken" / failing).unlink()
+    project.run(*command, timeout=900)
+    assert project.calls[SHARDS:] == [failing]
+    assert made() == set(project.calls)
+    assert len(jobs_of_cluster()) - before == SHARDS + 1

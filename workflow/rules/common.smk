@@ -143,6 +143,44 @@ def given_to_ingestion(wildcards):
     return " ".join(options)
 
 
+def overlap_fit(wildcards):
+    """Return the file of recovered radial functions, where the DFT data come without."""
+    fitted = "<results>/{material}/{functional}/overlap.json"
+    return expand(fitted, **wildcards) if source(wildcards).fits_overlap else []
+
+
+def suits(wildcards):
+    """Return the mark that a data set suits the job, before anything is trained; it never makes training old."""
+    return ancient(expand("<results>/{material}/{functional}/suits.json", **wildcards))
+
+
+def every_data_set_suits():
+    """Return the marks of all data sets, so that what changes in the job is held against them again."""
+    return [
+        f"<results>/{name}/{label}/suits.json"
+        for name, material in JOB.materials.items()
+        for label in material.functionals
+    ]
+
+
+def suits_trajectory(wildcards):
+    """Return the mark of the data set that drives the trajectory; see `suits`."""
+    label = JOB.materials[wildcards.material].trajectory_functional
+    return ancient(f"<results>/{wildcards.material}/{label}/suits.json")
+
+
+def demands(wildcards):
+    """Return the options that say what the whole job will ask of a data set."""
+    material = JOB.materials[wildcards.material]
+    options = ["--supercells", ",".join(JOB.supercells)]
+    for name in ("states", "hamiltonian", "forcefield"):
+        if name != "forcefield" or wildcards.functional == material.trajectory_functional:
+            options += [f"--{name}-settings", section(name, wildcards).model_dump_json(exclude={"shards"})]
+    if source(wildcards).band_path:
+        options += ["--path", "-".join(source(wildcards).band_path)]
+    return [*options, "--fits-overlap"] if source(wildcards).fits_overlap else options
+
+
 def code(*parts):
     """Return source files of the package: single ones, or all of a folder."""
     files = [Path(PACKAGE, part) for part in parts]

@@ -5,7 +5,9 @@ rule train_hamiltonian:
     """Train the network; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        code=code("network", "dataset/split.py"),
+        overlap=overlap_fit,
+        suits=suits,
+        code=code("network", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:
@@ -21,8 +23,9 @@ rule train_hamiltonian:
         gpu=gpus("hamiltonian"),
     params:
         settings=settings("hamiltonian"),
+        overlap=lambda w, input: ["--overlap", *input.overlap] if input.overlap else [],
     shell:
-        "n2amd hamiltonian train --dataset {input.dataset:q} --settings {params.settings:q} --out {output.model:q}"
+        "n2amd hamiltonian train --dataset {input.dataset:q} {params.overlap:q} --settings {params.settings:q} --out {output.model:q}"
         " --workdir {output.model:q}.work --threads {threads} > {log:q} 2>&1"
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import h5py
 
-from n2amd.analysis.documents import at, read_report, without_nan
+from n2amd.analysis import shapes
+from n2amd.analysis.documents import at, number_at, read_report, without_nan
+from n2amd.analysis.shapes import STAGES, conforming
 from n2amd.errors import InputError
-from n2amd.storage import open_hdf5
+from n2amd.fields import array, number, whole, word
+from n2amd.storage import open_any_hdf5, open_hdf5
 
 #: Stage whose CPU time a file counts for, by the format in its root attributes.
 STAGE_OF_FORMAT = {
@@ -21,8 +24,6 @@ STAGE_OF_FORMAT = {
     "n2amd/couplings": "couplings",
     "n2amd/populations": "dynamics",
 }
-#: Stages in the order they run.
-STAGES = ("ingest", "forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class CaseFiles:
         for stage in ("trajectory", "couplings"):
             if len(stages.get(stage, [])) != 1:
                 raise InputError(
-                    f"{len(stages.get(stage, []))} {stage} files among the inputs",
+                    f"{len(stages.get(stage, []))} {stage} files among the inputs "
+                    f"({', '.join(map(str, self.hdf5))})",
                     field=stage,
                     remedy=f"a case has exactly one {stage} file",
                 )
@@ -85,13 +87,8 @@ def stage_of(path: Path) -> str:
     InputError
         If it is not a file of this program.
     """
-    if not path.exists():
-        raise InputError("the file does not exist", file=path, remedy="run the stage that makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            format = file.attrs.get("format", "no format attribute")
-    except OSError as error:
-        raise InputError(f"not a readable HDF5 file ({error})", file=path, remedy="make it again") from error
+    with open_any_hdf5(path) as file:
+        format = str(file.attrs.get("format", "no format attribute"))
     if format not in STAGE_OF_FORMAT:
         raise InputError(
             f"format is {format!r}", file=path, remedy=f"pass one of {', '.join(STAGE_OF_FORMAT)}"
@@ -123,21 +120,29 @@ def build_case(
     InputError
         If a file or a field of it is missing.
     """
-    lifetime, dephasing = read_report(files.lifetime), read_report(files.dephasing)
-    with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
-        attributes = dict(trajectory.attrs)
-        n_atoms = len(trajectory["numbers"])
-        mean_temperature = float(trajectory["temperature"][:].mean())
+    lifetime = conforming(read_report(files.lifetime), shapes.LIFETIME)
+    dephasing = conforming(read_report(files.dephasing), shapes.DEPHASING)
     with open_hdf5(files.only("couplings"), "n2amd/couplings") as couplings:
-        n_frames = int(couplings.attrs["n_frames"])
+        n_frames = whole(couplings, "n_frames", 2)
+    with open_hdf5(files.only("trajectory"), "n2amd/trajectory") as trajectory:
+        labels = {
+            "material": material or word(trajectory, "material"),
+            "functional": functional,
+            "supercell": supercell or word(trajectory, "supercell"),
+        }
+        made = {
+            "n_atoms": len(array(trajectory, "numbers", (None,), "whole")),
+            "n_frames": n_frames,
+            "timestep_fs": number(trajectory, "timestep_fs", positive=True),
+            "temperature_K": {
+                "target": number(trajectory, "temperature_K", positive=True),
+                "mean": float(array(trajectory, "temperature", (whole(trajectory, "n_frames", 2),)).mean()),
+            },
+        }
+        seed = whole(trajectory, "seed")
     case = {
-        "material": material or str(attributes["material"]),
-        "functional": functional,
-        "supercell": supercell or str(attributes["supercell"]),
-        "n_atoms": n_atoms,
-        "n_frames": n_frames,
-        "timestep_fs": float(attributes["timestep_fs"]),
-        "temperature_K": {"target": float(attributes["temperature_K"]), "mean": mean_temperature},
+        **labels,
+        **made,
         "gap_mean_eV": at(lifetime, "gap", "mean_eV"),
         "gap_std_eV": at(lifetime, "gap", "std_eV"),
         "nac_rms_meV": at(lifetime, "nac", "rms_meV"),
@@ -154,7 +159,7 @@ def build_case(
         "confidence": at(lifetime, "confidence"),
         "verdict": at(lifetime, "verdict"),
         **_model_errors(files),
-        "seeds": _seeds(files, lifetime, attributes),
+        "seeds": _seeds(files, lifetime, seed),
         "cpu_seconds": _cpu_seconds(files),
     }
     return without_nan(case)
@@ -164,35 +169,35 @@ def _model_errors(files: CaseFiles) -> dict[str, Any]:
     """Test errors of force field, network and couplings; None where a stage has no report."""
     errors: dict[str, Any] = {"forcefield": None, "hamiltonian": None, "nac_parity": None}
     if files.forcefield is not None:
-        report = read_report(files.forcefield)
+        report = conforming(read_report(files.forcefield), shapes.FORCEFIELD)
         errors["forcefield"] = {
             key: at(report, "test", key)
             for key in ("energy_mae_meV_per_atom", "force_mae_meV_per_A", "n_frames")
         }
     if files.hamiltonian is not None:
-        report = read_report(files.hamiltonian)
+        report = conforming(read_report(files.hamiltonian), shapes.HAMILTONIAN)
         errors["hamiltonian"] = {
             key: at(report, "test", key)
             for key in ("mae_meV", "vbm_mae_meV", "cbm_mae_meV", "gap_mae_meV", "n_frames")
         }
     if files.nac_parity is not None:
-        report = read_report(files.nac_parity)
+        report = conforming(read_report(files.nac_parity), shapes.NAC_PARITY)
         errors["nac_parity"] = {
             key: at(report, key) for key in ("mae_meV", "rms_dft_meV", "gap_edge", "n_frames")
         }
     return errors
 
 
-def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: dict[str, Any]) -> dict[str, Any]:
+def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: int) -> dict[str, Any]:
     seeds: dict[str, Any] = {}
     for stage, path in (("forcefield", files.forcefield), ("hamiltonian", files.hamiltonian)):
         if path is not None:
             seeds[stage] = at(read_report(path), "seed")
-    seeds["trajectory"] = int(trajectory["seed"])
+    seeds["trajectory"] = trajectory
     runs = set()
     for path in files.by_stage.get("dynamics", []):
         with open_hdf5(path, "n2amd/populations") as run:
-            runs.add(int(run.attrs["seed"]))
+            runs.add(whole(run, "seed"))
     seeds["dynamics"] = sorted(runs)
     seeds["analysis"] = at(lifetime, "seed")
     return seeds
@@ -204,13 +209,15 @@ def _cpu_seconds(files: CaseFiles) -> dict[str, Any]:
     for stage, paths in files.by_stage.items():
         for path in paths:
             with h5py.File(path, "r") as file:
-                seconds = float(file.attrs.get("cpu_seconds", 0.0))
+                seconds = number(file, "cpu_seconds") if "cpu_seconds" in file.attrs else 0.0
             by_file[str(path)] = {"stage": stage, "seconds": seconds}
     for stage, path in files.reports():
-        report = read_report(path)
-        recorded = report.get("provenance", {}).get("cpu_seconds", 0.0)
         # the network is trained by one process and judged by another, which writes down both
-        recorded += report.get("training_cpu_seconds", 0.0)
+        report = {"provenance": {}, "training_cpu_seconds": 0.0, **read_report(path)}
+        conforming(report, {"provenance": {}, "training_cpu_seconds": float})
+        recorded = report["training_cpu_seconds"]
+        if "cpu_seconds" in report["provenance"]:
+            recorded += number_at(report, "provenance", "cpu_seconds")
         by_file[str(path)] = {"stage": stage, "seconds": float(recorded)}
     return {**total_cpu(by_file.values()), "by_file": by_file}
 

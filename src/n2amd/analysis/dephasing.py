@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
-from n2amd.analysis.documents import without_nan
+from n2amd.analysis.documents import read_report, without_nan
 from n2amd.analysis.edges import read_window
 from n2amd.analysis.length import FEWEST_SAMPLES, count, rounded_up
+from n2amd.analysis.shapes import DEPHASING, conforming
 from n2amd.errors import InputError
 from n2amd.hopping.dephasing import CUT, Dephasing, matrix, of_gap
 
@@ -47,6 +48,15 @@ def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any
     """
     path = read_window(couplings)
     vbm, cbm = path.final, path.start
+    mean = float(np.mean(path.energies[:, cbm] - path.energies[:, vbm]))
+    # a gap that closes in some frames may be opened by a scissor, which dephasing does not see
+    if mean <= 0:
+        raise InputError(
+            f"the mean gap is {mean:.4f} eV",
+            file=couplings,
+            field="energies",
+            remedy="the edges are the wrong way round: check the states and the electron count",
+        )
     try:
         edge = of_gap(path.energies[:, cbm] - path.energies[:, vbm], path.timestep_fs)
     except InputError as error:
@@ -79,6 +89,24 @@ def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any
         "matrix_fs": matrix(path.energies, path.timestep_fs),
     }
     return without_nan(report)
+
+
+def read_times(file: Path) -> tuple[float, dict[str, float | None]]:
+    """Return the dephasing time that is used, and all by definition (None where there is none), fs.
+
+    Raises
+    ------
+    InputError
+        If the file is no `dephasing.json`, or a time is no positive number.
+    """
+    report = conforming(read_report(file), DEPHASING)
+    times = {row["definition"]: row["time_fs"] for row in report["definitions"]}
+    for name, time in {"gaussian_fs": report["gaussian_fs"], **times}.items():
+        if time is not None and time <= 0:
+            raise InputError(
+                f"{time:g} fs is not positive", file=file, field=name, remedy="make the report again"
+            )
+    return float(report["gaussian_fs"]), times
 
 
 def definitions(edge: Dephasing) -> list[dict[str, Any]]:

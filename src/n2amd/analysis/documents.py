@@ -46,6 +46,19 @@ def at(report: dict[str, Any], *keys: str) -> Any:
     return value
 
 
+def number_at(report: dict[str, Any], *keys: str) -> float:
+    """Return report[key][key]... that is a finite number; raises as `at`, and where it is none."""
+    value = at(report, *keys)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(
+            f"{value!r} is no finite number",
+            file=report.get("__file__"),
+            field=".".join(keys),
+            remedy="make the report again",
+        )
+    return float(value)
+
+
 def pair_of_columns(
     report: dict[str, Any], section: str, first: str, second: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -56,8 +69,16 @@ def pair_of_columns(
     InputError
         If they are missing, empty or differ in length.
     """
-    a = np.ravel(np.asarray(at(report, section, first), float))
-    b = np.ravel(np.asarray(at(report, section, second), float))
+    try:
+        a = np.ravel(np.asarray(at(report, section, first), float))
+        b = np.ravel(np.asarray(at(report, section, second), float))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"not lists of numbers ({error})",
+            file=report.get("__file__"),
+            field=section,
+            remedy="make the report again",
+        ) from error
     if len(a) != len(b):
         raise InputError(
             f"{first} has {len(a)} values, {second} has {len(b)}",

@@ -54,7 +54,7 @@ def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPat
     Raises
     ------
     InputError
-        If the file is not a whole couplings file or one side of the gap is missing.
+        If the file is not a whole couplings file or its numbers cannot be right.
     """
     path = path_of_window(file)
     if carrier == "hole":

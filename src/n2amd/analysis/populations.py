@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -14,10 +14,15 @@ from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, stat
 from n2amd.analysis.intervals import Interval
 from n2amd.analysis.lifetime import Resampling
 from n2amd.errors import InputError
+from n2amd.fields import array, number, whole, word
 from n2amd.hopping.pairs import by_band
 from n2amd.hopping.path import Carrier
 from n2amd.hopping.propagators import Scheme
 from n2amd.storage import open_hdf5
+
+_AGAIN = "run `n2amd dynamics run` again"
+#: Populations may leave 0..1 by this.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def columns(
         return state_names(carrier, population.shape[2], final), population
     names, parts = ["ground state"], [population[:, :, [final]]]
     for particle, edge, sign in (("electron", "CBM", 1), ("hole", "VBM", -1)):
-        bands = source[f"{particle}_band"][()]
+        bands = array(source, f"{particle}_band", (population.shape[2],), "whole")
         found, share = by_band(population, bands)
         # from the edge, where the pair starts, outwards
         distance = sign * (found - bands[1])
@@ -113,10 +118,11 @@ def read_run(file: str | Path) -> Run:
     Raises
     ------
     InputError
-        If it is not one, or holds fewer than two times.
+        If it is not one, holds fewer than two times, or a field is missing, of another kind or shape, or no
+        population.
     """
     with open_hdf5(file, "n2amd/populations") as source:
-        time = source["time"][()].astype(float)
+        time = array(source, "time", (None,))
         if len(time) < 2:
             raise InputError(
                 f"{len(time)} stored time",
@@ -124,30 +130,63 @@ def read_run(file: str | Path) -> Run:
                 field="time",
                 remedy="run longer or store more often (dynamics.duration_fs, dynamics.output_stride)",
             )
-        by_sample = source["population"][()].astype(float)
-        final = int(source.attrs["final_state"])
-        found = str(source.attrs["carrier"])
-        carrier: Carrier = found if found in ("hole", "pair") else "electron"  # type: ignore[assignment]
+        by_sample = array(source, "population", (None, len(time), None))
+        samples, _, n = by_sample.shape
+        final = whole(source, "final_state", 0)
+        _check_populations(by_sample, time, final, file)
+        carrier: Carrier = word(source, "carrier", get_args(Carrier))  # type: ignore[assignment]
+        scheme: Scheme = word(source, "scheme", get_args(Scheme))  # type: ignore[assignment]
         names, shown = columns(source, carrier, by_sample, final)
-        samples = len(by_sample)
         spread = shown.std(axis=0, ddof=1) if samples > 1 else np.full(shown.shape[1:], np.nan)
-        scheme: Scheme = "hst" if source.attrs["scheme"] == "hst" else "local_diabatic"
+        # a gap that does not fluctuate never dephases
+        times = array(source, "dephasing_time", (n, n), finite=False)
+        dephasing = float(times[final, 1 if final == 0 else final - 1])
+        if not dephasing > 0:
+            raise InputError(
+                f"{dephasing:g} fs is not positive", file=file, field="dephasing_time", remedy=_AGAIN
+            )
+        timestep = number(source, "timestep_fs", positive=True)
         return Run(
-            method=str(source.attrs["method"]),
-            seed=int(source.attrs["seed"]),
+            method=word(source, "method"),
+            seed=whole(source, "seed"),
             carrier=carrier,
             scheme=scheme,
-            substeps=int(source.attrs["substeps"]),
-            temperature_K=float(source.attrs["temperature_K"]),
-            scissor_eV=float(source.attrs["scissor_eV"]),
-            dephasing_fs=float(source["dephasing_time"][final, 1 if final == 0 else final - 1]),
-            trajectories=int(source.attrs["trajectories"]),
+            substeps=whole(source, "substeps", 1),
+            temperature_K=number(source, "temperature_K", positive=True),
+            scissor_eV=number(source, "scissor_eV"),
+            dephasing_fs=dephasing,
+            trajectories=whole(source, "trajectories", 1),
             time=time,
             survival=1 - by_sample[:, :, final],
             populations=shown.mean(axis=0),
             errors=spread / np.sqrt(samples),
             names=names,
-            arrivals=np.sort(source["hops/step"][()] * float(source.attrs["timestep_fs"])),
+            arrivals=np.sort(array(source, "hops/step", (None,), "whole") * timestep),
+        )
+
+
+def _check_populations(
+    by_sample: NDArray[np.float64], time: NDArray[np.float64], final: int, file: str | Path
+) -> None:
+    """Raise `InputError` unless times ascend and populations are of samples of at least two states."""
+    samples, _, n = by_sample.shape
+    if (np.diff(time) <= 0).any():
+        raise InputError("times do not ascend", file=file, field="time", remedy=_AGAIN)
+    if samples < 1 or n < 2 or final not in (0, n - 1):
+        raise InputError(
+            f"{samples} samples of {n} states that recombine to state {final}",
+            file=file,
+            field="population, final_state",
+            remedy=_AGAIN,
+        )
+    sample, row, state = np.unravel_index(np.abs(by_sample - 0.5).argmax(), by_sample.shape)
+    if abs(by_sample[sample, row, state] - 0.5) > 0.5 + _ROUNDING:
+        raise InputError(
+            f"sample {sample}, state {state}: {by_sample[sample, row, state]:g} at {time[row]:g} fs is no "
+            "probability",
+            file=file,
+            field="population",
+            remedy=_AGAIN,
         )
 
 
@@ -268,6 +307,14 @@ class Survival:
                 )
         if len(time) < 2:
             raise InputError("one time", file=files[0], remedy="run longer")
+        for (_, curve), file in zip(curves, files):
+            # the files hold four digits at least
+            if (np.diff(time) <= 0).any() or (np.abs(curve - 0.5) > 0.5 + 1e-3).any():
+                raise InputError(
+                    "times that do not ascend, or populations outside of 0 to 1",
+                    file=file,
+                    remedy="give the SHPROP of a whole run",
+                )
         # rows are labelled by the end of their step, but the first is the start
         return Survival(time - time[0], np.stack([curve for _, curve in curves]), trajectories)
 

@@ -33,6 +33,7 @@ from n2amd.analysis.lifetime import (
 from n2amd.analysis.populations import Run, analyse_run
 from n2amd.config import Scissor
 from n2amd.errors import ComputationError, InputError
+from n2amd.hopping.checks import check_dephasing
 from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor
 from n2amd.hopping.propagators import Scheme, build
 
@@ -110,6 +111,14 @@ def lifetime_report(
         )
     temperature = runs[0].temperature_K if runs else None
     tau_fs = _dephasing_of(runs, tau_fs)
+    if not np.isfinite(tau_fs):
+        raise InputError(
+            f"a dephasing time of {tau_fs:g} fs",
+            file=couplings,
+            field="dephasing time",
+            remedy="run the dynamics with a finite one: states that never dephase have no DISH lifetime",
+        )
+    check_dephasing(tau_fs * (1 - np.eye(2)), window.timestep_fs, couplings, "dephasing time")
     steps = scan_length(tau_fs, window.timestep_fs, len(window.energies), couplings)
     error = _error_of_tau(window, resampling.confidence, couplings)
     propagators = build(window.whole, scheme, substeps)

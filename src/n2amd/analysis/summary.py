@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 from n2amd.analysis.case import total_cpu
 from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
+from n2amd.analysis.shapes import CASE, conforming
 from n2amd.analysis.tables import supercells_table
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
 from n2amd.versions import versions
-
-#: Of a case, what earlier versions did not write.
-NEEDED = ("dephasing_interval_fs", "length")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +42,14 @@ def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     """
     if not cases:
         raise InputError("no case was given", field="cases", remedy="pass at least one case.json")
+    for case in cases:
+        conforming(case, CASE)
     files = [case.get("__file__") for case in cases]
     by_file = {path: record for case in cases for path, record in at(case, "cpu_seconds", "by_file").items()}
     plain = []
     for case in cases:
         kept = {key: value for key, value in case.items() if key not in ("__file__", "provenance")}
         seconds = {stage: value for stage, value in kept["cpu_seconds"].items() if stage != "by_file"}
-        for key in NEEDED:
-            at(case, key)
         plain.append({**kept, "cpu_seconds": seconds})
     labels = [tuple(at(case, key) for key in ("material", "functional", "supercell")) for case in cases]
     for index, label in enumerate(labels):

@@ -77,7 +77,8 @@ def lifetime(
     ] = None,
 ) -> None:
     """Exact DISH lifetime with error bars, fits of the populations, and whether they are long enough."""
-    from n2amd.analysis.documents import at, read_report, without_nan
+    from n2amd.analysis.dephasing import read_times
+    from n2amd.analysis.documents import without_nan
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.populations import read_run
     from n2amd.analysis.report import lifetime_report
@@ -87,7 +88,7 @@ def lifetime(
 
     section = load_section("analysis", settings)
     files = [*(dynamics or []), *(more or [])]
-    times = read_report(dephasing)
+    tau, definitions = read_times(dephasing)
     runs = [read_run(path) for path in files]
     defaults = DynamicsSettings()
     if scheme not in (None, "local_diabatic", "hst"):
@@ -96,11 +97,11 @@ def lifetime(
         )
     document = lifetime_report(
         couplings,
-        float(at(times, "gaussian_fs")),
+        tau,
         runs,
         Resampling(section.block_fs, section.bootstrap, section.confidence, section.seed),
         load_section("scissor", scissor) if scissor else None,
-        {row["definition"]: row["time_fs"] for row in at(times, "definitions")},
+        definitions,
         scheme or (runs[0].scheme if runs else defaults.scheme),  # type: ignore[arg-type]
         substeps or (runs[0].substeps if runs else defaults.substeps),
     )

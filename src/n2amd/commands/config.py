@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from n2amd.config import Config
 
 app = typer.Typer(
     help="Check and show a configuration; print its schema and documentation.", no_args_is_help=True
@@ -19,8 +22,13 @@ Out = Annotated[Path | None, typer.Option(help="Write here instead of standard o
 
 
 @app.command()
-def check(files: Files) -> None:
-    """Check a configuration and every input file it names."""
+def check(
+    files: Files,
+    frames: Annotated[
+        bool, typer.Option("--frames/--no-frames", help="Read a DFT frame of each functional, too.")
+    ] = True,
+) -> None:
+    """Check a configuration, every input file it names, and whether the DFT data suit the whole job."""
     from n2amd.config import load
     from n2amd.errors import InputError
 
@@ -40,11 +48,51 @@ def check(files: Files) -> None:
                     field=f"materials.{name}.{field}",
                     remedy="give a path relative to the folder the workflow is started in",
                 )
+        for label, source in material.functionals.items():
+            if frames and source.engine is None:
+                try:
+                    _check_data(config, name, label)
+                except InputError as error:
+                    error.args = (f"materials.{name}.functionals.{label}: {error}",)
+                    raise
     count = [
         f"{n} {noun}" + "s" * (n > 1)
         for n, noun in ((len(config.materials), "material"), (len(config.supercells), "supercell"))
     ]
     typer.echo(f"{', '.join(map(str, files))}: ok ({', '.join(count)})")
+
+
+def _check_data(config: Config, name: str, label: str) -> None:
+    """Hold the DFT frames of one functional against all that the job will ask of them."""
+    from n2amd.dataset.offer import offer_of_frames
+    from n2amd.errors import InputError
+    from n2amd.interop.structures import read_structure
+    from n2amd.states.suitability import Demands, check_suits
+
+    material = config.materials[name]
+    source = material.functionals[label]
+    structure = read_structure(material.structure)
+    elements = {int(z) for z in structure.numbers}
+    offer = offer_of_frames(source.paths, source.written_by, source.electrons, elements)
+    trains = label == material.trajectory_functional
+    demands = Demands(
+        structure,
+        config.supercells,
+        config.section("states", name),
+        config.section("hamiltonian", name),
+        config.section("forcefield", name) if trains else None,
+        source.fits_overlap,
+        source.band_path,
+    )
+    check_suits(offer, demands)
+    if source.trajectory_paths:
+        consecutive = offer_of_frames(source.trajectory_paths, source.written_by, source.electrons, ())
+        if consecutive.n_frames < 2:
+            raise InputError(
+                "one frame holds no interval, so there are no couplings to compare",
+                field="trajectory_paths",
+                remedy="give at least two consecutive frames, or leave it out",
+            )
 
 
 @app.command()

@@ -90,8 +90,6 @@ def parity(
     states_settings: StatesSettingsOption = None,
 ) -> None:
     """Compare the couplings of the network's H with those of DFT's H on the same frames."""
-    from functools import partial
-
     from rich.console import Console
     from rich.table import Table
 
@@ -100,24 +98,23 @@ def parity(
     from n2amd.couplings.parity import parity as compare
     from n2amd.dataset.store import read_frames
     from n2amd.errors import InputError
+    from n2amd.fields import number, whole
     from n2amd.network.predict import load_predictor
-    from n2amd.orbitals.two_centre import OverlapTable, overlap
     from n2amd.storage import open_hdf5, write_json
 
     chosen = load_section("couplings", settings)
     states = load_section("states", states_settings)
     with open_hdf5(dataset, "dataset") as file:
-        consecutive, timestep = int(file.attrs["consecutive"]), float(file.attrs["timestep_fs"])
-        n_frames = int(file.attrs["n_frames"])
-    if not consecutive:
-        raise InputError(
-            "the frames are not consecutive",
-            file=dataset,
-            field="consecutive",
-            remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
-        )
+        if not whole(file, "consecutive"):
+            raise InputError(
+                "the frames are not consecutive",
+                file=dataset,
+                field="consecutive",
+                remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
+            )
+        timestep, n_frames = number(file, "timestep_fs", positive=True), whole(file, "n_frames", 0)
     predictor = load_predictor(model)
-    cross_overlap = partial(overlap, OverlapTable.from_basis(predictor.basis))
+    cross_overlap = predictor.cross_overlap(chosen.overlap)
     with frame_progress("parity of couplings") as report:
         document = compare(
             read_frames(dataset),

@@ -126,6 +126,47 @@ def check(path: Dataset, json: GateJson = None, per_frame: PerFrame = None) -> N
 
 
 @app.command()
+def suits(
+    path: Dataset,
+    structure: Annotated[Path, typer.Option(help="Unit cell that supercells are built of.")],
+    out: Annotated[Path, typer.Option(help="Mark to write (JSON).")],
+    supercells: Annotated[str, typer.Option(help="Supercells, e.g. 1x1x1,2x2x2.")] = "1x1x1",
+    states_settings: Annotated[
+        str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
+    ] = None,
+    hamiltonian_settings: Annotated[
+        str | None, typer.Option(help="Settings of `hamiltonian`: inline JSON or a YAML file.")
+    ] = None,
+    forcefield_settings: Annotated[
+        str | None, typer.Option(help="Settings of `forcefield`, where it is trained on these data.")
+    ] = None,
+    fits_overlap: Annotated[
+        bool, typer.Option("--fits-overlap", help="Radial functions are recovered from overlaps.")
+    ] = False,
+    band_path: Annotated[str | None, typer.Option("--path", help="Special points, e.g. G-X-M-G.")] = None,
+) -> None:
+    """Refuse a data set that some stage of a job would refuse, before anything is trained on it."""
+    from n2amd.config import load_section
+    from n2amd.dataset.offer import offer_of_dataset
+    from n2amd.interop.structures import read_structure
+    from n2amd.states.suitability import Demands, check_suits
+    from n2amd.storage import write_json
+
+    demands = Demands(
+        read_structure(structure),
+        supercells.split(","),
+        load_section("states", states_settings),
+        load_section("hamiltonian", hamiltonian_settings),
+        load_section("forcefield", forcefield_settings) if forcefield_settings else None,
+        fits_overlap,
+        band_path.split("-") if band_path else (),
+    )
+    check_suits(offer_of_dataset(path), demands)
+    write_json(out, {"dataset": str(path), "suits": True}, inputs=[path, structure])
+    typer.echo(f"{path}: suits the job")
+
+
+@app.command()
 def info(
     path: Dataset,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

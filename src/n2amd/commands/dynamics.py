@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from n2amd.config import DynamicsSettings, Scissor
     from n2amd.hopping.ensemble import Plan
     from n2amd.hopping.path import ClassicalPath
+    from n2amd.interop.hefei import Namelist
 
 app = typer.Typer(help="Surface hopping: populations, and what they would cost.", no_args_is_help=True)
 
@@ -166,9 +167,12 @@ def _input(
     scissor: str | None,
 ) -> tuple[ClassicalPath, Plan, float, list[Path]]:
     """Path, plan, shift of the conduction states (eV) and the files they come from."""
+    from math import isfinite
+
     from n2amd.config import load_section
     from n2amd.errors import InputError
-    from n2amd.hopping.methods import METHODS
+    from n2amd.hopping.checks import check_dephasing
+    from n2amd.hopping.methods import DEPHASED, METHODS
 
     if method is not None and method not in METHODS:
         raise InputError(
@@ -176,10 +180,22 @@ def _input(
         )
     said_method, said_seed = _one(section, "methods", method), _one(section, "seeds", seed)
     seed = 1 if said_seed is None else said_seed
+    if not 0 <= seed < 2**63:
+        raise InputError(f"{seed}", field="--seed", remedy="give a whole number from 0 to 2^63 - 1")
     shift: Scissor | None = load_section("scissor", scissor) if scissor else None
+    if temperature is not None and not isfinite(temperature):
+        raise InputError(f"{temperature:g} K", field="--temperature", remedy="give a finite temperature")
     if hefei:
-        return _from_hefei(source, section, given, method, said_method, seed, temperature, shift)
-    return _from_couplings(source, section, said_method or "dish", seed, temperature, shift)
+        found = _from_hefei(source, section, given, method, said_method, seed, temperature, shift)
+    else:
+        found = _from_couplings(source, section, said_method or "dish", seed, temperature, shift)
+    path, plan, _, _ = found
+    if plan.method in DEPHASED:
+        # energies, where the times come from the gaps
+        said = section.dephasing_time_fs is not None
+        field = "dynamics.dephasing_time_fs" if said else "DEPHTIME" if hefei else "energies"
+        check_dephasing(plan.dephasing_time, path.timestep_fs, source, field)
+    return found
 
 
 def _one(section: DynamicsSettings, field: str, option: Any) -> Any:
@@ -236,12 +252,14 @@ def _from_couplings(
     import numpy as np
 
     from n2amd.hopping import ensemble
+    from n2amd.hopping.checks import check_gap
     from n2amd.hopping.neighbours import with_neighbours
     from n2amd.hopping.path import apply_scissor, read_couplings
 
     path, moved = read_couplings(file, section.carrier, section.pair_states), 0.0
     if scissor is not None:
         path, moved = apply_scissor(path, scissor)
+    check_gap(path, file)
     edges = path.part([path.final, path.start], start=1, final=0)
     tau = float(_dephasing(edges, section)[0, 1])
     path = with_neighbours(path, section.scheme, section.substeps, tau)
@@ -278,6 +296,7 @@ def _from_hefei(
     """As `_from_couplings`; options go before `inp`, and `inp` before settings, for what both can say."""
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble
+    from n2amd.hopping.checks import check_gap
     from n2amd.hopping.path import apply_scissor
     from n2amd.interop.hefei import read
 
@@ -300,10 +319,13 @@ def _from_hefei(
                 remedy="start at the band edge",
             )
         path, moved = apply_scissor(path, scissor)
-    inp = source.namelist
-    timestep = path.timestep_fs
+        check_gap(path.part([path.final, path.start], start=1, final=0), folder)
+    for note in source.notes:
+        typer.echo(f"note: {note}", err=True)
+    inp, timestep = source.namelist, path.timestep_fs
     # the programs count stored times, the first of which is the start
-    length = given["duration_fs"] or ((inp.times - 1) * timestep if inp.times else section.duration_fs)
+    times = inp.times or _default(inp, "namdtime", section, "duration_fs", None)
+    length = given["duration_fs"] or ((times - 1) * timestep if times else section.duration_fs)
     dephasing = source.dephasing_time
     if dephasing is None or section.dephasing_time_fs is not None:
         dephasing = _dephasing(path, section)
@@ -314,18 +336,27 @@ def _from_hefei(
         dephasing_time=dephasing,
         start_frames=source.start_frames,
         start_states=source.start_states,
-        trajectories=given["trajectories"] or inp.ntraj or section.trajectories,
+        trajectories=given["trajectories"]
+        or inp.ntraj
+        or _default(inp, "ntraj", section, "trajectories", section.trajectories),
         steps=_steps(length, timestep),
         stride=section.output_stride,
         seed=seed,
         waiting=section.waiting,
-        substeps=inp.nelm or section.substeps,
+        substeps=inp.nelm or _default(inp, "nelm", section, "substeps", section.substeps),
         # public `dish` has no key for it: a setting that was written down goes before what it does
         absorbing=section.absorbing if "absorbing" in section.model_fields_set else inp.absorbing,
         detailed_balance=section.detailed_balance,
         kinetic_energy=section.kinetic_energy_eV or float("inf"),
     )
     return path, plan, moved, list(source.files)
+
+
+def _default(inp: Namelist, key: str, section: DynamicsSettings, field: str, ours: Any) -> Any:
+    """What the program of `inp` takes where `inp` is silent, unless settings say it; without inp, `ours`."""
+    if inp.program is None or field in section.model_fields_set:
+        return ours
+    return getattr(inp.program, key) or ours
 
 
 def _dephasing(path: ClassicalPath, section: DynamicsSettings) -> NDArray[np.float64]:

@@ -22,6 +22,10 @@ def train(
     settings: Annotated[
         str | None, typer.Option(help="Section `hamiltonian`: inline JSON or a YAML file.")
     ] = None,
+    overlap: Annotated[
+        Path | None,
+        typer.Option(help="Fit of the overlaps (overlap.json), where the data have no radial functions."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Train the network: two-centre reference, then MAE of H, then the error seen by the states."""
@@ -47,7 +51,7 @@ def train(
         )
 
     with single_writer(out):
-        model = train_network(dataset, load_section("hamiltonian", settings), out, workdir, report)
+        model = train_network(dataset, load_section("hamiltonian", settings), out, workdir, report, overlap)
     typer.echo(f"{out}: {sum(p.numel() for p in model.parameters())} parameters")
 
 

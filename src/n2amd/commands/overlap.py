@@ -1,25 +1,34 @@
-"""`n2amd overlap`: overlap matrices of a structure, from the radial functions of a basis alone."""
+"""`n2amd overlap`: radial functions from overlaps, overlaps of a structure from radial functions."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Look at the overlaps of a structure before anything is run.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from n2amd.orbitals.overlap_fit import OverlapFit
+
+app = typer.Typer(
+    help="Look at the overlaps of a structure; recover radial functions from overlaps.", no_args_is_help=True
+)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `check` a verb of its own."""
+class OverlapKind(StrEnum):
+    """What couplings are made of (`couplings.overlap`)."""
+
+    exact = "exact"
+    electron_translation_free = "electron-translation-free"
 
 
 @app.command()
 def check(
     structure: Annotated[Path, typer.Argument(help="Structure, any format ASE reads.")],
     basis: Annotated[
-        Path, typer.Option(help="File that holds the basis: data set (.h5) or Hamiltonian network (.pt).")
+        Path,
+        typer.Option(help="File that holds the basis: data set (.h5), overlap fit (.json) or network (.pt)."),
     ],
     supercell: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")] = "1x1x1",
     kmesh: Annotated[str, typer.Option(help="k points of the cell, Gamma included.")] = "2x2x2",
@@ -42,6 +51,11 @@ def check(
         from n2amd.network.checkpoint import load_model
 
         shells = load_model(basis)[0].basis
+    elif basis.suffix == ".json":
+        from n2amd.orbitals.overlap_fit import OverlapFit
+        from n2amd.storage import read_json
+
+        shells = OverlapFit.from_document(read_json(basis)).basis
     else:
         shells = read_basis(basis)
     cell = read_structure(structure).supercell(parse_supercell(supercell))
@@ -61,3 +75,77 @@ def check(
             f"S is not positive definite (lowest eigenvalue {report.lowest:.2e}): atoms are too close, "
             "or the basis is not the one of this material"
         )
+
+
+@app.command()
+def fit(
+    dataset: Annotated[Path, typer.Option(help="Data set whose basis has no radial functions.")],
+    out: Annotated[Path, typer.Option(help="Radial functions, errors and limits to write (overlap.json).")],
+    require: Annotated[
+        OverlapKind | None,
+        typer.Option(help="Fail where these couplings will be refused; the file is written all the same."),
+    ] = None,
+) -> None:
+    """Recover the radial functions of a basis from the overlaps of a data set, and say how good they are.
+
+    For data without radial functions: DeepH folders, SIESTA without .ion.xml. Every fifth frame is held out
+    to measure the error on.
+    """
+    from n2amd.commands.progress import frame_progress
+    from n2amd.dataset.store import n_frames, read_basis, read_frames
+    from n2amd.errors import InputError
+    from n2amd.orbitals.overlap_fit import fit_overlap, held_out_frames
+    from n2amd.storage import single_writer, write_json
+
+    basis, total = read_basis(dataset), n_frames(dataset)
+    if basis.has_radial_functions:
+        raise InputError(
+            "the basis has its radial functions, so overlaps need no fit",
+            file=dataset,
+            field="basis",
+            remedy="go on without it",
+        )
+    aside = held_out_frames(total)
+    kept = [k for k in range(total) if k not in aside]
+    with single_writer(out), frame_progress("reading overlaps") as progress:
+        found = fit_overlap(
+            basis,
+            ((f.structure, f.overlap) for f in read_frames(dataset, kept)),
+            ((f.structure, f.overlap) for f in read_frames(dataset, aside)),
+            progress=lambda done: progress(done, total),
+        )
+        write_json(out, found.to_document(), inputs=[dataset])
+    _show(out, found)
+    if require == OverlapKind.exact:
+        found.limits.require_between_times(out)
+
+
+def _show(out: Path, found: OverlapFit) -> None:
+    from ase.data import chemical_symbols
+    from rich.console import Console
+    from rich.table import Table
+
+    limits = found.limits
+    console = Console()
+    table = Table("pair", "distances", "shortest / A", "range / A", "known from / A", title=str(out))
+    for (a, b), pair in limits.pairs.items():
+        reach = max(r.reach for s in found.basis[a].shells if (r := s.radial)) + max(
+            r.reach for s in found.basis[b].shells if (r := s.radial)
+        )
+        shortest = "none" if pair.shortest is None else f"{pair.shortest:.3f}"
+        name = f"{chemical_symbols[a]}-{chemical_symbols[b]}"
+        table.add_row(name, str(pair.distances), shortest, f"{reach:.2f}", f"{pair.known_from:.2f}")
+    console.print(table)
+    table = Table("element", "S(t, t+dt): doubt", "known up to a step of / A")
+    for z, doubt in limits.moved_doubt.items():
+        table.add_row(chemical_symbols[z], f"{doubt:.1e}", f"{limits.moved_to[z]:g}")
+    console.print(table)
+    typer.echo(
+        f"{limits.held_out_frames} held-out frames: overlaps of two atoms are missed by "
+        f"{limits.mean_error:.1e} on average, {limits.largest_error:.1e} at most, "
+        f"those on one atom by {limits.on_site_error:.1e} at most"
+    )
+    usable = (
+        "exact or electron-translation-free" if limits.between_times else "electron-translation-free only"
+    )
+    typer.echo(f"{out}: couplings.overlap may be {usable}")

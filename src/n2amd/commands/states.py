@@ -24,14 +24,11 @@ def solve(
     ] = None,
 ) -> None:
     """Solve one shard; started again after an interruption, it goes on where it was."""
-    from functools import partial
-
     from n2amd import __version__
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
     from n2amd.device import choose_device
     from n2amd.network.predict import load_predictor
-    from n2amd.orbitals.two_centre import OverlapTable, overlap
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.states.checkpoint import Checkpoint
     from n2amd.states.shards import solve_shard
@@ -43,7 +40,7 @@ def solve(
     kind = load_section("couplings", couplings_settings).overlap
     frames = read_slice(trajectory, chosen.shards, shard)
     predictor = load_predictor(model, choose_device(chosen.device))
-    cross_overlap = partial(overlap, OverlapTable.from_basis(predictor.basis))
+    cross_overlap = predictor.cross_overlap(kind)
     config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
     with single_writer(out):
         inputs = (trajectory, model)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.couplings.checks import check_overlaps
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
 from n2amd.couplings.projection import Projection, carried
@@ -68,6 +69,8 @@ def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
     reference: tuple[Path, StatesShard] | None = None
     for path in map(Path, paths):
         shard = read_shard(path)
+        frames, states = shard.energies.shape
+        check_overlaps(shard.overlap, frames, states, path, shard.info.overlap_kind, start=shard.info.start)
         if reference is None:
             reference = path, shard
         _check_same(path, shard, *reference)

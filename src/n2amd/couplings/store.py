@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.couplings import checks
+from n2amd.errors import InputError
+from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -129,9 +133,28 @@ class Couplings:
         return self.energies[:, self.cbm] - self.energies[:, self.vbm]
 
 
+@dataclass(frozen=True)
+class States:
+    """What `couplings.h5` holds of the states themselves; the fields as in `Couplings`."""
+
+    timestep_fs: float
+    n_occupied: int
+    vbm: int
+    cbm: int
+    overlap_kind: str
+    energies: NDArray[np.float64]
+    overlap: NDArray
+    nac: NDArray
+    band_index: NDArray[np.int64]
+    window: Window | None
+
+
 _NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
 _ARRAYS = ("energies", "overlap", "nac", "band_index")
 _WINDOW_ARRAYS = ("energies", "overlap", "nac")
+_FRACTIONS = ("min_overlap", "window_leak")
+#: What a column may stand for.
+ORDERS = ("energy", "character")
 
 
 def write_couplings(
@@ -157,34 +180,105 @@ def write_couplings(
                 group.create_dataset("mixing", data=couplings.window.mixing, compression="gzip")
 
 
-def read_couplings(path: str | Path) -> Couplings:
-    """Read couplings.
+def read_states(path: str | Path) -> States:
+    """Read the states alone.
 
     Raises
     ------
     InputError
-        If the file is missing, half-written or of another kind.
+        If the file is missing, half-written or of another kind, a field is missing or of another shape or
+        kind, or the numbers cannot be right (`n2amd.couplings.checks`).
     """
     with open_hdf5(path, "couplings") as file:
-        report = Tracking(**{name: file["tracking"][name][...] for name in Tracking.__dataclass_fields__})
-        group = file.get("window")
-        window = None
-        if group is not None:
-            window = Window(
-                first=int(group.attrs["first"]),
-                mixing=group["mixing"][...] if "mixing" in group else None,
-                **{name: group[name][...] for name in _WINDOW_ARRAYS},
-            )
+        return _states(file, path)
+
+
+def _states(file: h5py.File, path: str | Path) -> States:
+    timestep = checks.check_timestep(number(file, "timestep_fs"), path)
+    vbm, cbm = whole(file, "vbm"), whole(file, "cbm")
+    kind = word(file, "overlap_kind", tuple(checks.LARGEST_EXCESS))
+    energies, overlap, nac = _arrays(file, "", timestep, kind, path)
+    n = energies.shape[1]
+    checks.check_edges(vbm, cbm, n, path)
+    band_index = array(file, "band_index", (n,), "whole")
+    # in the order of character, columns ascend in mean energy and not in the first frame
+    order = word(file, "order", ORDERS) if "order" in file.attrs else "energy"
+    checks.check_bands(band_index, n, path, ordered=order == "energy")
+    return States(
+        timestep,
+        whole(file, "n_occupied", 0),
+        vbm,
+        cbm,
+        kind,
+        energies,
+        overlap,
+        nac,
+        band_index.astype(np.int64),
+        _window(file, energies, timestep, kind, path) if "window" in file else None,
+    )
+
+
+def _arrays(
+    file: h5py.File, folder: str, timestep: float, kind: str, path: str | Path
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Energies, overlaps and couplings of a set of states, checked."""
+    energies = array(file, f"{folder}energies", (None, None))
+    checks.check_energies(energies, path)
+    frames, n = energies.shape
+    between = (frames - 1, n, n)
+    overlap, nac = (array(file, f"{folder}{name}", between, "any") for name in ("overlap", "nac"))
+    checks.check_overlaps(overlap, frames, n, path, kind)
+    checks.check_couplings(nac, timestep, frames, n, path)
+    return energies, overlap, nac
+
+
+def _window(file: h5py.File, kept: NDArray, timestep: float, kind: str, path: str | Path) -> Window:
+    energies, overlap, nac = _arrays(file, "window/", timestep, kind, path)
+    frames, w = energies.shape
+    mixing = array(file, "window/mixing", (frames, w, w), "any") if "window/mixing" in file else None
+    first = whole(file["window"], "first", 0)
+    if len(kept) != frames or not np.array_equal(kept, energies[:, first : first + kept.shape[1]]):
+        raise InputError(
+            f"columns {first} on of the window are not the kept states",
+            file=path,
+            field="window/energies",
+            remedy="run `n2amd couplings assemble` again",
+        )
+    return Window(first, energies, overlap, nac, mixing)
+
+
+def read_couplings(path: str | Path) -> Couplings:
+    """Read couplings with the report of their tracking.
+
+    Raises
+    ------
+    InputError
+        As `read_states`.
+    """
+    with open_hdf5(path, "couplings") as file:
+        states = _states(file, path)
+        frames, n = states.energies.shape
+        shapes: dict[str, tuple[int, ...]] = {"permutation": (frames, n), "successor": (frames - 1, n)}
+        report = Tracking(
+            **{
+                name: array(
+                    file,
+                    f"tracking/{name}",
+                    shapes.get(name, (frames - 1,)),
+                    "real" if name in _FRACTIONS else "whole",
+                )
+                for name in Tracking.__dataclass_fields__
+            }
+        )
         return Couplings(
-            timestep_fs=float(file.attrs["timestep_fs"]),
-            n_occupied=int(file.attrs["n_occupied"]),
-            vbm=int(file.attrs["vbm"]),
-            cbm=int(file.attrs["cbm"]),
-            overlap_kind=str(file.attrs["overlap_kind"]),
-            order=str(file.attrs["order"]),
-            kpoint=tuple(float(x) for x in file.attrs["kpoint"]),  # type: ignore[arg-type]
+            **vars(states),
+            order=word(file, "order", ORDERS),
+            kpoint=_kpoint(file),
             tracking=report,
             projection=read_projection(file),
-            window=window,
-            **{name: file[name][...] for name in _ARRAYS},
         )
+
+
+def _kpoint(file: h5py.File) -> tuple[float, float, float]:
+    a, b, c = vector(file, "kpoint", 3)
+    return a, b, c

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.fields import number
 from n2amd.storage import atomic_path, create_hdf5, open_hdf5
 from n2amd.structure import Structure
 
@@ -120,14 +121,16 @@ def read_trajectory(path: str | Path) -> Trajectory:
         If the file is missing, incomplete or of another kind.
     """
     with open_hdf5(path, "trajectory") as file:
+        timestep = number(file, "timestep_fs", positive=True)
         frames = FrameBlock(*(file[name][...] for name in FIELDS))
         pbc = tuple(bool(p) for p in file["pbc"][...])
         cell, numbers = file["cell"][...], file["numbers"][...]
+        temperature = number(file, "temperature_K", positive=True)
         structure = Structure(cell, frames.positions[0], numbers, pbc)  # type: ignore[arg-type]
         attributes = {
             key: value.item() if hasattr(value, "item") else value for key, value in file.attrs.items()
         }
-    return Trajectory(structure, attributes["timestep_fs"], attributes["temperature_K"], frames, attributes)
+    return Trajectory(structure, timestep, temperature, frames, attributes)
 
 
 def export_extxyz(source: str | Path, out: str | Path) -> int:

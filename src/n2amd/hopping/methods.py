@@ -118,3 +118,6 @@ METHODS = {
     "sdm": Method(True, "never", partial(_corrected, correction="sdm")),
     "ida": Method(True, "never", partial(_corrected, correction="ida")),
 }
+
+#: Methods that need dephasing times.
+DEPHASED = ("dish", "dish_renewal")

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import Scissor
-from n2amd.errors import InputError
+from n2amd.couplings.store import read_states
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
-from n2amd.storage import open_hdf5
 from n2amd.units import BOLTZMANN_EV_K
 
 Carrier = Literal["electron", "hole", "pair"]
@@ -188,83 +187,42 @@ class ClassicalPath:
         return replace(self.source, pairs=self.source.pairs.part(columns))
 
 
-def check(path: ClassicalPath, file: str | Path) -> ClassicalPath:
-    """Return the path if its numbers make sense.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 2 frames or states, or values that are not finite.
-    """
-    if path.intervals < 1 or path.states < 2:
-        raise InputError(
-            f"{path.intervals + 1} frames of {path.states} states",
-            file=file,
-            remedy="surface hopping needs at least 2 frames and 2 states",
-        )
-    for field in ("energies", "overlap", "nac", "mixing"):
-        values = getattr(path, field)
-        if values is not None and not np.isfinite(values).all():
-            frame = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise InputError(
-                "not a finite number",
-                file=file,
-                frame=frame,
-                field=field,
-                remedy="run the stage that made it again",
-            )
-    return path
-
-
 def read_window(file: str | Path) -> ClassicalPath:
     """Read every kept state of `couplings.h5`, valence and conduction, as the path of an electron.
 
     Raises
     ------
     InputError
-        If the file is not a whole couplings file or one side of the gap is missing.
+        If the file is not a whole couplings file or its numbers cannot be right.
     """
-    with open_hdf5(file, "couplings") as source:
-        vbm, cbm = int(source.attrs["vbm"]), int(source.attrs["cbm"])
-        n = source["energies"].shape[1]
-        if not (0 <= vbm < n and 0 <= cbm < n):
-            raise InputError(
-                f"band edges are columns {vbm} and {cbm} of {n}",
-                file=file,
-                field="vbm, cbm",
-                remedy="keep at least one valence and one conduction state in the states stage",
-            )
-        kept = ClassicalPath(
-            energies=source["energies"][()].astype(np.float64),
-            timestep_fs=float(source.attrs["timestep_fs"]),
-            carrier="electron",
-            band_index=source["band_index"][()].astype(np.int64),
-            start=cbm,
-            final=vbm,
-            overlap=source["overlap"][()],
-            nac=source["nac"][()],
-            conduction=np.arange(n) >= cbm,
-        )
-        check(kept, file)
-        if (group := source.get("window")) is None:
-            return kept
-        overlap = group["overlap"][()]
-        first, w = int(group.attrs["first"]), overlap.shape[1]
-        window = check(
-            replace(
-                kept,
-                energies=group["energies"][()].astype(np.float64),
-                overlap=overlap,
-                mixing=group["mixing"][()] if "mixing" in group else None,
-                nac=group["nac"][()],
-                band_index=int(source.attrs["n_occupied"]) - (first + cbm) + np.arange(w),
-                conduction=np.arange(w) >= first + cbm,
-                start=first + cbm,
-                final=first + vbm,
-            ),
-            file,
-        )
-    return replace(kept, source=Source(window, first + np.arange(n)))
+    states = read_states(file)
+    vbm, cbm, n = states.vbm, states.cbm, states.energies.shape[1]
+    kept = ClassicalPath(
+        energies=states.energies,
+        timestep_fs=states.timestep_fs,
+        carrier="electron",
+        band_index=states.band_index,
+        start=cbm,
+        final=vbm,
+        overlap=states.overlap,
+        nac=states.nac,
+        conduction=np.arange(n) >= cbm,
+    )
+    if (window := states.window) is None:
+        return kept
+    first, w = window.first, window.energies.shape[1]
+    whole = replace(
+        kept,
+        energies=window.energies,
+        overlap=window.overlap,
+        nac=window.nac,
+        mixing=window.mixing,
+        band_index=states.n_occupied - (first + cbm) + np.arange(w),
+        conduction=np.arange(w) >= first + cbm,
+        start=first + cbm,
+        final=first + vbm,
+    )
+    return replace(kept, source=Source(whole, first + np.arange(n)))
 
 
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
@@ -282,7 +240,7 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     Raises
     ------
     InputError
-        If the file is not a whole couplings file or the carrier has no states in it.
+        If the file is not a whole couplings file or its numbers cannot be right.
     """
     window = replace(read_window(file), carrier=carrier)
     if carrier == "pair":

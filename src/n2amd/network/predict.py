@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from n2amd.network.graph import build_graph, off_site
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.precision import require_full_precision
 from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.overlap_fit import LimitedTable, OverlapLimits
 from n2amd.orbitals.two_centre import OverlapTable, overlap
+from n2amd.states.cross_time import CrossOverlap, OverlapKind
 from n2amd.structure import Structure
 
 
@@ -30,13 +33,13 @@ class HamiltonianPredictor:
     model
         The network, in evaluation mode.
     table
-        Two-centre overlap tables.
+        Two-centre overlap tables; limited where the radial functions were recovered from overlaps.
     training
         What the model file tells of its training.
     """
 
     model: HamiltonianNetwork
-    table: OverlapTable
+    table: OverlapTable | LimitedTable
     training: dict[str, Any]
 
     @property
@@ -67,6 +70,18 @@ class HamiltonianPredictor:
         """Return H(R) and S(R) of a structure (Hermitian halves; their pairs differ)."""
         return self.hamiltonian(structure), overlap(self.table, structure)
 
+    def cross_overlap(self, kind: OverlapKind) -> CrossOverlap:
+        """Return the function that gives S between two geometries.
+
+        Raises
+        ------
+        InputError
+            If couplings are to be exact and S(t, t + dt) is not known.
+        """
+        if kind == "exact" and isinstance(self.table, LimitedTable):
+            self.table.limits.require_between_times()
+        return partial(overlap, self.table)
+
 
 def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredictor:
     """Load a model file for prediction.
@@ -78,4 +93,8 @@ def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredicto
     """
     require_full_precision()
     model, state = load_model(path, device)
-    return HamiltonianPredictor(model, OverlapTable.from_basis(model.basis), state["training"])
+    table = OverlapTable.from_basis(model.basis)
+    if (limits := state["training"].get("overlap_limits")) is None:
+        return HamiltonianPredictor(model, table, state["training"])
+    limited = LimitedTable(table, OverlapLimits.from_document(limits))
+    return HamiltonianPredictor(model, limited, state["training"])

@@ -12,6 +12,7 @@ from n2amd import provenance
 from n2amd.blocks.matrix import gauge_shift
 from n2amd.blocks.pairs import find_pairs
 from n2amd.config import HamiltonianSettings
+from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_indices
 from n2amd.dataset.store import n_frames, read_basis, read_frames
@@ -25,7 +26,9 @@ from n2amd.network.presets import Preset, resolve
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.trainer import History, Trainer
 from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
 from n2amd.orbitals.two_centre import OverlapTable
+from n2amd.storage import read_json
 
 
 def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:
@@ -55,10 +58,36 @@ def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:
     return float(np.mean(counts))
 
 
-def overlap_table(basis: Basis) -> OverlapTable | None:
-    """Two-centre tables where every radial function is known."""
-    known = all(shell.radial is not None for atom in basis.atoms.values() for shell in atom.shells)
-    return OverlapTable.from_basis(basis) if known else None
+def basis_to_train(dataset: Path, overlap_fit: Path | None) -> tuple[Basis, OverlapLimits | None]:
+    """Return the basis with its radial functions: the data set's, or recovered ones with their limits.
+
+    Raises
+    ------
+    InputError
+        If no radial functions are known, which every use of the network needs, or the fit is of another
+        basis.
+    """
+    basis = read_basis(dataset)
+    if overlap_fit is None:
+        if not basis.has_radial_functions:
+            raise InputError(
+                "the basis has no radial functions, so overlaps of new geometries are unknown",
+                file=dataset,
+                field="basis",
+                remedy="give the code's radial functions (.ion.xml, .pao) to the ingestion, or recover them "
+                "with `n2amd overlap fit` (fit_overlap of the functional in the configuration)",
+            )
+        return basis, None
+    found = OverlapFit.from_document(read_json(overlap_fit))
+    shells = [{z: [(s.l, s.label) for s in b[z].shells] for z in b.numbers} for b in (basis, found.basis)]
+    if shells[0] != shells[1]:
+        raise InputError(
+            f"the fit has the shells {shells[1]}, the data set {shells[0]}",
+            file=overlap_fit,
+            field="basis",
+            remedy="run `n2amd overlap fit` on this data set",
+        )
+    return found.basis, found.limits
 
 
 def build_model(frames: Sequence[Frame], basis: Basis, preset: Preset, seed: int) -> HamiltonianNetwork:
@@ -82,6 +111,7 @@ def train(
     out: Path,
     workdir: Path,
     report: Callable[[History, int], None],
+    overlap_fit: Path | None = None,
 ) -> HamiltonianNetwork:
     """Train the network of one data set and write the model file.
 
@@ -97,6 +127,8 @@ def train(
         Checkpoints; a run that was killed goes on from there to the same result.
     report
         Called with the history and the total number of steps after every validation.
+    overlap_fit
+        `overlap.json`, where the data set has no radial functions.
 
     Raises
     ------
@@ -104,6 +136,7 @@ def train(
         If the data do not fit the network, or the settings the data.
     """
     require_full_precision()
+    basis, limits = basis_to_train(dataset, overlap_fit)
     preset = resolve(settings)
     device = choose_device(settings.device)
     split = split_indices(
@@ -112,7 +145,7 @@ def train(
     frames = list(read_frames(dataset, [*split.train, *split.validation]))
     aligned = align_gauge(frames)
     n_train = len(split.train)
-    basis = read_basis(dataset)
+    basis = with_valence_charges(basis, Census.of_dataset(dataset))
     model = build_model(aligned[:n_train], basis, preset, settings.seed)
     samples = [
         make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges) for f in aligned
@@ -121,8 +154,9 @@ def train(
     residual = join_targets([residual_targets(model, s) for s in samples[:n_train]])
     model.fit_scales(residual.site, residual.pair)
     model.to(device)
+    inputs = [dataset] if overlap_fit is None else [dataset, overlap_fit]
     fingerprint = provenance.sha256_of_config(
-        [settings.model_dump(mode="json"), vars(preset), provenance.sha256_of_files([dataset])]
+        [settings.model_dump(mode="json"), vars(preset), provenance.sha256_of_files(inputs)]
     )
     workdir.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
@@ -134,7 +168,7 @@ def train(
         seed=settings.seed,
         workdir=workdir,
         fingerprint=fingerprint,
-        table=overlap_table(basis),
+        table=OverlapTable.from_basis(basis),
     )
     trainer.resume()
     trainer.run(lambda history: report(history, trainer.total_steps))
@@ -147,6 +181,7 @@ def train(
         "seed": settings.seed,
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "cpu_seconds": provenance.cpu_seconds(),
+        "overlap_limits": limits and limits.to_document(),
     }
-    save_model(out, model, training=training, config=settings, inputs=[dataset])
+    save_model(out, model, training=training, config=settings, inputs=inputs)
     return model

@@ -187,6 +187,11 @@ class Basis:
         """Atomic numbers, ascending."""
         return tuple(sorted(self.atoms))
 
+    @property
+    def has_radial_functions(self) -> bool:
+        """Tell whether every radial function is known."""
+        return all(shell.radial is not None for atom in self.atoms.values() for shell in atom.shells)
+
     def orbital_counts(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Orbitals of each atom, (n_atoms,)."""
         return np.array([self[z].n_orbitals for z in numbers], dtype=np.int64)

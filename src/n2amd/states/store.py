@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.errors import InputError
+from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
+#: Levels of one degenerate set may be out of order by this, eV.
+_ROUNDING_EV = 1e-6
 #: A frame whose `coefficient_norm` is this many times the shard's median is doubtful.
 DOUBTFUL_RATIO = 5.0
 
@@ -104,17 +108,13 @@ class StatesShard:
         return self.info.start + np.flatnonzero(self.coefficient_norm > limit)
 
 
-_ARRAYS = (
-    "energies",
-    "band_index",
-    "overlap",
-    "residual",
-    "orthonormality_error",
-    "coefficient_norm",
-    "first_coefficients",
-    "last_coefficients",
-    "last_overlap_coefficients",
+_COUNTS = (
+    *("shard", "shards", "start", "stop", "n_frames_total", "n_occupied", "n_orbitals"),
+    *("valence", "conduction"),
 )
+_OF_FRAMES = ("residual", "orthonormality_error", "coefficient_norm")
+_COEFFICIENTS = ("first_coefficients", "last_coefficients", "last_overlap_coefficients")
+_ARRAYS = ("energies", "band_index", "overlap", *_OF_FRAMES, *_COEFFICIENTS)
 
 
 def write_shard(
@@ -135,17 +135,62 @@ def read_shard(path: str | Path) -> StatesShard:
     Raises
     ------
     InputError
-        If the file is missing, half-written or of another kind.
+        If the file is missing, half-written or of another kind, a field is missing or of another shape or
+        kind, or the numbers are no states of its frames.
     """
     with open_hdf5(path, "states") as file:
-        plain = {name: file.attrs[name] for name in ShardInfo.__dataclass_fields__}
+        kpoint = vector(file, "kpoint", 3)
         info = ShardInfo(
-            **{
-                name: value.item() if isinstance(value, np.generic) else value
-                for name, value in plain.items()
-                if name != "kpoint"
-            },
-            kpoint=tuple(float(x) for x in plain["kpoint"]),  # type: ignore[arg-type]
+            **{name: whole(file, name, 0) for name in _COUNTS},
+            timestep_fs=number(file, "timestep_fs", positive=True),
+            overlap_kind=word(file, "overlap_kind", ("exact", "electron-translation-free")),
+            kpoint=(kpoint[0], kpoint[1], kpoint[2]),
         )
-        arrays = {name: file[name][...] for name in _ARRAYS}
-        return StatesShard(info, projection=read_projection(file), **arrays)
+        frames = info.stop - info.start + 1
+        if not 2 <= frames <= info.n_frames_total:
+            raise InputError(
+                f"frames {info.start} to {info.stop} of {info.n_frames_total}",
+                file=path,
+                field="start, stop",
+                remedy="run `n2amd states solve` for this shard again",
+            )
+        energies = array(file, "energies", (frames, None))
+        w, n = energies.shape[1], info.n_orbitals
+        shard = StatesShard(
+            info,
+            energies=energies,
+            band_index=array(file, "band_index", (w,), "whole"),
+            overlap=array(file, "overlap", (frames - 1, w, w), "any"),
+            **{name: array(file, name, (frames,)) for name in _OF_FRAMES},
+            **{name: array(file, name, (n, w), "any") for name in _COEFFICIENTS},
+            projection=read_projection(file),
+        )
+    _check_window(shard, path)
+    return shard
+
+
+def _check_window(shard: StatesShard, path: str | Path) -> None:
+    """Raise `InputError` unless the levels ascend and the states asked for are among neighbouring bands."""
+    info, bands = shard.info, shard.band_index
+    first = info.n_occupied - int(bands[0]) if len(bands) else 0
+    if (
+        min(info.valence, info.conduction) < 1
+        or (np.diff(bands) != 1).any()
+        or not info.valence <= first <= len(bands) - info.conduction
+    ):
+        raise InputError(
+            f"bands {bands.tolist()} do not hold {info.valence} below and {info.conduction} above the gap of "
+            f"{info.n_occupied} occupied ones",
+            file=path,
+            field="band_index",
+            remedy="run `n2amd states solve` for this shard again",
+        )
+    descends = (np.diff(shard.energies, axis=1) < -_ROUNDING_EV).any(axis=1)
+    if descends.any():
+        raise InputError(
+            "levels do not ascend",
+            file=path,
+            frame=info.start + int(descends.argmax()),
+            field="energies",
+            remedy="run `n2amd states solve` for this shard again",
+        )

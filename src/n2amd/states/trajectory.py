@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
+from n2amd.fields import array, number
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
 
@@ -71,12 +72,24 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
     Raises
     ------
     InputError
-        If the file is not a whole trajectory, holds positions that are not finite, or has no such shard.
+        If the file is not a whole trajectory, its time step is not positive, it holds positions that are not
+        finite, or has no such shard.
     """
     with open_hdf5(path, "trajectory") as file:
-        n_frames = int(file["positions"].shape[0])
+        timestep = number(file, "timestep_fs", positive=True)
+        numbers = array(file, "numbers", (None,), "whole")
+        # far too long to read whole
+        found = file["positions"]
+        if found.dtype.kind != "f" or found.ndim != 3 or found.shape[1:] != (len(numbers), 3):
+            raise InputError(
+                f"has shape {found.shape} of {found.dtype}, where {len(numbers)} atoms are",
+                file=path,
+                field="positions",
+                remedy="run the trajectory again",
+            )
+        n_frames = len(found)
         start, stop = shard_range(n_frames, shards, shard)
-        positions = file["positions"][start : stop + 1]
+        positions = found[start : stop + 1]
         finite = np.isfinite(positions).all(axis=(1, 2))
         if not finite.all():
             raise InputError(
@@ -87,5 +100,5 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
                 remedy="run the trajectory again",
             )
         pbc = tuple(bool(p) for p in file["pbc"][...])
-        structure = Structure(file["cell"][...], positions[0], file["numbers"][...], pbc)  # type: ignore[arg-type]
-        return TrajectorySlice(start, n_frames, float(file.attrs["timestep_fs"]), structure, positions)
+        structure = Structure(array(file, "cell", (3, 3)), positions[0], numbers, pbc)  # type: ignore[arg-type]
+        return TrajectorySlice(start, n_frames, timestep, structure, positions)

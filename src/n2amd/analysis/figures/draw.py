@@ -10,6 +10,7 @@ from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
 from n2amd.analysis.figures import electrons, lifetimes, parity, spectra, style
 from n2amd.analysis.populations import read_run
+from n2amd.analysis.shapes import FIGURES, conforming
 from n2amd.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,11 +62,22 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
                 field=what,
                 remedy="pass at least one populations file and at most one lifetime.json",
             )
-        return lifetimes.populations(runs, read_report(reports[0]) if reports else None)
+        fits = conforming(read_report(reports[0]), FIGURES[what]) if reports else None
+        return lifetimes.populations(runs, fits)
     if len(inputs) != 1:
         raise InputError(
             f"{len(inputs)} input files", field=what, remedy="this figure is drawn from one file"
         )
     if what == "gap-and-coupling":
         return electrons.gap_and_coupling(edge_series(read_window(inputs[0]), inputs[0]))
-    return FROM_REPORT[what](read_report(inputs[0]))
+    report = conforming(read_report(inputs[0]), FIGURES[what])
+    try:
+        return FROM_REPORT[what](report)
+    except (ValueError, IndexError) as error:
+        # each list is of numbers, but they do not fit each other
+        raise InputError(
+            f"lists that do not belong together ({error})",
+            file=inputs[0],
+            field=what,
+            remedy="make the report again",
+        ) from error

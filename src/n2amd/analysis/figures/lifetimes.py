@@ -110,7 +110,8 @@ def lifetime_tau(report: dict[str, Any]) -> Figure:
     axes.axvspan(band[0], band[-1], color=style.GOLD, alpha=0.25, lw=0, label=r"$\tau$ ± 1 fs")
     axes.fill_between(tau, low, high, color=style.BLUE, alpha=0.18, lw=0, label="MD window, at each time")
     quoted = at(report, "lifetime_ns")
-    bounds = [[quoted["value"] - quoted["low"]], [quoted["high"] - quoted["value"]]]
+    ends = [quoted["value"] if quoted[side] is None else quoted[side] for side in ("low", "high")]
+    bounds = [[quoted["value"] - ends[0]], [ends[1] - quoted["value"]]]
     axes.errorbar(
         [waiting],
         [quoted["value"]],

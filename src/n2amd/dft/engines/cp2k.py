@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2amd.config_data import Cp2kSettings
+from n2amd.dft.cp2k import radial
 from n2amd.dft.engines.cp2k_input import render_input
 from n2amd.dft.engines.engine import require_name
 from n2amd.errors import ComputationError, InputError
@@ -17,8 +18,6 @@ from n2amd.structure import Structure
 
 #: Names of the executable, the first that is found is taken: parallel, serial, or whatever the site calls it.
 EXECUTABLES = ("cp2k.psmp", "cp2k.ssmp", "cp2k.popt", "cp2k")
-#: Where packages put CP2K's data files; CP2K_DATA_DIR comes before.
-DATA_FOLDERS = ("/usr/share/cp2k", "/usr/share/cp2k/data", "/usr/local/share/cp2k/data")
 INPUT, OUTPUT = "cp2k.inp", "cp2k.out"
 
 
@@ -93,7 +92,7 @@ class Cp2k:
 
 def _data_file(name: str) -> Path | None:
     """Find a data file where CP2K would look for it; None where its data folder is not known."""
-    folders = [os.environ.get("CP2K_DATA_DIR", ""), *DATA_FOLDERS]
+    folders = [os.environ.get("CP2K_DATA_DIR", ""), *radial.DATA_FOLDERS]
     places = [Path(name)] if os.path.isabs(name) else [Path(folder, name) for folder in folders if folder]
     return next((place for place in places if place.is_file()), None)
 

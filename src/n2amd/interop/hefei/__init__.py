@@ -1,4 +1,4 @@
-"""Files of Hefei-NAMD in and out: the public programs `namd` (FSSH) and `dish`, and Hefei-NAMD-DEV.
+"""Files of Hefei-NAMD in and out: the public `namd`, `namdK` (FSSH) and `dish`, and Hefei-NAMD-DEV.
 
 What all of them share: frames and bands count from one; NATXT holds <i(t)|j(t+dt)> - <j(t)|i(t+dt)>,
 dimensionless, a frame a line, i slow and j fast, which is 2 dt d_ij at t + dt/2. What they do not share (time
@@ -7,7 +7,7 @@ are found under either name.
 """
 
 from n2amd.interop.hefei.folder import HefeiInput, read
-from n2amd.interop.hefei.namelist import Code, Namelist, read_namelist
+from n2amd.interop.hefei.namelist import Namelist, read_namelist
 from n2amd.interop.hefei.output import (
     read_psict,
     read_recomb,
@@ -16,13 +16,16 @@ from n2amd.interop.hefei.output import (
     write_recomb,
     write_shprop,
 )
+from n2amd.interop.hefei.programs import PROGRAMS, Code, Program
 from n2amd.interop.hefei.series import read_series
 from n2amd.interop.hefei.writer import draw_start_frames, export, write
 
 __all__ = [
+    "PROGRAMS",
     "Code",
     "HefeiInput",
     "Namelist",
+    "Program",
     "draw_start_frames",
     "export",
     "read",

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.hopping.path import Carrier, ClassicalPath, check
+from n2amd.hopping.checks import check
+from n2amd.hopping.path import Carrier, ClassicalPath
 from n2amd.interop.hefei.namelist import Namelist, read_namelist
 from n2amd.interop.hefei.text import find, parse_table, read_table, read_text, without_comments
 from n2amd.units import HBAR_EV_FS
@@ -31,6 +32,8 @@ class HefeiInput:
         `inp`.
     files
         The files that were read.
+    notes
+        What to tell the user of the reading: sentences.
     """
 
     path: ClassicalPath
@@ -39,6 +42,7 @@ class HefeiInput:
     dephasing_time: NDArray[np.float64] | None
     namelist: Namelist
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read(folder: Path, carrier: Carrier | None = None, default: Carrier = "electron") -> HefeiInput:
@@ -88,7 +92,8 @@ def read(folder: Path, carrier: Carrier | None = None, default: Carrier = "elect
     first_band = namelist.bmin or 1
     # rows beyond the last interval would couple to a frame that EIGTXT does not have
     nac = HBAR_EV_FS / (2 * timestep) * numerator[: frames - 1]
-    initial_frames, states = read_initial(initial_file, first_band, n, namelist.nsample)
+    relative = namelist.program is None or namelist.program.relative_bands
+    initial_frames, states = read_initial(initial_file, first_band, n, namelist.nsample, relative=relative)
     if initial_frames.max() >= frames - 1:
         raise InputError(
             f"start frame {initial_frames.max() + 1} of {frames}",
@@ -113,7 +118,27 @@ def read(folder: Path, carrier: Carrier | None = None, default: Carrier = "elect
         read_dephasing(dephasing_file, n) if dephasing_file else None,
         namelist,
         tuple(file for file in files if file),
+        _notes(namelist, folder, int(initial_frames.max()) + 1, frames),
     )
+
+
+def _notes(namelist: Namelist, folder: Path, last_start: int, frames: int) -> tuple[str, ...]:
+    """Sentences on what is done here and not by the program; `last_start` counts from one."""
+    program, notes = namelist.program, []
+    if program is None:
+        return (f"{folder}: there is no inp, so the time step is 1 fs and settings say the rest",)
+    if namelist.note is not None:
+        notes.append(namelist.note)
+    method = namelist.method or program.method
+    available = namelist.nsw or frames
+    # namd and namdK also need the interval after the last time
+    end = last_start + (namelist.times or program.namdtime or 1) - (1 if namelist.code == "dev" else 0)
+    if method not in program.wraps and end > available:
+        notes.append(
+            f"{folder}: the run from frame {last_start} needs frame {end} of {available}; {program.title} "
+            "stops or reads beyond its arrays there, here it goes on from the first frame"
+        )
+    return tuple(notes)
 
 
 def _read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
@@ -186,12 +211,12 @@ def read_couplings(file: Path, n: int) -> NDArray:
 
 
 def read_initial(
-    file: Path, first_band: int, n: int, samples: int | None = None
+    file: Path, first_band: int, n: int, samples: int | None = None, *, relative: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Read INICON as frames and states counted from zero.
 
     Bands are absolute numbers; if the first is below `first_band` (BMIN) they count within the window, as DEV
-    has it.
+    has it. The public programs do not (`relative` false): they subtract BMIN whatever the number.
 
     Raises
     ------
@@ -212,19 +237,20 @@ def read_initial(
             remedy="correct inp",
         )
     frames, bands = table[:, 0].astype(np.int64) - 1, table[:, 1].astype(np.int64)
-    states = bands - (1 if bands[0] < first_band else first_band)
+    counted_from = 1 if relative and bands[0] < first_band else first_band
+    states = bands - counted_from
     if frames.min() < 0:
         raise InputError(
             f"row {frames.argmin() + 1}: frame {frames.min() + 1}", file=file, remedy="frames count from one"
         )
     outside = (states < 0) | (states >= n)
     if outside.any():
-        row, first = int(outside.argmax()), 1 if bands[0] < first_band else first_band
+        row = int(outside.argmax())
         raise InputError(
-            f"row {row + 1}: band {bands[row]} is none of the {n} bands from {first}",
+            f"row {row + 1}: band {bands[row]} is none of the {n} bands from {counted_from}",
             file=file,
-            remedy="give absolute bands, the first of the window is BMIN of inp, or all within the window, "
-            "counted from one",
+            remedy="give absolute bands, the first of the window is BMIN of inp"
+            + (", or all within the window, counted from one" if relative else ""),
         )
     return frames, states
 

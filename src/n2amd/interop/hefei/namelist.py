@@ -1,4 +1,4 @@
-"""`inp`, the &NAMDPARA group of all three programs."""
+"""`inp`, the &NAMDPARA group of all programs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from n2amd.errors import InputError
+from n2amd.interop.hefei.programs import KEYS, PROGRAMS, Code, Program, recognise
 from n2amd.interop.hefei.text import read_text, write_text
-
-#: `namd` (public, FSSH), `dish` (public), `dev` (Hefei-NAMD-DEV).
-Code = Literal["namd", "dish", "dev"]
-
-#: Keys that each program knows; it stops at any other.
-_KEYS: dict[str, tuple[str, ...]] = {
-    "namd": (
-        *("bmin", "bmax", "nbands", "nsw", "potim", "ntraj", "nelm", "temp", "rundir", "lhole", "lshp"),
-        *("lcpext", "namdtime", "nsample", "tbinit"),
-    ),
-    "dish": (
-        *("bmin", "bmax", "nbands", "nsw", "potim", "ntraj", "nelm", "temp", "rundir", "lhole", "ldish"),
-        *("lcpext", "namdtime", "realtime", "nsample", "tbinit", "diinit"),
-    ),
-    "dev": (
-        *("bmin", "bmax", "nsample", "ntraj", "nsw", "nelm", "temp", "namdtime", "potim", "lhole", "lshp"),
-        *("algo", "algo_int", "lcptxt", "lspace", "nacbasis", "nacele", "npar", "npardish", "lbinout"),
-        *("rundir", "tbinit", "diinit", "spinit", "debuglevel"),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -38,10 +19,18 @@ class Namelist:
     """What `inp` says, in the words of its &NAMDPARA group; None where it does not.
 
     Keys of all programs are known; those that concern neither bands, path nor dynamics are left alone.
+
+    Attributes
+    ----------
+    code
+        The program that it is for; None where there is no `inp`.
+    note
+        What to tell the user where that does not follow from a key of one program alone.
     """
 
     bmin: int | None = None
     bmax: int | None = None
+    nbands: int | None = None
     nsw: int | None = None
     potim: float | None = None
     ntraj: int | None = None
@@ -55,30 +44,40 @@ class Namelist:
     lspace: bool | None = None
     ldish: bool | None = None
     algo: str | None = None
+    algo_int: int | None = None
     lcpext: bool | None = None
     tbinit: str = "INICON"
     diinit: str = "DEPHTIME"
+    code: Code | None = None
+    note: str | None = None
 
     @property
-    def code(self) -> Code:
-        """The program it was written for: public `dish` has LDISH or REALTIME, `namd` else LCPEXT."""
-        if self.ldish is not None or self.realtime is not None:
-            return "dish"
-        return "namd" if self.lcpext is not None and self.algo is None else "dev"
+    def program(self) -> Program | None:
+        """What the program knows and does by itself."""
+        return None if self.code is None else PROGRAMS[self.code]
 
     @property
     def method(self) -> str | None:
-        """`dish` or `fssh` where it says, `ehrenfest` where LSHP switches hops off, else None."""
-        if self.lshp is False:
-            return "ehrenfest"
-        if self.algo is not None:
-            return self.algo.lower()
-        return {"dish": "dish", "namd": "fssh", "dev": None}[self.code]
+        """`dish`, `fssh`, or `ehrenfest` where LSHP switches the hops of FSSH off.
+
+        None where nothing is said: DEV without ALGO. DISH does not look at LSHP: `dish` does not know the
+        key, DEV asks for it within FSSH only.
+        """
+        if self.program is None or (self.code == "dev" and self.algo is None):
+            return None
+        method = self.program.method if self.algo is None else self.algo.lower()
+        return "ehrenfest" if method == "fssh" and self.lshp is False else method
 
     @property
     def times(self) -> int | None:
-        """Stored times of a run, the start among them: REALTIME of public `dish`, else NAMDTIME."""
-        return self.realtime if self.code == "dish" and self.realtime else self.namdtime
+        """Stored times of a run, the start among them; None where nothing is said.
+
+        NAMDTIME, but in `dish` the larger of it and REALTIME, both 200 by default; `namdK` reads REALTIME
+        and does not use it.
+        """
+        if self.code == "dish" and (self.realtime or self.namdtime):
+            return max(self.realtime or 200, self.namdtime or 200)
+        return self.namdtime
 
     @property
     def absorbing(self) -> bool:
@@ -99,7 +98,8 @@ def read_namelist(file: Path) -> Namelist:
     Raises
     ------
     InputError
-        If there is no whole group, a key that no program knows, or a value that cannot be read or be right.
+        If there is no whole group, a key that no program knows, keys that no program knows together, or a
+        value that cannot be read, be right, or be followed here.
     """
     # comments run from ! to the end of the line, unless it stands within quotes
     text = re.sub(r"(\"[^\"\n]*\"|'[^'\n]*')|![^\n]*", lambda m: m.group(1) or "", read_text(file))
@@ -109,18 +109,19 @@ def read_namelist(file: Path) -> Namelist:
             "no group &NAMDPARA ... /", file=file, remedy="write one, closed by / on a line of its own"
         )
     body = group.group(1)
-    known = sorted({key for keys in _KEYS.values() for key in keys})
+    keys: list[str] = []
     values: dict[str, Any] = {}
     for key, text_value in _ENTRY.findall(body):
         name = key.lower()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in KEYS:
+            near = difflib.get_close_matches(name, KEYS, n=1)
             raise InputError(
                 "no Hefei-NAMD program knows this key",
                 file=file,
                 field=key,
                 remedy=f"write {near[0].upper()}" if near else "remove it",
             )
+        keys.append(name)
         if name in _KINDS:
             try:
                 values[name] = _KINDS[name](text_value)
@@ -138,23 +139,31 @@ def read_namelist(file: Path) -> Namelist:
             file=file,
             remedy="write `=`; comments begin with !",
         )
-    found = Namelist(**values)
+    code, note = recognise(values, list(dict.fromkeys(keys)), file)
+    found = Namelist(**values, code=code, note=note)
     _check(found, file)
     return found
 
 
 def _check(namelist: Namelist, file: Path) -> None:
-    for key in ("bmin", "nsw", "potim", "ntraj", "nelm", "temp", "namdtime", "realtime", "nsample"):
+    for key in ("bmin", "nbands", "nsw", "potim", "ntraj", "nelm", "temp", "namdtime", "realtime", "nsample"):
         value = getattr(namelist, key)
         if value is not None and not 0 < value < float("inf"):
             raise InputError(
                 f"{value} is not positive and finite", file=file, field=key.upper(), remedy="correct it"
             )
+        if isinstance(value, int) and value >= 2**31:
+            raise InputError(
+                f"{value} is more than a Fortran integer holds",
+                file=file,
+                field=key.upper(),
+                remedy="correct it",
+            )
     if namelist.times == 1:
         raise InputError(
             "one stored time is the start alone",
             file=file,
-            field="REALTIME" if namelist.realtime and namelist.code == "dish" else "NAMDTIME",
+            field="NAMDTIME",
             remedy="make it longer",
         )
     if namelist.bmin is not None and namelist.bmax is not None and namelist.bmax <= namelist.bmin:
@@ -173,6 +182,20 @@ def _check(namelist: Namelist, file: Path) -> None:
             field="LSPACE",
             remedy="set it to .FALSE. and give one-electron bands",
         )
+    if namelist.ldish is False:
+        raise InputError(
+            "dish runs nothing but DISH, and has no dephasing times then",
+            file=file,
+            field="LDISH",
+            remedy="set it to .TRUE., or choose a method with --method and take the key out",
+        )
+    if namelist.algo_int:
+        raise InputError(
+            f"integrator {namelist.algo_int} is not done here, only 0 (Trotter products)",
+            file=file,
+            field="ALGO_INT",
+            remedy="set it to 0, and NELM so large that results do not change with it",
+        )
 
 
 def write_namelist(file: Path, namelist: Namelist, code: Code) -> None:
@@ -188,18 +211,21 @@ def write_namelist(file: Path, namelist: Namelist, code: Code) -> None:
         For which program.
     """
     assert code in get_args(Code)
-    values: dict[str, Any] = {key: getattr(namelist, key, None) for key in _KEYS[code]}
+    values: dict[str, Any] = {key: getattr(namelist, key, None) for key in PROGRAMS[code].keys}
     if code == "dev":
-        values |= {"lcptxt": True, "algo": namelist.algo or "DISH"}
+        values |= {"lcptxt": True, "algo": namelist.algo or "DISH", "lcpext": None}
     else:
         # energies and couplings come from text; NBANDS is that of a wave function file nobody reads
         values |= {"lcpext": True, "nbands": namelist.bmax}
         values |= (
-            {"realtime": namelist.realtime or namelist.namdtime, "ldish": True} if code == "dish" else {}
+            {"realtime": namelist.realtime or namelist.namdtime, "ldish": True}
+            if code == "dish"
+            else {"lshp": True}
         )
-        values |= {"lshp": True} if code == "namd" else {}
     lines = [
-        f"  {key.upper()} = {_fortran(values[key])}" for key in _KEYS[code] if values.get(key) is not None
+        f"  {key.upper()} = {_fortran(values[key])}"
+        for key in PROGRAMS[code].keys
+        if values.get(key) is not None
     ]
     write_text(file, "\n".join(["&NAMDPARA", *lines, "/", ""]))
 
@@ -224,7 +250,9 @@ def _word(text: str) -> str:
 
 
 _KINDS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("bmin", "bmax", "nsw", "ntraj", "nelm", "namdtime", "realtime", "nsample"), int),
+    **dict.fromkeys(
+        ("bmin", "bmax", "nbands", "nsw", "ntraj", "nelm", "namdtime", "realtime", "nsample", "algo_int"), int
+    ),
     **dict.fromkeys(("potim", "temp"), _number),
     **dict.fromkeys(("lhole", "lshp", "lspace", "ldish", "lcpext"), _logical),
     **dict.fromkeys(("algo", "tbinit", "diinit"), _word),

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from n2amd.errors import InputError
-from n2amd.hopping.path import ClassicalPath, check
+from n2amd.hopping.checks import check
+from n2amd.hopping.path import ClassicalPath
 from n2amd.interop.hefei.folder import _read_energies, _require, read_couplings
 from n2amd.interop.hefei.namelist import Namelist, read_namelist
 from n2amd.interop.hefei.text import find

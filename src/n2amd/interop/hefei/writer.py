@@ -13,12 +13,11 @@ from n2amd.errors import InputError
 from n2amd.hopping.dephasing import matrix
 from n2amd.hopping.ensemble import start_frames
 from n2amd.hopping.path import ClassicalPath, read_couplings
-from n2amd.interop.hefei.namelist import Code, Namelist, write_namelist
+from n2amd.interop.hefei.namelist import Namelist, write_namelist
+from n2amd.interop.hefei.programs import PROGRAMS, Code
 from n2amd.interop.hefei.text import write_table, write_text
 from n2amd.units import HBAR_EV_FS
 
-#: Steps of the wave function each program makes in a frame interval unless told otherwise.
-_SUBSTEPS = {"namd": 1000, "dish": 10, "dev": 10}
 #: Stands for an infinite dephasing time.
 _NEVER_FS = 1e9
 
@@ -52,7 +51,7 @@ def draw_start_frames(
     """
     first = 1 if code == "dev" else 0
     stop = frames - 1
-    if code == "namd":
+    if code in ("namd", "namdk"):
         stop = frames - times
     elif code == "dev" and method == "fssh":
         stop = min(stop, frames - times + 1)
@@ -143,7 +142,7 @@ def write(
         nsw=len(path.energies),
         potim=path.timestep_fs,
         nsample=len(start),
-        nelm=namelist.nelm or _SUBSTEPS[code],
+        nelm=namelist.nelm or PROGRAMS[code].nelm,
         lhole=path.carrier == "hole",
     )
     write_namelist(folder / "inp", told, code)

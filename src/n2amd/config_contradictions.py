@@ -1,0 +1,47 @@
+"""What a later stage would refuse whatever the data are, told when the configuration is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from n2amd.config import Config
+
+
+def contradictions(job: Config, name: str) -> Iterator[str]:
+    """Say what about one material will be refused at a later stage, whatever its data."""
+    material = job.materials[name]
+    trajectory, states, dynamics = (job.section(s, name) for s in ("trajectory", "states", "dynamics"))
+    if states.shards > trajectory.frames - 1:
+        yield (
+            f"states.shards = {states.shards} is more than the intervals between "
+            f"trajectory.frames = {trajectory.frames} frames"
+        )
+    label = material.trajectory_functional
+    if reason := material.functionals[label].lacks_forces:
+        yield (
+            f"materials.{name}: the force field would be trained on {label!r}, but {reason}; "
+            "name a functional with forces in forcefield_functional"
+        )
+    steps = int(dynamics.duration_fs / trajectory.timestep_fs + 1e-9)
+    if steps < dynamics.output_stride:
+        yield (
+            f"dynamics.duration_fs = {dynamics.duration_fs:g} is {steps} steps of trajectory.timestep_fs = "
+            f"{trajectory.timestep_fs:g}, fewer than dynamics.output_stride = {dynamics.output_stride}: no "
+            "population would be stored after the start"
+        )
+    band = {"electron": "conduction", "hole": "valence"}.get(dynamics.carrier)
+    several = band is None or getattr(states, band) > 1
+    if "dish_renewal" in dynamics.methods and dynamics.detailed_balance == "none" and several:
+        yield (
+            "dish_renewal is for two states, and dynamics.detailed_balance = none makes all of them matter: "
+            "set it to gap, leave dish_renewal out, or keep only the band edges (states.valence, "
+            "states.conduction)"
+        )
+    tau = dynamics.dephasing_time_fs
+    # the band of dephasing times reaches one fs beyond, and a waiting time must fit into half the trajectory
+    needed = 4 if tau is None else 2 * (int((tau + 1) / trajectory.timestep_fs * (1 + 1e-12)) + 1) + 1
+    if trajectory.frames < needed:
+        given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
+        yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"

@@ -1,0 +1,104 @@
+"""What DFT data hold, told without their matrices: from a data set, or from the frames it will be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from n2amd.dataset.electrons import Census
+from n2amd.dataset.frame import Frame
+from n2amd.dataset.parts import work_folder
+from n2amd.dataset.store import FORMAT, read_basis
+from n2amd.dft.readers import reader_for
+from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.conventions import Code
+from n2amd.storage import open_hdf5
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What DFT data hold, without their matrices.
+
+    Attributes
+    ----------
+    n_frames
+        Frames in all; `census` may be of some of them.
+    census
+        Atoms and electrons.
+    basis
+        Shells of every element seen.
+    n_spin
+        Spin components of H.
+    without
+        Quantities that a frame lacks ("energy", "forces"), each with the name of the frame.
+    """
+
+    n_frames: int
+    census: Census
+    basis: Basis
+    n_spin: int
+    without: Mapping[str, str]
+
+
+def offer_of_dataset(path: str | Path) -> Offer:
+    """Look at a data set.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole data set.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        names = file["frames/name"].asstr()[...].tolist()
+        offsets = file["frames/atom_offset"][...]
+        empty = {
+            "energy": np.isnan(file["frames/energy"][...]),
+            "forces": np.isnan(file["atoms/forces"][offsets[:-1], 0]),
+        }
+        n_spin = next(iter(file["blocks"].values()))["hamiltonian"].shape[0]
+    without = {what: names[int(np.argmax(missing))] for what, missing in empty.items() if missing.any()}
+    return Offer(len(names), Census.of_dataset(path), read_basis(path), n_spin, without)
+
+
+def offer_of_frames(
+    paths: Sequence[Path], code: Code, n_electrons: float | None, elements: Collection[int]
+) -> Offer:
+    """Look at DFT output: at the first frame, and at further ones until all elements were seen.
+
+    Parameters
+    ----------
+    paths
+        Frame folders, folders of frame folders, or archives of either.
+    code, n_electrons
+        DFT code that wrote them; electrons in the cell, where the files do not say.
+    elements
+        Atomic numbers looked for.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, or one cannot be read.
+    """
+    reader = reader_for(code, n_electrons)
+    with TemporaryDirectory() as scratch, work_folder(Path(scratch) / "frames") as work:
+        folders = reader.find([work.folder_of(path) for path in paths])
+        frames: list[Frame] = []
+        atoms: dict = {}
+        for folder in folders:
+            frame, basis = reader.read(folder, code)
+            frames.append(frame)
+            atoms = {**basis.atoms, **atoms}
+            if set(elements) <= {int(z) for found in frames for z in found.structure.numbers}:
+                break
+    without = {
+        what: frame.name
+        for what in ("forces", "energy")
+        for frame in reversed(frames)
+        if getattr(frame, what) is None
+    }
+    n_spin = frames[0].hamiltonian.n_spin
+    return Offer(len(folders), Census.of_frames(frames), Basis(atoms), n_spin, without)

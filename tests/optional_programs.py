@@ -1,0 +1,147 @@
+"""What a machine may lack, and how a test says that it needs it.
+
+A test that needs one of `OPTIONAL` carries its marker (`@pytest.mark.cp2k`) and no condition of its own:
+tests/conftest.py skips it, with the reason, where the program is missing, and hides the program's data from
+every other test. `python tests/optional_programs.py` prints the files and folders of all of them, one a line:
+those that `.ci/bare` hides. Only the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+#: Set by `.ci/bare` where it cannot hide files: everything optional counts as missing.
+HIDDEN = "N2AMD_TESTS_WITHOUT_PROGRAMS"
+
+
+def search_path() -> str:
+    """Return the PATH, behind the folder of this Python: a virtual environment need not be activated."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+def which(command: str) -> str | None:
+    """Find an executable on `search_path`."""
+    return shutil.which(command, path=search_path())
+
+
+def _slurm_cannot_start() -> str:
+    if os.geteuid() != 0:
+        return "the daemons of SLURM need root"
+    own = Path("/etc/slurm/slurm.conf").exists()
+    return "this machine has a SLURM of its own, which the tests leave alone" if own else ""
+
+
+def _no_gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "no CUDA device"
+
+
+@dataclass(frozen=True)
+class OptionalProgram:
+    """A program, a Python package or a device.
+
+    Attributes
+    ----------
+    marker
+        Marker of the tests that need it.
+    remedy
+        How one gets it.
+    commands
+        Its executables. All must be on the PATH, or one of them if `one_is_enough`.
+    packages
+        Python packages that must be there.
+    files
+        Patterns of what `.ci/bare` hides: names in the folders of the PATH, and absolute paths.
+    obstacle
+        Says what else keeps it from working here; empty if nothing does.
+    """
+
+    marker: str
+    remedy: str
+    commands: tuple[str, ...] = ()
+    one_is_enough: bool = False
+    packages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    obstacle: Callable[[], str] = str
+
+    def missing(self) -> str:
+        """Return why its tests cannot run here, or nothing."""
+        if os.environ.get(HIDDEN):
+            return f"{self.marker} is hidden"
+        absent = [name for name in self.commands if which(name) is None]
+        if self.one_is_enough and len(absent) < len(self.commands):
+            absent = []
+        absent += [name for name in self.packages if find_spec(name) is None]
+        return f"not found: {', '.join(absent)} ({self.remedy})" if absent else self.obstacle()
+
+    def paths(self) -> Iterator[Path]:
+        """Every file and folder of it on this machine."""
+        folders = dict.fromkeys(Path(name).resolve() for name in search_path().split(os.pathsep) if name)
+        for pattern in (*self.commands, *self.files):
+            if pattern.startswith("/"):
+                yield from (path for path in (Path(pattern),) if path.exists())
+            else:
+                yield from (path for folder in folders if folder.is_dir() for path in folder.glob(pattern))
+        for spec in map(find_spec, self.packages):
+            yield from map(Path, (spec.submodule_search_locations or []) if spec else [])
+
+
+OPTIONAL = (
+    OptionalProgram(
+        marker="cp2k",
+        remedy="apt-get install --no-install-recommends cp2k cp2k-data",
+        commands=("cp2k.psmp", "cp2k.ssmp", "cp2k.popt", "cp2k"),
+        one_is_enough=True,
+        files=("cp2k*", "/usr/share/cp2k", "/opt/cp2k", "/usr/local/share/cp2k"),
+    ),
+    OptionalProgram(
+        marker="slurm",
+        remedy="apt-get install --no-install-recommends slurm-wlm munge",
+        commands=(
+            "munged",
+            "slurmctld",
+            "slurmd",
+            "sbatch",
+            "scancel",
+            "scontrol",
+            "sinfo",
+            "squeue",
+            "srun",
+        ),
+        files=("sacct*", "salloc", "slurm*", "munge*"),
+        obstacle=_slurm_cannot_start,
+    ),
+    OptionalProgram(
+        marker="mpi",
+        remedy="pip install mpich, or an MPI of the system",
+        commands=("mpiexec",),
+        files=("mpiexec*", "mpirun*"),
+    ),
+    OptionalProgram(marker="pyscf", remedy="pip install 'n2amd[pyscf]'", packages=("pyscf",)),
+    OptionalProgram(marker="git", remedy="apt-get install git", commands=("git",)),
+    OptionalProgram(
+        marker="compiler",
+        remedy="apt-get install g++",
+        commands=("g++",),
+        files=("gcc*", "cc", "c++", "clang*"),
+    ),
+    OptionalProgram(marker="gpu", remedy="a CUDA device", obstacle=_no_gpu),
+)
+
+
+@cache
+def missing(marker: str) -> str:
+    """Return why tests with this marker cannot run here, or nothing."""
+    return next(program for program in OPTIONAL if program.marker == marker).missing()
+
+
+if __name__ == "__main__":
+    print(*sorted({str(path) for program in OPTIONAL for path in program.paths()}), sep="\n")
