@@ -46,6 +46,11 @@ LENGTH = {
     "frames": int,
     "frames_needed": Maybe(int),
 }
+_DENSITY = {
+    **{name: [float] for name in ("wave_number_cm1", "density_meV2_cm", "error_meV2_cm")},
+    **dict.fromkeys(("std_meV", "wave_number_of_95_percent_cm1"), float),
+    "peaks": Each(dict.fromkeys(("wave_number_cm1", "share", "height_meV2_cm", "error_meV2_cm"), float)),
+}
 DEPHASING = {
     "gaussian_fs": float,
     "gaussian_interval_fs": {"low": float, "high": Maybe(float)},
@@ -130,6 +135,19 @@ FIGURES: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("gaussian_fs", "gap_std_eV", "confidence"), float),
         "gaussian_interval_fs": DEPHASING["gaussian_interval_fs"],
         **dict.fromkeys(("exponential_fs", "one_over_e_fs", "inverse_sigma_fs"), Maybe(float)),
+    },
+    "spectral-density": {
+        **dict.fromkeys(("resolution_cm1", "nyquist_cm1"), float),
+        **dict.fromkeys(("gap", "coupling"), _DENSITY),
+    },
+    "character": {
+        "level": str,
+        "n_frames": int,
+        "species": [str],
+        "states": [
+            {"state": str, "species_share": Each(float), "participation": {"mean": float}},
+        ],
+        "edges": {edge: {"participation": [float]} for edge in ("VBM", "CBM")},
     },
     "lifetime-tau": {
         "tau_scan": _SCAN,
