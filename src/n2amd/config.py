@@ -158,9 +158,9 @@ class DynamicsSettings(Section):
 class AnalysisSettings(Section):
     """Dephasing, lifetimes and figures."""
 
-    bootstrap: int = Field(200, ge=10, le=100000, description="Bootstrap resamples.")
+    bootstrap: int = Field(200, ge=10, le=100000, description="Bootstrap resamples of initial conditions.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
-    block_fs: float = Field(50.0, gt=0, description="Block length of the bootstrap over MD windows, fs.")
+    block_fs: float = Field(50.0, gt=0, description="Shortest memory that a trajectory is taken to have, fs.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
     layers: dict[str, list[int | str]] | None = Field(
         None,

@@ -133,6 +133,7 @@ def test_diagnosis_of_shprop(tmp_path: Path, hole: bool) -> None:
     said = CliRunner().invoke(app, ["decay", *files, *options]).output
     assert "2 SHPROP files: decayed 0.5 %: extrapolated; need 200x longer" in said
     assert "exponential fit 0.2 ns" in said
+    assert "Monte Carlo noise only" in said
     assert "10 hops: statistical error 32 %; 10 % takes 10x as many" in said
 
 

@@ -22,7 +22,7 @@ def test_path_has_the_numbers_it_was_made_for() -> None:
     path = model_path(1.79, 16.5, 0.77e-3, frames=3000, seed=5)
     gap = path.energies[:, 1] - path.energies[:, 0]
     assert gap.mean() == pytest.approx(1.79, abs=1e-12)
-    assert of_gap(gap, 1.0).gaussian_fs == pytest.approx(16.5, rel=1e-4)
+    assert of_gap(gap, 1.0).hefei_fs == pytest.approx(16.5, rel=1e-4)
     assert np.sqrt(np.mean(path.nac[:, 0, 1] ** 2)) == pytest.approx(0.77e-3)  # type: ignore[index]
     np.testing.assert_array_equal(path.nac[:, 0, 1], -path.nac[:, 1, 0])  # type: ignore[index]
     # phonons move while it dephases: the gap must fluctuate by more than hbar / tau, and not by much more

@@ -1,16 +1,21 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from synthetic import write_couplings, write_populations
 
 from n2amd.analysis.dephasing import dephasing_report
-from n2amd.analysis.lifetime import Resampling
+from n2amd.analysis.dephasing_error import dephasing_error
+from n2amd.analysis.lifetime import Resampling, hop_probabilities, renewal_lifetime, scan_length
 from n2amd.analysis.populations import read_run, state_names
 from n2amd.analysis.report import _against_estimate, lifetime_report
 from n2amd.config import Scissor
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.dephasing import autocorrelation, dephasing_function, of_gap
+from n2amd.hopping.path import ClassicalPath
+from n2amd.hopping.propagators import build
+from n2amd.hopping.renewal import waiting_steps
 from n2amd.units import HBAR_EV_FS
 
 QUICK = Resampling(50.0, 50, 0.95, 1)
@@ -50,14 +55,115 @@ def test_definitions_stand_in_a_table_with_the_one_that_is_used(tmp_path: Path) 
     assert [name for name, row in rows.items() if row["used"]] == ["gaussian"]
     assert rows["libra"]["time_fs"] == pytest.approx(np.sqrt(12 / 5) * rows["inverse_sigma"]["time_fs"])
     assert rows["exponential"]["ratio"] == pytest.approx(report["exponential_fs"] / report["gaussian_fs"])
-    assert 0 < report["gaussian_error_fs"] < 0.3 * report["gaussian_fs"]
-    assert f"{report['gaussian_fs']:.1f} ± {report['gaussian_error_fs']:.1f} fs" in report["verdict"]
+    low, high = (report["gaussian_interval_fs"][key] for key in ("low", "high"))
+    assert 0.7 * report["gaussian_fs"] < low < report["gaussian_fs"] < high < 1.5 * report["gaussian_fs"]
+    assert f"{report['gaussian_fs']:.1f} fs ({low:.1f} to {high:.1f})" in report["verdict"]
+    assert "too short" not in report["verdict"]
 
 
-def test_short_trajectories_have_no_error_of_the_dephasing_time(tmp_path: Path) -> None:
-    report = dephasing_report(write_couplings(tmp_path / "c.h5", frames=300))
-    assert report["gaussian_error_fs"] is None
-    assert "error unknown" in report["verdict"]
+def test_short_trajectories_know_the_dephasing_time_badly_and_say_so(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5", frames=60)
+    report = dephasing_report(file)
+    assert report["gaussian_interval_fs"]["high"] > 2 * report["gaussian_interval_fs"]["low"]
+    assert "too short: 60 frames hold" in report["verdict"]
+    # a lower level makes a narrower interval
+    narrow = dephasing_report(file, 0.68)["gaussian_interval_fs"]
+    assert report["gaussian_interval_fs"]["low"] < narrow["low"] < report["gaussian_fs"]
+
+
+def slow_series(memory: float, frames: int, seed: int) -> np.ndarray:
+    """Two Gaussian series of unit variance with the autocorrelation exp(-t^2 / 2 memory^2), (2, frames)."""
+    lag = np.arange(-int(4 * memory), int(4 * memory) + 1)
+    kernel = np.exp(-((lag / memory) ** 2))
+    kernel /= np.sqrt(np.sum(kernel**2))
+    noise = np.random.default_rng(seed).standard_normal((2, frames + len(lag) - 1))
+    return np.array([np.convolve(row, kernel, "valid") for row in noise])
+
+
+def slow_couplings(path: Path, memory: float, frames: int, seed: int) -> Path:
+    """Two states with such a gap, which dephases in 25 to 30 fs, and such a coupling."""
+    file = write_couplings(path, frames=frames, valence=1, conduction=1)
+    gap, coupling = slow_series(memory, frames, seed)
+    angle = 0.005 * coupling[:-1] / HBAR_EV_FS
+    with h5py.File(file, "r+") as source:
+        source["energies"][:, 0], source["energies"][:, 1] = 0.0, 1.5 + 0.027 * gap
+        overlap = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1)
+        source["overlap"][...] = overlap.reshape(-1, 2, 2)
+        source["nac"][:, 0, 1], source["nac"][:, 1, 0] = 0.005 * coupling[:-1], -0.005 * coupling[:-1]
+    return file
+
+
+def test_too_short_a_trajectory_is_told_with_the_length_it_needs(tmp_path: Path) -> None:
+    """600 frames with a memory of 50 fs: a handful of independent samples."""
+    file = slow_couplings(tmp_path / "c.h5", 50.0, 600, seed=1)
+    report = lifetime_report(file, dephasing_report(file)["gaussian_fs"], [], QUICK)
+    length = report["length"]
+    assert length["judgement"] == "too short"
+    assert length["frames_needed"] > 1000
+    assert f"too short, at least {length['frames_needed']} frames are needed" in report["verdict"]
+    assert report["lifetime_ns"]["high"] > 10 * report["lifetime_ns"]["low"]
+    longer = slow_couplings(tmp_path / "d.h5", 5.0, 4000, seed=1)
+    report = lifetime_report(longer, dephasing_report(longer)["gaussian_fs"], [], QUICK)
+    assert report["length"]["judgement"] != "too short"
+    assert min(report["length"]["independent_samples"].values()) > 50
+
+
+def test_every_interval_of_a_run_holds_the_error_of_the_window(tmp_path: Path) -> None:
+    """4,000 trajectories on one short window: Monte Carlo noise is the least of it."""
+    file = slow_couplings(tmp_path / "c.h5", 25.0, 600, seed=2)
+    dish = read_run(write_populations(tmp_path / "p.h5", lifetime_fs=1500))
+    fssh = read_run(write_populations(tmp_path / "q.h5", lifetime_fs=1500, method="fssh"))
+    report = lifetime_report(file, 15.0, [dish, fssh], QUICK)
+    thermal = report["exact"]["thermal_edges"]
+    for label, window in (("dish, seed 1", "lifetime_ns"), ("fssh, seed 1", "at_tau_ns")):
+        fit, expected = report["fits"][label], thermal[window]
+        assert "MD window" in fit["interval"]
+        for found in (fit, fit["arrivals"]):
+            complete, noise = found["lifetime_ns"], found["monte_carlo_ns"]
+            for side in ("low", "high"):
+                own = np.log(noise[side] / complete["value"])
+                whole = np.hypot(own, np.log(expected[side] / expected["value"]))
+                assert abs(np.log(complete[side] / complete["value"])) == pytest.approx(whole)
+                assert whole > 5 * abs(own)
+
+
+def test_the_level_of_the_intervals_is_the_one_asked_for(tmp_path: Path) -> None:
+    file = write_couplings(tmp_path / "c.h5")
+    wide, narrow = (
+        lifetime_report(file, 15.0, [], Resampling(50.0, 20, level, 1))["lifetime_ns"]
+        for level in (0.95, 0.68)
+    )
+    assert wide["low"] < narrow["low"] < narrow["value"] < narrow["high"] < wide["high"]
+
+
+def test_most_intervals_of_short_trajectories_hold_the_truth() -> None:
+    """40 windows of 600 frames with a memory of 25 fs, dephasing time and lifetime from each."""
+    apart, windows = 700, 40
+    shape, coupling = slow_series(25.0, apart * windows, seed=4)
+    energies = np.stack([np.zeros(len(shape)), 1.5 + 0.027 * shape], axis=1)
+    nac = 0.001 * coupling[:-1, None, None] * np.array([[0.0, 1.0], [-1.0, 0.0]])
+    path = ClassicalPath(energies, 1.0, "electron", np.arange(2), start=1, final=0, nac=nac)
+    propagators = build(path, "hst")
+    start = np.tile([0.0, 1.0], (len(shape), 1))
+    final = 1 - start
+    tau = of_gap(energies[:, 1], 1.0).gaussian_fs
+    steps = waiting_steps(tau, 1.0)
+    truth = steps / np.nanmean(hop_probabilities(propagators, start, final, steps)[-1])
+    lives, at_tau, times = [], [], []
+    for begin in range(0, len(shape), apart):
+        part = slice(begin, begin + 600)
+        error = dephasing_error(energies[part, 1], 1.0, 0.95)
+        steps = scan_length(error.tau_fs, 1.0, 600)
+        probability = hop_probabilities(propagators[begin : begin + 599], start[part], final[part], steps)
+        found = renewal_lifetime(probability, error.tau_fs, 1.0, QUICK, error)
+        lives.append(found.lifetime.low <= truth <= found.lifetime.high)  # type: ignore[operator]
+        at_tau.append(found.at_tau.low <= truth <= found.at_tau.high)  # type: ignore[operator]
+        known = error.interval(0.95)
+        times.append(known.low <= tau <= (known.high or np.inf))  # type: ignore[operator]
+    assert np.mean(lives) >= 0.9
+    assert np.mean(times) >= 0.85
+    # as if tau were known: that is what the interval used to be
+    assert np.mean(at_tau) < np.mean(lives)
 
 
 def test_other_definitions_give_other_lifetimes(tmp_path: Path) -> None:
@@ -85,8 +191,6 @@ def test_couplings_of_identical_frames_have_no_lifetime(tmp_path: Path) -> None:
 
 
 def test_a_closed_gap_and_nan_are_told_by_frame(tmp_path: Path) -> None:
-    import h5py
-
     for value, message in (
         (-3.0, r"frame 7, field 'energies': the gap is -"),
         (np.nan, "not a finite number"),
@@ -144,15 +248,15 @@ def test_without_hops_the_exact_lifetime_stays(tmp_path: Path) -> None:
     fit = report["fits"]["dish, seed 1"]
     assert fit["lifetime_ns"] == {"value": None, "low": None, "high": None}
     assert fit["arrivals"]["hops"] == 0
-    assert fit["arrivals"]["lifetime_ns"]["low"] == pytest.approx(20 * 200 * 100e-6 / -np.log(0.025))
+    bound = fit["arrivals"]["monte_carlo_ns"]["low"]
+    assert bound == pytest.approx(20 * 200 * 100e-6 / -np.log(0.025))
+    assert fit["arrivals"]["lifetime_ns"]["low"] < bound
     assert report["lifetime_ns"]["value"] > 0
     assert "nothing decayed within 100 fs: use the exact method" in report["verdict"]
 
 
 def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path) -> None:
     """Degenerate conduction states: the pair alone misses half of the picture."""
-    import h5py
-
     file = write_couplings(tmp_path / "c.h5", frames=400, conduction=2)
     with h5py.File(file, "r+") as source:
         source["energies"][:, 3] = source["energies"][:, 2] + 1e-4
@@ -167,7 +271,14 @@ def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path)
     assert report["exact"]["two_state_ratio"] < 0.8
     assert report["lifetime_ns"]["method"] == "first arrivals of dish"
     assert report["lifetime_ns"]["value"] == pytest.approx(1e-3, rel=0.1)
-    alone = lifetime_report(file, 15.0, [], QUICK)
+    # counted hops are many, the window is short: its error is in the headline
+    renewal = report["exact"]["thermal_edges"]["lifetime_ns"]
+    for side in ("low", "high"):
+        quoted, window = (found[side] / found["value"] for found in (report["lifetime_ns"], renewal))
+        assert abs(np.log(quoted)) >= abs(np.log(window))
+    # a run at the same temperature that saw nothing
+    idle = read_run(write_populations(tmp_path / "q.h5", lifetime_fs=1e12, duration=100))
+    alone = lifetime_report(file, 15.0, [idle], QUICK)
     assert "the two-state picture does not hold" in report["verdict"]
     assert alone["lifetime_ns"]["low"] < alone["lifetime_ns"]["high"]
     # the band is of the renewal that is quoted, here that of the thermal edges

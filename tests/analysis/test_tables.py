@@ -32,6 +32,8 @@ def a_case(functional: str, supercell: str, atoms: int, numbers: tuple[float, ..
         "n_atoms": atoms,
         "gap_mean_eV": gap,
         "dephasing_time_fs": tau,
+        "dephasing_interval_fs": {"low": 0.8 * tau, "high": None},
+        "length": {"judgement": "wide", "frames": 600, "frames_needed": 1300},
         "nac_rms_meV": nac,
         "nac_rms_interval_meV": {"low": 0.9 * nac, "high": 1.1 * nac},
         "lifetime_ns": {"value": life, "low": life / 1.5, "high": 1.5 * life, "method": "m"},
@@ -53,8 +55,9 @@ def test_functionals_stand_side_by_side() -> None:
     assert rows["2x2x2", "Gap (eV)"] == ("1.79", "3.22", "3.22")
     assert rows["2x2x2", "NAC rms (meV)"] == ("0.77", "0.77", "0.43")
     assert rows["2x2x2", "Lifetime (ns)"][1] == "154 (102 to 231)"
+    assert rows["2x2x2", "Trajectory"] == ("wide", "wide", "wide")
     # no other functional was run in the larger cell
-    assert rows["3x3x4", "Dephasing (fs)"] == ("-", "-", "18.9")
+    assert rows["3x3x4", "Dephasing (fs)"] == ("-", "-", "18.9 (15.1 to -)")
 
 
 def test_supercells_stand_below_each_other_by_size() -> None:

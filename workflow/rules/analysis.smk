@@ -2,10 +2,18 @@
 
 
 rule dephasing:
-    """Pure-dephasing time of the gap, by four definitions."""
+    """Pure-dephasing time of the gap, by every definition."""
     input:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
-        code=code("analysis/dephasing.py", "analysis/edges.py", "hopping/dephasing.py"),
+        code=code(
+            "analysis/dephasing.py",
+            "analysis/dephasing_error.py",
+            "analysis/intervals.py",
+            "analysis/length.py",
+            "analysis/edges.py",
+            "hopping/dephasing.py",
+            "hopping/correlation.py",
+        ),
     output:
         dephasing="<results>/{material}/{supercell}/{functional}/dephasing.json",
     log:
@@ -87,7 +95,11 @@ rule lifetime:
             "analysis/report.py",
             "analysis/lifetime.py",
             "analysis/decay.py",
-            "analysis/bootstrap.py",
+            "analysis/intervals.py",
+            "analysis/dephasing_error.py",
+            "analysis/length.py",
+            "hopping/dephasing.py",
+            "hopping/correlation.py",
             "analysis/edges.py",
             "analysis/populations.py",
             "hopping/renewal.py",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.bootstrap import Interval
+from n2amd.analysis.intervals import Interval
 
 #: Decay below which a fitted lifetime is an extrapolation of the initial slope.
 EXTRAPOLATED_BELOW = 0.1
@@ -24,7 +24,7 @@ class DecayFit:
     Attributes
     ----------
     lifetime_fs
-        Lifetime with its interval from the resampled initial conditions.
+        Lifetime with its interval from the resampled initial conditions: Monte Carlo noise only.
     decayed
         1 - survival at the last time.
     r_squared

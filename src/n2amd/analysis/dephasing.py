@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
 from n2amd.analysis.documents import read_report, without_nan
 from n2amd.analysis.edges import read_window
+from n2amd.analysis.length import FEWEST_SAMPLES, count, rounded_up
 from n2amd.analysis.shapes import DEPHASING, conforming
 from n2amd.errors import InputError
-from n2amd.hopping.dephasing import Dephasing, matrix, of_gap
+from n2amd.hopping.dephasing import CUT, Dephasing, matrix, of_gap
 
 #: Times for which the functions are kept, in Gaussian dephasing times.
 KEPT = 10
@@ -21,24 +22,24 @@ KEPT = 10
 USED = "gaussian"
 #: Definitions by the key of their time without `_fs`, in words.
 DEFINITIONS = {
-    "gaussian": "Gaussian fit of the dephasing function",
+    "gaussian": "Gaussian fit of the dephasing function up to twice its width",
+    "hefei": "Hefei-NAMD: Gaussian fit of 200 fs, deviations from the mean of the series",
     "exponential": "exponential fit of the dephasing function",
     "one_over_e": "fall of the dephasing function to 1/e",
     "inverse_sigma": "hbar / sigma of the gap",
     "libra": "Libra: sqrt(12/5) hbar / sigma of the gap",
 }
-#: Length of the windows whose spread is the error, in dephasing times, and how few of them tell nothing.
-WINDOW = 20
-FEWEST_WINDOWS = 3
 
 
-def dephasing_report(couplings: Path) -> dict[str, Any]:
+def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any]:
     """Return the content of `dephasing.json`.
 
     Parameters
     ----------
     couplings
         `couplings.h5`; the tracked edge states, as in the dynamics.
+    confidence
+        Level of the interval.
 
     Raises
     ------
@@ -70,14 +71,17 @@ def dephasing_report(couplings: Path) -> dict[str, Any]:
     kept = edge.time_fs <= max(KEPT * edge.gaussian_fs, 20 * path.timestep_fs)
     values = {key: value for key, value in asdict(edge).items() if not isinstance(value, np.ndarray)}
     gap = path.energies[:, cbm] - path.energies[:, vbm]
-    spread = window_error(gap, edge.gaussian_fs, path.timestep_fs)
+    known = dephasing_error(gap, path.timestep_fs, confidence)
+    interval = known.interval(confidence)
     report = {
         "pair": [int(path.band_index[vbm]), int(path.band_index[cbm])],
         **values,
         "used": USED,
         "definitions": definitions(edge),
-        "gaussian_error_fs": spread,
-        "verdict": verdict(edge, spread),
+        "gaussian_interval_fs": {"low": interval.low, "high": interval.high},
+        "confidence": confidence,
+        "independent_samples": known.freedom,
+        "verdict": verdict(edge, known, confidence, len(gap)),
         "time_fs": edge.time_fs[kept],
         "autocorrelation": edge.autocorrelation[kept],
         "dephasing_function": edge.function[kept],
@@ -119,32 +123,20 @@ def definitions(edge: Dephasing) -> list[dict[str, Any]]:
     ]
 
 
-def window_error(gap: NDArray[np.float64], tau_fs: float, timestep_fs: float) -> float | None:
-    """Return the standard error of the dephasing time (fs) from windows of 20 of it; None for too few.
-
-    Parameters
-    ----------
-    gap
-        (F,), eV.
-    tau_fs, timestep_fs
-        Dephasing time of the whole series, time step.
-    """
-    windows = int(len(gap) * timestep_fs / (WINDOW * tau_fs))
-    if windows < FEWEST_WINDOWS:
-        return None
-    times = [of_gap(part, timestep_fs).gaussian_fs for part in np.array_split(gap, windows)]
-    return float(np.std(times, ddof=1) / np.sqrt(windows))
-
-
-def verdict(edge: Dephasing, error_fs: float | None) -> str:
+def verdict(edge: Dephasing, error: DephasingError, confidence: float, frames: int) -> str:
     """Say in a sentence whether the trajectory is long enough and the function is what a Gaussian can fit."""
+    kept = edge.time_fs <= CUT * edge.gaussian_fs
     fitted = np.exp(-(edge.time_fs**2) / (2 * edge.gaussian_fs**2))
-    off = float(np.abs(fitted - edge.function).max())
-    parts = [
-        f"{edge.gaussian_fs:.1f} fs, error unknown: under {FEWEST_WINDOWS} windows of {WINDOW} times that"
-        if error_fs is None
-        else f"{edge.gaussian_fs:.1f} ± {error_fs:.1f} fs"
-    ]
+    off = float(np.abs(fitted - edge.function)[kept].max())
+    interval = error.interval(confidence)
+    high = "?" if interval.high is None else f"{interval.high:.1f}"
+    parts = [f"{edge.gaussian_fs:.1f} fs ({interval.low:.1f} to {high})"]
+    if error.freedom < FEWEST_SAMPLES:
+        needed = rounded_up(frames * FEWEST_SAMPLES / error.freedom)
+        parts.append(
+            f"too short: {frames} frames hold {count(error.freedom)} independent samples, at least "
+            f"{needed} frames are needed"
+        )
     if edge.function.min() > np.exp(-1):
         parts.append(
             f"the function falls to {edge.function.min():.2f} only, the time is extrapolated: run longer"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.bootstrap import Interval, mean_of_positive
+from n2amd.analysis.dephasing_error import DephasingError
+from n2amd.analysis.intervals import Interval, Sample, sample, true_over_found
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.renewal import waiting_steps
 
@@ -22,6 +23,8 @@ from n2amd.hopping.renewal import waiting_steps
 TAU_BAND_FS = 1.0
 #: Rate of the edge pair over that of all channels for which the two-state picture is used.
 TWO_STATE_RANGE = (0.8, 1.25)
+#: Equally likely values of tau, and of <P>, from which the interval is made.
+_NODES = 64
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,11 @@ class Resampling:
     Attributes
     ----------
     block_fs
-        Shortest block, fs.
-    resamples, confidence, seed
-        Of the bootstrap.
+        Shortest memory that a trajectory is taken to have, fs.
+    resamples, seed
+        Of the bootstrap over initial conditions.
+    confidence
+        Level of all intervals.
     """
 
     block_fs: float
@@ -53,36 +58,34 @@ class RenewalLifetime:
     steps
         Waiting time in steps, `n2amd.hopping.renewal.waiting_steps`.
     lifetime
-        With the bootstrap interval at this tau.
+        With the interval that holds the errors of the MD window and of tau, and the ripple over tau +- 1 fs.
+    at_tau
+        With the interval of the MD window alone, as if tau were known.
     band
         Smallest and largest value over tau +- 1 fs.
-    envelope
-        Lowest bound and highest bound of all intervals over tau +- 1 fs.
     exponential_waiting
         Lifetime with exponentially distributed waiting times: smooth in tau.
     scan
-        (waiting time, lifetime, low, high, exponential_waiting) for every number of steps.
+        (waiting time, lifetime, low, high, exponential_waiting) for every number of steps; bounds as of
+        `at_tau`.
     in_band
         Rows of the scan over tau +- 1 fs.
     start_frames
         Start frames averaged over.
-    block
-        Block length of the bootstrap.
-    blocks
-        How many of them the trajectory has: the independent samples behind the interval.
+    sample
+        Mean of P(t, m) over them, degrees of freedom and memory.
     """
 
     tau: float
     steps: int
     lifetime: Interval
+    at_tau: Interval
     band: tuple[float, float]
-    envelope: Interval
     exponential_waiting: float
     scan: NDArray[np.float64]
     in_band: NDArray[np.float64]
     start_frames: int
-    block: float
-    blocks: float
+    sample: Sample
 
 
 def hop_probabilities(
@@ -149,7 +152,11 @@ def scan_length(tau_fs: float, timestep_fs: float, n_frames: int, file: Path | N
 
 
 def renewal_lifetime(
-    probability: NDArray[np.float64], tau_fs: float, timestep_fs: float, resampling: Resampling
+    probability: NDArray[np.float64],
+    tau_fs: float,
+    timestep_fs: float,
+    resampling: Resampling,
+    error: DephasingError | None = None,
 ) -> RenewalLifetime:
     """Return m dt / <P(t, m)> at the waiting time of tau, its error, and how it changes with tau.
 
@@ -160,7 +167,9 @@ def renewal_lifetime(
     tau_fs, timestep_fs
         Dephasing time and time step.
     resampling
-        Blocks of start frames are resampled (blocks at least two waiting times long: intervals overlap).
+        Level of the intervals, and shortest memory.
+    error
+        Of the dephasing time, of which the relative error is taken; None: tau is known.
 
     Raises
     ------
@@ -168,60 +177,87 @@ def renewal_lifetime(
         If no start frame hops at all.
     """
     steps = waiting_steps(tau_fs, timestep_fs)
-    first = max(1, waiting_steps(tau_fs - TAU_BAND_FS, timestep_fs))
-    last = waiting_steps(tau_fs + TAU_BAND_FS, timestep_fs)
+    first, last = _band(tau_fs, timestep_fs)
     shown = max(last, min(waiting_steps(2.5 * tau_fs, timestep_fs), len(probability)))
+    memory = max(resampling.block_fs / timestep_fs, 0 if error is None else error.memory)
     mean = np.array([np.nanmean(row) for row in probability])
+    samples = [
+        _sample(probability[m - 1], m * timestep_fs, resampling.confidence, memory)
+        for m in range(1, shown + 1)
+    ]
     scan = np.array(
         [
             (
                 m * timestep_fs,
-                *_one_waiting_time(probability[m - 1], m, timestep_fs, resampling),
+                *_bounds(found.interval(resampling.confidence).inverse(m * timestep_fs)),
                 _exponential_waiting(mean, m * timestep_fs, timestep_fs),
             )
-            for m in range(1, shown + 1)
+            for m, found in enumerate(samples, 1)
         ]
     )
     in_band = scan[first - 1 : last]
     value, low, high = map(float, scan[steps - 1, 1:4])
-    starts = int(np.isfinite(probability[steps - 1]).sum())
-    block = min(_block(steps, timestep_fs, resampling), starts // 2)
     return RenewalLifetime(
         tau=tau_fs,
         steps=steps,
-        lifetime=Interval(value, low, high),
+        lifetime=_complete(mean, tau_fs, timestep_fs, samples[steps - 1], error, resampling.confidence),
+        at_tau=Interval(value, low, high),
         band=(float(in_band[:, 1].min()), float(in_band[:, 1].max())),
-        envelope=Interval(value, float(in_band[:, 2].min()), float(in_band[:, 3].max())),
         exponential_waiting=_exponential_waiting(mean, tau_fs, timestep_fs),
         scan=scan,
         in_band=in_band,
-        start_frames=starts,
-        block=block * timestep_fs,
-        blocks=starts / block,
+        start_frames=int(np.isfinite(probability[steps - 1]).sum()),
+        sample=samples[steps - 1],
     )
 
 
-def _block(steps: int, timestep: float, resampling: Resampling) -> int:
-    return max(int(np.ceil(resampling.block_fs / timestep)), 2 * steps)
+def _band(tau: float, timestep: float) -> tuple[int, int]:
+    """Waiting times in steps over tau +- 1 fs."""
+    first = max(1, waiting_steps(tau - TAU_BAND_FS, timestep))
+    return first, waiting_steps(tau + TAU_BAND_FS, timestep)
 
 
-def _one_waiting_time(
-    probability: NDArray[np.float64], steps: int, timestep: float, resampling: Resampling
-) -> tuple[float, float, float]:
-    series = probability[np.isfinite(probability)]
+def _sample(row: NDArray[np.float64], waiting: float, confidence: float, memory: float) -> Sample:
+    series = row[np.isfinite(row)]
     if not series.any():
         raise ComputationError(
-            f"no start frame hops across the gap within {steps * timestep:g} fs: the couplings are zero"
+            f"no start frame hops across the gap within {waiting:g} fs: the couplings are zero"
         )
-    mean = mean_of_positive(
-        series,
-        _block(steps, timestep, resampling),
-        resamples=resampling.resamples,
-        confidence=resampling.confidence,
-        seed=resampling.seed,
-    )
-    lifetime = mean.inverse(steps * timestep)
-    return lifetime.value, lifetime.low, lifetime.high  # type: ignore[return-value]
+    return sample(series, confidence, memory)
+
+
+def _bounds(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high  # type: ignore[return-value]
+
+
+def _complete(
+    mean: NDArray[np.float64],
+    tau: float,
+    timestep: float,
+    found: Sample,
+    error: DephasingError | None,
+    confidence: float,
+) -> Interval:
+    """Interval of the lifetime over what tau and <P> may truly be.
+
+    Both are taken from their quantiles independently of each other, and the lifetime is looked up at each
+    tau, its smallest (for the lower bound) and largest value within +- 1 fs: the ripple is no noise that
+    would average out.
+    """
+    shares = (np.arange(_NODES) + 0.5) / _NODES
+    times = np.full(1, tau) if error is None else tau / error.tau_fs * error.times(shares)
+    lives = timestep * np.arange(1, len(mean) + 1) / mean
+    nominal = float(lives[waiting_steps(tau, timestep) - 1])
+    # beyond what is looked ahead nothing is known but that it is longer
+    times = np.minimum(times, timestep * (len(mean) - 0.5))
+    ranges = [_band(float(time), timestep) for time in times]
+    slower = true_over_found(found.freedom, 1 - shares)
+    tail = (1 - confidence) / 2
+    bounds = [
+        float(np.quantile(np.outer([pick(lives[a - 1 : b]) for a, b in ranges], 1 / slower), at))
+        for pick, at in ((np.min, tail), (np.max, 1 - tail))
+    ]
+    return Interval(nominal, *bounds)
 
 
 def _exponential_waiting(mean: NDArray[np.float64], tau: float, timestep: float) -> float:
@@ -290,15 +326,12 @@ def renewal_document(result: RenewalLifetime) -> dict[str, Any]:
         "tau_fs": result.tau,
         "waiting_steps": result.steps,
         "lifetime_ns": result.lifetime.document(ns),
+        "at_tau_ns": result.at_tau.document(ns),
         "band_ns": {"low": ns * result.band[0], "high": ns * result.band[1]},
-        "envelope_ns": {
-            "low": result.envelope.document(ns)["low"],
-            "high": result.envelope.document(ns)["high"],
-        },
         "exponential_waiting_ns": ns * result.exponential_waiting,
         "start_frames": result.start_frames,
-        "block_fs": result.block,
-        "blocks": result.blocks,
+        "independent_samples": result.sample.freedom,
+        "memory_fs": result.sample.memory * float(result.scan[0, 0]),
         "tau_band": table(result.in_band),
         "tau_scan": table(result.scan),
     }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.hopping.dephasing import of_gap
+from n2amd.hopping.dephasing import times
 from n2amd.hopping.path import ClassicalPath
 from n2amd.units import HBAR_EV_FS
 
@@ -38,8 +38,9 @@ def model_path(
 ) -> ClassicalPath:
     """Return an electron's path [VBM, CBM] with these numbers, to the digits of the fit.
 
-    The gap fluctuates so that the Gaussian fit of its dephasing function gives `dephasing_fs` (for slow
-    phonons sigma = hbar / tau); the coupling is an independent series of zero mean with the same phonons.
+    The gap fluctuates so that the Gaussian fit of its dephasing function gives `dephasing_fs`, by the
+    definition of Hefei-NAMD that published times are by (for slow phonons sigma = hbar / tau); the coupling
+    is an independent series of zero mean with the same phonons.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def model_path(
     # the logarithm: the fit is a smooth, falling function of the fluctuation
     sigma = np.exp(
         brentq(
-            lambda x: np.log(of_gap(np.exp(x) * shape, timestep_fs).gaussian_fs / dephasing_fs),
+            lambda x: np.log(float(times(np.exp(x) * shape[None], timestep_fs, "hefei")[0]) / dephasing_fs),
             np.log(guess / 3),
             np.log(guess * 10),
             xtol=1e-6,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, statistics, verdict
+from n2amd.analysis.intervals import Interval
 from n2amd.analysis.lifetime import Resampling
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
@@ -189,8 +190,16 @@ def _check_populations(
         )
 
 
-def analyse_run(run: Run, resampling: Resampling, expected_fs: float | None = None) -> dict[str, Any]:
+#: What the intervals of runs hold.
+COMPLETE = "Monte Carlo noise and the MD window"
+MONTE_CARLO_ONLY = "Monte Carlo noise only"
+
+
+def analyse_run(run: Run, resampling: Resampling, window: Interval | None = None) -> dict[str, Any]:
     """Return the lifetimes of one run in ns with a verdict on its length and on its hops.
+
+    Trajectories on one MD window share its error, which no number of them makes smaller. It is that of the
+    renewal lifetime of the same path, and independent of the Monte Carlo noise.
 
     Parameters
     ----------
@@ -198,8 +207,9 @@ def analyse_run(run: Run, resampling: Resampling, expected_fs: float | None = No
         Of the dynamics stage.
     resampling
         Bootstrap over initial conditions, and the level of the intervals.
-    expected_fs
-        Lifetime by another method, for the verdict on runs without hops.
+    window
+        Renewal lifetime (fs) on the same MD window with its interval; its value is expected of runs without
+        hops. None: intervals hold Monte Carlo noise only, and say so.
     """
     options = {
         "resamples": resampling.resamples,
@@ -211,20 +221,34 @@ def analyse_run(run: Run, resampling: Resampling, expected_fs: float | None = No
     hops, watched = len(run.arrivals), len(run.survival) * run.trajectories
     counted = first_arrivals(run.arrivals, watched, duration, resampling.confidence)
     exposure = float(run.arrivals.sum() + (watched - hops) * duration)
+    expected_fs = None if window is None else window.value
+
+    def complete(found: Interval) -> dict[str, float | None]:
+        return (found if window is None else found.widened(window)).document(1e-6)
+
     return {
         "method": run.method,
         "seed": run.seed,
         "duration_fs": duration,
         **fit_document(fit),
+        "lifetime_ns": complete(fit.lifetime_fs),
+        "monte_carlo_ns": _bounds(fit.lifetime_fs),
+        "interval": MONTE_CARLO_ONLY if window is None else COMPLETE,
         "arrivals": {
             "hops": hops,
             "trajectories": watched,
             "exposure_ns": 1e-6 * exposure,
-            "lifetime_ns": counted.document(1e-6),
+            "lifetime_ns": complete(counted),
+            "monte_carlo_ns": _bounds(counted),
             "statistics": statistics(hops, exposure, expected_fs),
         },
         "verdict": verdict(fit, duration, hops),
     }
+
+
+def _bounds(interval: Interval) -> dict[str, float | None]:
+    found = interval.document(1e-6)
+    return {"low": found["low"], "high": found["high"]}
 
 
 def fit_document(fit: DecayFit) -> dict[str, Any]:
@@ -319,7 +343,7 @@ def analyse_decay(decay: Survival, resampling: Resampling) -> str:
         bounds = (
             ""
             if life.low is None or life.high is None
-            else f" ({life.low * 1e-6:.3g} to {life.high * 1e-6:.3g})"
+            else f" ({life.low * 1e-6:.3g} to {life.high * 1e-6:.3g}, {MONTE_CARLO_ONLY})"
         )
         quality = "" if fit.r_squared is None else f", R^2 {fit.r_squared:.3f}"
         parts.append(f"exponential fit {life.value * 1e-6:.3g} ns{bounds}{quality}")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from n2amd.analysis.bootstrap import mean_of_positive
 from n2amd.analysis.decay import EXTRAPOLATED_BELOW
+from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
 from n2amd.analysis.edges import (
     EdgeSeries,
     band_edge_weights,
@@ -17,6 +17,8 @@ from n2amd.analysis.edges import (
     tracked_edges,
     within_window,
 )
+from n2amd.analysis.intervals import Interval, sample
+from n2amd.analysis.length import ROUGHLY, Length, judge
 from n2amd.analysis.lifetime import (
     TWO_STATE_RANGE,
     RenewalLifetime,
@@ -32,7 +34,7 @@ from n2amd.analysis.populations import Run, analyse_run
 from n2amd.config import Scissor
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.checks import check_dephasing
-from n2amd.hopping.path import Carrier, apply_scissor
+from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor
 from n2amd.hopping.propagators import Scheme, build
 
 #: Hops below which a Monte Carlo lifetime is not made the headline.
@@ -41,6 +43,8 @@ FEWEST_HOPS = 10
 ESTIMATE_FACTOR = 2.0
 #: Coupling below which it is rounding of identical frames, eV.
 NO_COUPLING = 1e-12
+#: Fluctuation of a gap below which it is rounding, eV.
+STILL = 1e-12
 
 
 def lifetime_report(
@@ -116,6 +120,7 @@ def lifetime_report(
         )
     check_dephasing(tau_fs * (1 - np.eye(2)), window.timestep_fs, couplings, "dephasing time")
     steps = scan_length(tau_fs, window.timestep_fs, len(window.energies), couplings)
+    error = _error_of_tau(window, resampling.confidence, couplings)
     propagators = build(window.whole, scheme, substeps)
     exact, thermal = (
         renewal_lifetime(
@@ -123,13 +128,19 @@ def lifetime_report(
             tau_fs,
             window.timestep_fs,
             resampling,
+            error,
         )
         for start, final in (tracked_edges(window), band_edge_weights(window, temperature))
     )
     ratio = thermal.exponential_waiting / exact.exponential_waiting
-    fits = {run.label: analyse_run(run, resampling, exact.lifetime.value) for run in runs}
+    fits = {
+        # FSSH knows no dephasing time
+        run.label: analyse_run(run, resampling, thermal.lifetime if run.method == "dish" else thermal.at_tau)
+        for run in runs
+    }
     gap, nac = float(edges.gap.mean()), edges.nac_rms
     headline = _headline(exact, thermal, ratio, fits)
+    length = _length(headline, exact if _two_state(ratio) else thermal, error, len(window.energies))
     # the two states alone, or the mixture of states where they are not alone: the one that the headline is of
     quoted = renewal_document(exact if _two_state(ratio) else thermal)
     guess = 1e-6 * estimate(tau_fs, gap, nac)
@@ -143,14 +154,16 @@ def lifetime_report(
             "thermal_edges": {
                 key: value
                 for key, value in renewal_document(thermal).items()
-                if key in ("lifetime_ns", "band_ns", "envelope_ns", "exponential_waiting_ns")
+                if key
+                in ("lifetime_ns", "at_tau_ns", "band_ns", "exponential_waiting_ns", "independent_samples")
             },
         },
         **{key: value for key, value in quoted.items() if key in ("band_ns", "tau_band", "tau_scan")},
         "estimate_ns": guess,
         "estimate_ratio": headline["value"] / guess,
         "fits": fits,
-        "verdict": _verdict(headline, exact, ratio, fits, guess),
+        "length": length.document(),
+        "verdict": _verdict(headline, length, ratio, fits, guess),
         "gap": {"mean_eV": gap, "std_eV": float(edges.gap.std())},
         "nac": _coupling(edges, resampling),
         "carrier": carrier,
@@ -163,13 +176,9 @@ def lifetime_report(
 
 def _coupling(edges: EdgeSeries, resampling: Resampling) -> dict[str, float]:
     """Size of the coupling between the edges, meV, with the interval of its rms."""
-    square = mean_of_positive(
-        np.abs(edges.coupling) ** 2,
-        int(np.ceil(resampling.block_fs / edges.timestep_fs)),
-        resamples=resampling.resamples,
-        confidence=resampling.confidence,
-        seed=resampling.seed,
-    )
+    square = sample(
+        np.abs(edges.coupling) ** 2, resampling.confidence, resampling.block_fs / edges.timestep_fs
+    ).interval(resampling.confidence)
     assert square.low is not None
     assert square.high is not None
     return {
@@ -210,6 +219,19 @@ def _dephasing_of(runs: list[Run], tau_fs: float) -> float:
     return next((run.dephasing_fs for run in runs if run.method == "dish"), tau_fs)
 
 
+def _error_of_tau(window: ClassicalPath, confidence: float, couplings: Path) -> DephasingError:
+    """Error of the dephasing time of the edge pair; a time that was set is taken to be as uncertain."""
+    gap = window.energies[:, window.start] - window.energies[:, window.final]
+    if gap.std() <= STILL:
+        raise InputError(
+            "the gap does not fluctuate, so nothing dephases",
+            file=couplings,
+            field="energies",
+            remedy="check that the frames differ",
+        )
+    return dephasing_error(gap, window.timestep_fs, confidence)
+
+
 def _two_state(ratio: float) -> bool:
     return TWO_STATE_RANGE[0] <= ratio <= TWO_STATE_RANGE[1]
 
@@ -230,26 +252,30 @@ def _headline(
 
 
 def _quoted(result: RenewalLifetime) -> dict[str, float | None]:
-    document = renewal_document(result)
-    return {"value": document["lifetime_ns"]["value"], **document["envelope_ns"]}
+    return result.lifetime.document(1e-6)
+
+
+def _length(headline: dict[str, Any], renewal: RenewalLifetime, error: DephasingError, frames: int) -> Length:
+    """Judge the trajectory by the headline; hops of the same kind of states tell of its samples."""
+    interval = Interval(*(headline[key] for key in ("value", "low", "high")))
+    ripple = renewal.band[1] / renewal.band[0]
+    return judge(interval, ripple, frames, renewal.sample.freedom, error.freedom)
 
 
 def _verdict(
     headline: dict[str, Any],
-    exact: RenewalLifetime,
+    length: Length,
     ratio: float,
     fits: dict[str, dict[str, Any]],
     guess: float,
 ) -> str:
     spread = headline["high"] / headline["low"]
-    wide = (
-        f", known within a factor of {spread:.1f} only: a longer trajectory narrows it" if spread > 2 else ""
-    )
+    wide = f", known within a factor of {spread:.2g} only" if spread > ROUGHLY else ""
     narrow = "the two-state picture holds" if _two_state(ratio) else "the two-state picture does not hold"
     value, low, high = (f"{headline[key]:.3g}" for key in ("value", "low", "high"))
     parts = [
         f"{headline['method']}: {value} ns ({low} to {high}){wide}",
-        f"{exact.start_frames} start frames are {exact.blocks:.1f} independent blocks",
+        length.sentence(),
         f"rate of the edge pair over that of the thermal band edges {ratio:.2f}",
         narrow,
         _against_estimate(headline["value"] / guess, guess),

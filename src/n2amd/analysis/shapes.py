@@ -41,8 +41,19 @@ _SCAN = [
     }
 ]
 
+LENGTH = {
+    "judgement": ("long enough", "wide", "too short"),
+    "frames": int,
+    "frames_needed": Maybe(int),
+}
+_DENSITY = {
+    **{name: [float] for name in ("wave_number_cm1", "density_meV2_cm", "error_meV2_cm")},
+    **dict.fromkeys(("std_meV", "wave_number_of_95_percent_cm1"), float),
+    "peaks": Each(dict.fromkeys(("wave_number_cm1", "share", "height_meV2_cm", "error_meV2_cm"), float)),
+}
 DEPHASING = {
     "gaussian_fs": float,
+    "gaussian_interval_fs": {"low": float, "high": Maybe(float)},
     "used": str,
     "definitions": [{"definition": str, "time_fs": Maybe(float)}],
 }
@@ -51,6 +62,7 @@ LIFETIME = {
     "nac": {"rms_meV": float, "rms_low_meV": float, "rms_high_meV": float, "mean_abs_meV": float},
     "lifetime_ns": {"value": float, **BOUNDS, "method": str},
     "band_ns": BOUNDS,
+    "length": LENGTH,
     "estimate_ns": float,
     "estimate_ratio": float,
     "confidence": float,
@@ -80,8 +92,10 @@ CASE = {
     "n_frames": int,
     "temperature_K": {"target": float, "mean": float},
     **dict.fromkeys(("gap_mean_eV", "gap_std_eV", "dephasing_time_fs", "nac_rms_meV", "estimate_ns"), float),
+    "dephasing_interval_fs": DEPHASING["gaussian_interval_fs"],
     "nac_rms_interval_meV": BOUNDS,
     "lifetime_ns": LIFETIME["lifetime_ns"],
+    "length": LENGTH,
     "tau_band_ns": BOUNDS,
     "confidence": float,
     "hamiltonian": Maybe(dict.fromkeys(("mae_meV", "gap_mae_meV"), Maybe(float))),
@@ -118,13 +132,29 @@ FIGURES: dict[str, dict[str, Any]] = {
     },
     "dephasing": {
         **{name: [float] for name in ("time_fs", "autocorrelation", "dephasing_function")},
-        **dict.fromkeys(("gaussian_fs", "gap_std_eV"), float),
+        **dict.fromkeys(("gaussian_fs", "gap_std_eV", "confidence"), float),
+        "gaussian_interval_fs": DEPHASING["gaussian_interval_fs"],
         **dict.fromkeys(("exponential_fs", "one_over_e_fs", "inverse_sigma_fs"), Maybe(float)),
+    },
+    "spectral-density": {
+        **dict.fromkeys(("resolution_cm1", "nyquist_cm1"), float),
+        **dict.fromkeys(("gap", "coupling"), _DENSITY),
+    },
+    "character": {
+        "level": str,
+        "n_frames": int,
+        "species": [str],
+        "states": [
+            {"state": str, "species_share": Each(float), "participation": {"mean": float}},
+        ],
+        "edges": {edge: {"participation": [float]} for edge in ("VBM", "CBM")},
     },
     "lifetime-tau": {
         "tau_scan": _SCAN,
         "tau_band": [{"tau_fs": float}],
         "exact": {"waiting_steps": int},
+        "lifetime_ns": {"value": float, **BOUNDS},
+        "confidence": float,
         "estimate_ns": Maybe(float),
     },
     "scaling": {

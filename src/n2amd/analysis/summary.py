@@ -88,10 +88,14 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
                     key: case[key]
                     for key in ("gap_mean_eV", "gap_std_eV", "dephasing_time_fs", "nac_rms_meV")
                 },
+                "dephasing_low_fs": case["dephasing_interval_fs"]["low"],
+                "dephasing_high_fs": case["dephasing_interval_fs"]["high"],
                 "lifetime_ns": case["lifetime_ns"]["value"],
                 "lifetime_low_ns": case["lifetime_ns"]["low"],
                 "lifetime_high_ns": case["lifetime_ns"]["high"],
                 "lifetime_method": case["lifetime_ns"]["method"],
+                "length": case["length"]["judgement"],
+                "frames_needed": case["length"]["frames_needed"],
                 "lifetime_tau_low_ns": case["tau_band_ns"]["low"],
                 "lifetime_tau_high_ns": case["tau_band_ns"]["high"],
                 "estimate_ns": case["estimate_ns"],
@@ -103,7 +107,7 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    text = ("material", "functional", "supercell", "lifetime_method")
+    text = ("material", "functional", "supercell", "lifetime_method", "length")
     # a column of nothing but None would otherwise become `object`, and Parquet would lose its type
     return frame.astype({name: float for name in frame.columns if name not in (*text, "n_atoms", "n_frames")})
 

@@ -80,10 +80,14 @@ def between(interval: dict[str, float | None]) -> str:
 #: Rows of the functionals' table and columns of the supercells': heading, and how it is read from a case.
 QUANTITIES: tuple[tuple[str, Callable[[Case], str]], ...] = (
     ("Gap (eV)", lambda case: f"{case['gap_mean_eV']:.2f}"),
-    ("Dephasing (fs)", lambda case: f"{case['dephasing_time_fs']:.1f}"),
+    (
+        "Dephasing (fs)",
+        lambda case: with_interval({"value": case["dephasing_time_fs"], **case["dephasing_interval_fs"]}),
+    ),
     ("NAC rms (meV)", lambda case: number(case["nac_rms_meV"])),
     ("Lifetime (ns)", lambda case: with_interval(case["lifetime_ns"])),
     ("Lifetime over τ ± 1 fs (ns)", lambda case: between(case["tau_band_ns"])),
+    ("Trajectory", lambda case: case["length"]["judgement"]),
     ("Estimate τ(gap/NAC)²/2 (ns)", lambda case: number(case["estimate_ns"])),
 )
 

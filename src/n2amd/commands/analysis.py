@@ -47,7 +47,7 @@ def dephasing(
     from n2amd.storage import write_json
 
     section = load_section("analysis", settings)
-    report = dephasing_report(couplings)
+    report = dephasing_report(couplings, section.confidence)
     write_json(out, report, config=section, inputs=[couplings])
     typer.echo(f"pure dephasing (the gap fluctuates by {1000 * report['gap_std_eV']:.0f} meV):")
     for row in report["definitions"]:

@@ -101,6 +101,17 @@ def dephasing(report: dict[str, Any]) -> Figure:
     shown = time <= 5 * tau
     fine = np.linspace(0, float(time[shown][-1]), 300)
     right.plot(fine, np.exp(-0.5 * (fine / tau) ** 2), color=style.ORANGE, lw=1.1, label="Gaussian fit")
+    interval = at(report, "gaussian_interval_fs")
+    widest = interval["high"] or np.inf
+    right.fill_between(
+        fine,
+        np.exp(-0.5 * (fine / interval["low"]) ** 2),
+        np.exp(-0.5 * (fine / widest) ** 2),
+        color=style.ORANGE,
+        alpha=0.18,
+        lw=0,
+        label=f"its {100 * at(report, 'confidence'):g} % interval",
+    )
     right.plot(
         time[: len(function)][shown[: len(function)]],
         function[shown[: len(function)]],

@@ -108,7 +108,22 @@ def lifetime_tau(report: dict[str, Any]) -> Figure:
     figure, (axes,) = style.panels(width=4.2, height=3.0)
     band = [row["tau_fs"] for row in at(report, "tau_band")]
     axes.axvspan(band[0], band[-1], color=style.GOLD, alpha=0.25, lw=0, label=r"$\tau$ ± 1 fs")
-    axes.fill_between(tau, low, high, color=style.BLUE, alpha=0.18, lw=0)
+    axes.fill_between(tau, low, high, color=style.BLUE, alpha=0.18, lw=0, label="MD window, at each time")
+    quoted = at(report, "lifetime_ns")
+    ends = [quoted["value"] if quoted[side] is None else quoted[side] for side in ("low", "high")]
+    bounds = [[quoted["value"] - ends[0]], [ends[1] - quoted["value"]]]
+    axes.errorbar(
+        [waiting],
+        [quoted["value"]],
+        yerr=bounds,
+        fmt="s",
+        ms=4,
+        color=style.INK,
+        capsize=3,
+        lw=1.0,
+        zorder=4,
+        label=f"quoted, {100 * at(report, 'confidence'):g} %",
+    )
     axes.plot(tau, value, "o-", ms=3, color=style.BLUE, label="deterministic waiting (DISH)")
     axes.plot(tau, smooth, color=style.ORANGE, ls=(0, (4, 2)), label="exponential waiting")
     estimate = report.get("estimate_ns")
