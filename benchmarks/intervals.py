@@ -266,7 +266,9 @@ def main() -> None:
             print(label, f"(too short: {new[0]['called_too_short']})", flush=True)
             for row in new:
                 print(
-                    f"  {row['interval_of']:40s} {row['coverage']:.3f}  x {row['high_over_low']}", flush=True
+                    f"  {row['interval_of']:40s} {row['coverage']:5} x {row['high_over_low']:7} "
+                    f"median over truth {row['median_over_truth']}",
+                    flush=True,
                 )
             rows += new
     stamp = {"processor": processor(), "date": datetime.date.today().isoformat()}
