@@ -59,6 +59,8 @@ DECAYED = 0.4
 LAPS = 2
 #: Steps between points of the fitted curves.
 STRIDE = 20
+#: A value that has no error of its own: its median is shown.
+WITHOUT_ERROR = "dephasing time of Hefei-NAMD"
 #: 2 pi c in rad cm / fs: from wave numbers to angular frequencies.
 RAD_CM_PER_FS = 2 * np.pi * 2.99792458e-5
 
@@ -195,10 +197,9 @@ def repetition(
     found = renewal_lifetime(probability, error.tau_fs, 1.0, RESAMPLING, error)
     length = judge(found.lifetime, found.band[1] / found.band[0], frames, found.sample.freedom, error.freedom)
     fit, counted = monte_carlo(path, error.tau_fs, LAPS * frames, seed)
-    # Hefei-NAMD's definition has no error of its own: the value stands for what it makes of the median
     theirs = float(times(path.energies[None, :, 1] - path.energies[None, :, 0], 1.0, "hefei")[0])
     intervals = {
-        "dephasing time of Hefei-NAMD": Interval(theirs, theirs, theirs),
+        WITHOUT_ERROR: Interval(theirs, theirs, theirs),
         "dephasing time": error.interval(RESAMPLING.confidence),
         "renewal lifetime": found.lifetime,
         "at the found tau": found.at_tau,
@@ -239,6 +240,9 @@ def measure(cell: Cell, frames: int, repetitions: int, seed: int) -> list[dict[s
             "called_too_short": round(float(too_short.mean()), 3),
             "coverage_of_the_rest": "" if too_short.all() else round(float(held[~too_short].mean()), 3),
         }
+        if method == WITHOUT_ERROR:
+            row |= dict.fromkeys(("coverage", "above_truth", "below_truth", "high_over_low"), "")
+            row |= {"coverage_of_the_rest": ""}
         rows.append(row)
     seconds = (time.process_time() - begin) / repetitions
     return [{**row, "repetitions": repetitions, "cpu_s_per_trajectory": round(seconds, 2)} for row in rows]
@@ -262,7 +266,9 @@ def main() -> None:
             print(label, f"(too short: {new[0]['called_too_short']})", flush=True)
             for row in new:
                 print(
-                    f"  {row['interval_of']:40s} {row['coverage']:.3f}  x {row['high_over_low']}", flush=True
+                    f"  {row['interval_of']:40s} {row['coverage']:5} x {row['high_over_low']:7} "
+                    f"median over truth {row['median_over_truth']}",
+                    flush=True,
                 )
             rows += new
     stamp = {"processor": processor(), "date": datetime.date.today().isoformat()}
