@@ -241,6 +241,16 @@ class TestFinishedProject:
         assert "field 'states.valence': supercell 1x1x1: 30 valence states" in done.stdout + done.stderr
         assert project.calls == []
 
+    def test_default_job_is_held_against_its_data_too(self, project: Project) -> None:
+        file = project.folder / "config/config.yaml"
+        file.write_text(file.read_text().replace("  valence: 2 ", "  valence: 40 "))
+        done = project.snakemake(check=False)
+        assert "field 'states.valence': supercell 2x2x2" not in done.stdout + done.stderr
+        assert done.returncode == 0
+        file.write_text(file.read_text().replace("  valence: 40 ", "  valence: 400 "))
+        done = project.snakemake(check=False)
+        assert "field 'states.valence': supercell 2x2x2: 400 valence states" in done.stdout + done.stderr
+
     def test_new_material(self, finished: Project) -> None:
         config = finished.config("more", add_second_material)
         jobs = finished.planned(config)

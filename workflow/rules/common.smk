@@ -279,10 +279,8 @@ def hold_run_lock():
 
 def hold_data_against_job():
     """Refuse, before anything is computed, DFT data that a later stage of the job would refuse."""
-    if not workflow.configfiles:  # all of it on the command line
-        return
-    checked = subprocess.run(
-        ["n2amd", "config", "check", *map(str, workflow.configfiles)], capture_output=True, text=True
-    )
+    whole = Path(".snakemake/job.yaml")  # the default job, files and options of the command line laid over it
+    whole.write_text(JOB.model_dump_json())
+    checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())
