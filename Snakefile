@@ -38,8 +38,8 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
-        suits=every_data_set_suits(),
 
 
 onstart:
     hold_run_lock()
+    hold_data_against_job()

@@ -8,7 +8,6 @@ from workflow_project import Project
 MODELS = {
     "ingest_dataset": 1,
     "ingest_dft_trajectory": 1,
-    "check_dataset_suits": 1,
     "train_forcefield": 1,
     "train_hamiltonian": 1,
     "evaluate_hamiltonian": 1,
@@ -86,7 +85,6 @@ def test_two_materials_and_two_functionals(pristine: Project) -> None:
     config = pristine.config("two", add_second_material)
     both_functionals = {
         "ingest_dataset": 2,
-        "check_dataset_suits": 2,
         "train_hamiltonian": 2,
         "evaluate_hamiltonian": 2,
         "band_structure": 2,
@@ -161,7 +159,7 @@ def take_deeph_folders(document: dict) -> None:
 def test_radial_functions_are_recovered_where_files_have_none(pristine: Project) -> None:
     config = pristine.config("deeph", take_deeph_folders)
     jobs = pristine.planned(config)
-    assert (jobs["fit_overlap"], jobs["train_hamiltonian"], jobs["check_dataset_suits"]) == (1, 2, 2)
+    assert (jobs["fit_overlap"], jobs["train_hamiltonian"]) == (1, 2)
     shown = pristine.snakemake("-n", "-p", "--configfile", config).stdout
     assert "overlap fit --dataset results-test/TiO2/deeph/dataset.h5 --require exact" in shown
     trained = [line for line in shown.splitlines() if "n2amd hamiltonian train" in line]
@@ -169,9 +167,6 @@ def test_radial_functions_are_recovered_where_files_have_none(pristine: Project)
         False,
         True,
     ]
-    checked = [line for line in shown.splitlines() if "n2amd dataset suits" in line]
-    assert sorted("--fits-overlap" in line for line in checked) == [False, True]
-    assert sorted("--forcefield-settings" in line for line in checked) == [False, True]
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
@@ -227,15 +222,31 @@ class TestFinishedProject:
 
     def test_new_supercell(self, finished: Project) -> None:
         config = finished.config("more", lambda document: document["supercells"].append("1x1x2"))
-        # the new cell is held against the data; what was trained stays
-        expected = total(supercell_jobs(shards=2), END, {"draw_scaling": 1, "check_dataset_suits": 1})
+        expected = total(supercell_jobs(shards=2), END, {"draw_scaling": 1})
         assert finished.planned(config) == expected
 
-    def test_wider_window_is_held_against_the_data_and_trains_nothing(self, finished: Project) -> None:
+    def test_wider_window_solves_again_and_trains_nothing(self, finished: Project) -> None:
         config = finished.config("wide", lambda document: document["states"].update(valence=3))
         jobs = finished.planned(config)
-        assert (jobs["check_dataset_suits"], jobs["solve_states"]) == (1, 2)
+        assert jobs["solve_states"] == 2
         assert not jobs.keys() & {"train_hamiltonian", "train_forcefield", "run_trajectory"}
+
+    def test_data_that_do_not_suit_are_refused_before_any_job(self, project: Project) -> None:
+        config = project.config("wide", lambda document: document["states"].update(valence=30))
+        done = project.snakemake("--configfile", config, check=False)
+        assert done.returncode != 0
+        assert "field 'states.valence': supercell 1x1x1: 30 valence states" in done.stdout + done.stderr
+        assert project.calls == []
+
+    def test_default_job_is_held_against_its_data_too(self, project: Project) -> None:
+        file = project.folder / "config/config.yaml"
+        file.write_text(file.read_text().replace("  valence: 2 ", "  valence: 40 "))
+        done = project.snakemake(check=False)
+        assert "field 'states.valence': supercell 2x2x2" not in done.stdout + done.stderr
+        assert done.returncode == 0
+        file.write_text(file.read_text().replace("  valence: 40 ", "  valence: 400 "))
+        done = project.snakemake(check=False)
+        assert "field 'states.valence': supercell 2x2x2: 400 valence states" in done.stdout + done.stderr
 
     def test_new_material(self, finished: Project) -> None:
         config = finished.config("more", add_second_material)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -149,38 +150,6 @@ def overlap_fit(wildcards):
     return expand(fitted, **wildcards) if source(wildcards).fits_overlap else []
 
 
-def suits(wildcards):
-    """Return the mark that a data set suits the job, before anything is trained; it never makes training old."""
-    return ancient(expand("<results>/{material}/{functional}/suits.json", **wildcards))
-
-
-def every_data_set_suits():
-    """Return the marks of all data sets, so that what changes in the job is held against them again."""
-    return [
-        f"<results>/{name}/{label}/suits.json"
-        for name, material in JOB.materials.items()
-        for label in material.functionals
-    ]
-
-
-def suits_trajectory(wildcards):
-    """Return the mark of the data set that drives the trajectory; see `suits`."""
-    label = JOB.materials[wildcards.material].trajectory_functional
-    return ancient(f"<results>/{wildcards.material}/{label}/suits.json")
-
-
-def demands(wildcards):
-    """Return the options that say what the whole job will ask of a data set."""
-    material = JOB.materials[wildcards.material]
-    options = ["--supercells", ",".join(JOB.supercells)]
-    for name in ("states", "hamiltonian", "forcefield"):
-        if name != "forcefield" or wildcards.functional == material.trajectory_functional:
-            options += [f"--{name}-settings", section(name, wildcards).model_dump_json(exclude={"shards"})]
-    if source(wildcards).band_path:
-        options += ["--path", "-".join(source(wildcards).band_path)]
-    return [*options, "--fits-overlap"] if source(wildcards).fits_overlap else options
-
-
 def code(*parts):
     """Return source files of the package: single ones, or all of a folder."""
     files = [Path(PACKAGE, part) for part in parts]
@@ -311,3 +280,12 @@ def hold_run_lock():
         fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError("another run is active in this folder; wait for it or stop it") from None
+
+
+def hold_data_against_job():
+    """Refuse, before anything is computed, DFT data that a later stage of the job would refuse."""
+    whole = Path(".snakemake/job.yaml")  # the default job, files and options of the command line laid over it
+    whole.write_text(JOB.model_dump_json())
+    checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
+    if checked.returncode:
+        raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())

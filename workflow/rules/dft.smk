@@ -145,28 +145,3 @@ rule fit_overlap:
         kind=lambda w: section("couplings", w).overlap,
     shell:
         "n2amd overlap fit --dataset {input.dataset:q} --require {params.kind} --out {output.fit:q} > {log:q} 2>&1"
-
-
-rule check_dataset_suits:
-    """Hold a data set against the whole job: what a later stage would refuse is refused before training."""
-    input:
-        dataset="<results>/{material}/{functional}/dataset.h5",
-        structure=lambda w: JOB.materials[w.material].structure,
-        code=code("states/suitability.py", "states/window.py"),
-    output:
-        mark="<results>/{material}/{functional}/suits.json",
-    log:
-        "<logs>/{material}/{functional}/check_dataset_suits.log",
-    benchmark:
-        "<benchmarks>/{material}/{functional}/check_dataset_suits.tsv"
-    conda:
-        "../../envs/learning.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
-    params:
-        demands=demands,
-    shell:
-        "n2amd dataset suits {input.dataset:q} --structure {input.structure:q} {params.demands:q}"
-        " --out {output.mark:q} > {log:q} 2>&1"

@@ -5,7 +5,6 @@ rule train_forcefield:
     """Train through nequip's own command line; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        suits=suits,
         code=code(
             "forcefield/training.py",
             "forcefield/presets.py",

@@ -6,7 +6,6 @@ rule train_hamiltonian:
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         overlap=overlap_fit,
-        suits=suits,
         code=code("network", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",

@@ -6,7 +6,6 @@ rule run_trajectory:
     input:
         structure=lambda w: JOB.materials[w.material].structure,
         forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
-        suits=suits_trajectory,
         code=code("forcefield/md.py", "forcefield/health.py", "forcefield/calculator.py"),
     output:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
