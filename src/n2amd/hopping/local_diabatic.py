@@ -170,8 +170,7 @@ def _unitary_step(generator: NDArray) -> NDArray[np.complex128]:
     square = x @ x
     even = one + 3 / 28 * square + square @ square / 1680
     odd = x @ (one / 2 + square / 84)
-    result: NDArray[np.complex128] = np.linalg.solve(even - odd, even + odd)
-    return result
+    return np.asarray(np.linalg.solve(even - odd, even + odd), dtype=np.complex128)
 
 
 def _lagrange(nodes: NDArray[np.int64], x: float) -> NDArray[np.float64]:
