@@ -15,16 +15,16 @@ from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.propagators import Scheme, build, cut
 from n2amd.hopping.renewal import hop_probabilities, waiting_steps
 
-#: Relative change of the hop probability that is of no matter.
+#: Relative change of the rate that is of no matter.
 _TOLERANCE = 0.01
 
 
 def with_neighbours(path: ClassicalPath, scheme: Scheme, substeps: int, tau: float) -> ClassicalPath:
     """Add as many closed states as it takes for the rate across the gap to be that of the whole window.
 
-    States are added from both sides at once, those next to the final state and those next to the outermost
-    open one first, until the probability of a hop across the gap within a dephasing time, averaged over start
-    frames, is within 1 % of what all states of the window give.
+    The rate is the probability of a hop across the gap within a dephasing time, averaged over start frames.
+    States beyond the outermost open one are added, the nearest first, until it is within 1 % of what all
+    states of the window give; then so are those next to the final state.
 
     Parameters
     ----------
@@ -42,19 +42,24 @@ def with_neighbours(path: ClassicalPath, scheme: Scheme, substeps: int, tau: flo
     # around the dephasing time, so that no zero of the rippling probability decides
     waiting = waiting_steps(tau, path.timestep_fs)
     steps = np.arange(max(1, waiting - 1), waiting + 2)
-    wanted = _probability(window, propagators, steps)
-    own = path.source.columns
-    before, beyond = _outside(window, own)
-    for count in range(max(len(before), len(beyond)) + 1):
-        added = np.concatenate([before[:count], beyond[:count]])
-        found = window.part(
-            [*map(int, own), *map(int, added)], start=path.start, final=path.final, closed=len(added)
-        )
-        assert found.source is not None
-        rate = _probability(found, cut(propagators, found.source), steps)
-        if (np.abs(rate - wanted) <= _TOLERANCE * wanted).all():
-            break
-    return found
+    wanted = _rate(window, propagators, steps)
+    before, beyond = _outside(window, path.source.columns)
+
+    def enough(first: int, second: int) -> bool:
+        chosen = _with(path, [*before[:first], *beyond[:second]])
+        assert chosen.source is not None
+        return abs(_rate(chosen, cut(propagators, chosen.source), steps) - wanted) <= _TOLERANCE * wanted
+
+    outer = next((n for n in range(len(beyond)) if enough(len(before), n)), len(beyond))
+    inner = next((n for n in range(len(before)) if enough(n, outer)), len(before))
+    return _with(path, [*before[:inner], *beyond[:outer]])
+
+
+def _with(path: ClassicalPath, added: list[int]) -> ClassicalPath:
+    """The path with columns of its window as closed states."""
+    assert path.source is not None
+    columns = [*map(int, path.source.columns), *map(int, added)]
+    return path.whole.part(columns, start=path.start, final=path.final, closed=len(added))
 
 
 def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -64,7 +69,5 @@ def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.
     return (down, up) if window.final < window.start else (up, down)
 
 
-def _probability(
-    path: ClassicalPath, propagators: NDArray[np.complex128], steps: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    return hop_probabilities(path, propagators, steps, float("inf")).mean(axis=1)
+def _rate(path: ClassicalPath, propagators: NDArray[np.complex128], steps: NDArray[np.int64]) -> float:
+    return float(hop_probabilities(path, propagators, steps, float("inf")).mean(axis=1).sum())
