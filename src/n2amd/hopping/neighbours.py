@@ -39,16 +39,17 @@ def with_neighbours(path: ClassicalPath, scheme: Scheme, substeps: int, tau: flo
         return path
     window = path.whole
     propagators = build(window, scheme, substeps)
-    # around the dephasing time, so that no zero of the rippling probability decides
+    # around the dephasing time, so that a zero of the rippling probability does not decide alone
     waiting = waiting_steps(tau, path.timestep_fs)
     steps = np.arange(max(1, waiting - 1), waiting + 2)
-    wanted = _rate(window, propagators, steps)
+    wanted = _rates(window, propagators, steps)
     before, beyond = _outside(window, path.source.columns)
 
     def enough(first: int, second: int) -> bool:
         chosen = _with(path, [*before[:first], *beyond[:second]])
         assert chosen.source is not None
-        return abs(_rate(chosen, cut(propagators, chosen.source), steps) - wanted) <= _TOLERANCE * wanted
+        found = _rates(chosen, cut(propagators, chosen.source), steps)
+        return bool((np.abs(found - wanted) <= _TOLERANCE * wanted).all())
 
     outer = next((n for n in range(len(beyond)) if enough(len(before), n)), len(beyond))
     inner = next((n for n in range(len(before)) if enough(n, outer)), len(before))
@@ -69,5 +70,7 @@ def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.
     return (down, up) if window.final < window.start else (up, down)
 
 
-def _rate(path: ClassicalPath, propagators: NDArray[np.complex128], steps: NDArray[np.int64]) -> float:
-    return float(hop_probabilities(path, propagators, steps, float("inf")).mean(axis=1).sum())
+def _rates(
+    path: ClassicalPath, propagators: NDArray[np.complex128], steps: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    return hop_probabilities(path, propagators, steps, float("inf")).mean(axis=1)
