@@ -100,7 +100,10 @@ class CouplingsSettings(Section):
         "exact", description="S(t, t+dt) between the two geometries, or S at one time (drops the ETF term)."
     )
     degeneracy_meV: float = Field(
-        5.0, ge=0, le=200, description="States closer than this are transported together, not one by one."
+        5.0,
+        ge=0,
+        le=200,
+        description="States closer than this are transported together where a step does not resolve how they mix.",
     )
     order: Literal["energy", "character"] = Field(
         "energy", description="Columns: the k-th state of each frame, or one state through all crossings."
