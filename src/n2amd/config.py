@@ -103,7 +103,7 @@ class CouplingsSettings(Section):
         5.0,
         ge=0,
         le=200,
-        description="States closer than this are transported together where a step does not resolve how they mix.",
+        description="States closer than this are transported together where they mix too fast for the step.",
     )
     order: Literal["energy", "character"] = Field(
         "energy", description="Columns: the k-th state of each frame, or one state through all crossings."
