@@ -242,8 +242,8 @@ def test_frames_are_found_by_matrices_and_bands(cp2k_runs):
 def test_cell_and_coordinates_in_other_forms(tmp_path):
     path = tmp_path / "x.inp"
     path.write_text(
-        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 10 20\n   ALPHA_BETA_GAMMA 90 90 120\n"
-        "  &END\n"
+        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 1.0D1 0.2d+2\n"
+        "   ALPHA_BETA_GAMMA 90 90 120\n  &END\n"
         "  &COORD\n   SCALED\n   O 0.5 0.25 0.1\n   UNIT 1 2 3\n  &END COORD\n &END\n&END force_eval\n"
     )
     root = read_sections(path)

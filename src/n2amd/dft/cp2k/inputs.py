@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,7 +106,8 @@ def read_periodicity(path: Path, root: Section) -> tuple[bool, bool, bool]:
             f"{word!r} instead of periodic directions",
             file=path,
             field="PERIODIC",
-            remedy="write XYZ, NONE or one or two of the letters, or keep PROJECT-1.restart of the run",
+            remedy="write XYZ, NONE or one or two of the letters, or keep PROJECT-1.restart of the run in "
+            "place of the input",
         )
     return periodic_axes(word)
 
@@ -140,7 +142,7 @@ def _lengths(path: Path, field: str, text: str | None) -> NDArray[np.float64]:
 
 def _numbers(path: Path, field: str, text: str) -> NDArray[np.float64]:
     try:
-        values = np.array(text.split(), dtype=float)
+        values = np.array(re.sub(r"(?<=[\d.])[dD](?=[-+\d])", "e", text).split(), dtype=float)
     except ValueError:
         values = np.empty(0)
     if len(values) != 3:
@@ -148,7 +150,8 @@ def _numbers(path: Path, field: str, text: str) -> NDArray[np.float64]:
             f"{text!r} instead of three numbers",
             file=path,
             field=field,
-            remedy="write the numbers (no variables or included files), or keep PROJECT-1.restart of the run",
+            remedy="write the numbers (no variables or included files), or keep PROJECT-1.restart of the run "
+            "in place of the input",
         )
     return values
 
