@@ -311,9 +311,11 @@ S5, BANDS = "si2-S_SPIN_1_R_5-1_0.csr", "bands"
         ("in.inp", r"Si 0\.1 ", "Si 0.2 ", "COORD.*differs from the log by 0.1 A"),
         ("in.inp", r"Si 0\.1 .*\n", "", "1 atoms, the log has 2"),
         ("in.inp", r"A 0\.0 2\.715", "A ${A}", "instead of three numbers"),
+        ("in.inp", r"&CELL\n", "&CELL\nMULTIPLE_UNIT_CELL 1 1 2\n", "the cell is repeated 1 1 2 times"),
         ("in.inp", r"&END CELL\n", "", "is not closed"),
         (BANDS, r"Spin 1:", "Spin 2:", r"spins \[1, 2\] where the run has 1"),
         (BANDS, r"       2 +.*\n", "", "unexpected line"),
+        (BANDS, r"(?s).*", " SET:    1   TOTAL:   8\n", "or of a version of CP2K whose layout is not known"),
         (BANDS, r"(?s)\n[^\n]*\n[^\n]*\n$", "\n", "the k points have"),
     ],
 )  # fmt: skip

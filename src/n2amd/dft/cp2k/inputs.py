@@ -74,12 +74,20 @@ def read_cell(path: Path, root: Section) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If they are not there as numbers.
+        If they are not there as numbers, or not those of the whole cell.
     """
     cell = root.find("FORCE_EVAL", "SUBSYS", "CELL")
     if cell is None:
         raise InputError(
             "no &CELL with the lattice vectors", file=path, field="CELL", remedy="write A, B and C in &CELL"
+        )
+    repeated = cell.value("MULTIPLE_UNIT_CELL")
+    if repeated is not None and repeated.split() != ["1"] * 3:
+        raise InputError(
+            f"the cell is repeated {repeated} times, with its atoms, which is not read",
+            file=path,
+            field="MULTIPLE_UNIT_CELL",
+            remedy="write the whole cell, or keep PROJECT-1.restart of the run in place of the input",
         )
     vectors = [_lengths(path, name, cell.value(name)) for name in "ABC" if cell.value(name)]
     if len(vectors) == 3:
