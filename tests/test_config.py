@@ -35,6 +35,16 @@ def document(**sections: object) -> dict:
     return {"materials": {"Si": material}, "supercells": ["1x1x1"], **sections}
 
 
+def test_a_file_of_comments_changes_nothing_and_is_no_job(tmp_path: Path) -> None:
+    job, empty = tmp_path / "job.yaml", tmp_path / "empty.yaml"
+    job.write_text(yaml.safe_dump(document()))
+    empty.write_text("# all as it was\n")
+    assert load(job, empty) == load(job)
+    with pytest.raises(InputError, match="the configuration is empty") as caught:
+        load(empty)
+    assert caught.value.file == empty
+
+
 @pytest.mark.parametrize("files", JOBS, ids=lambda files: files[-1])
 def test_bundled_configurations_are_valid_and_their_files_exist(files: list[str]) -> None:
     job = load(*[ROOT / file for file in files])

@@ -116,6 +116,8 @@ def test_elements_that_nothing_names_are_asked_for(comment):
         (text().replace("-1.6000000000 2.8000000000", "3.2 0.0"), "span no volume"),
         (text().replace("3.2000000000", "wide"), "line 3 .* does not begin with 3 numbers"),
         (text(elements="Mo Xy"), "'Xy' in line 6 is no element"),
+        (text(elements="Mo X"), "'X' in line 6 is no element"),
+        (text(elements=None, comment="Mo X"), "no elements: line 6 has the numbers of atoms"),
         (text(counts="1 2 3"), r"line 7 .* no list of numbers of atoms for the 2 elements above"),
         (text(counts="one two"), "no list of numbers of atoms"),
         (text(counts="1 3"), "3 of 4 positions: the file is cut"),

@@ -320,8 +320,15 @@ def load(path: str | Path, *changes: str | Path) -> Config:
     Snakemake merges several `--configfile` in the same way: mappings key by key, lists replaced whole.
     """
     document = _read_yaml(path)
+    if document is None:
+        raise InputError(
+            "the configuration is empty",
+            file=path,
+            remedy="name materials and supercells, see config/test.yaml",
+        )
     for change in changes:
-        document = _merged(document, _read_yaml(change))
+        above = _read_yaml(change)
+        document = document if above is None else _merged(document, above)
     return validate(document, ", ".join(map(str, (path, *changes))))
 
 

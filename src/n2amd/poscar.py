@@ -10,12 +10,14 @@ import re
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers as _ase_numbers
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.structure import Structure
 
+#: Without "X", which ASE has for what is no atom.
+atomic_numbers = {symbol: z for symbol, z in _ase_numbers.items() if z > 0}
 REMEDY = "correct the file, or copy it again"
 
 

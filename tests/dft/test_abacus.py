@@ -288,6 +288,29 @@ def test_electrons_that_nothing_tells_are_asked_for(tmp_path, basis):
         read_frame(folder)
 
 
+@pytest.mark.parametrize("explicit", [False, True])
+def test_an_input_of_another_charge_is_refused(explicit, tmp_path, basis):
+    """The log of a neutral run, or of one with `nelec`, beside an INPUT with `nelec_delta`."""
+    expected = replace(crystal.frame(), n_electrons=18.0 if explicit else 16.0)
+    folder = write_run(tmp_path / "run", expected, basis, explicit_electrons=explicit)
+    path = folder / "OUT.test" / "INPUT"
+    text = re.sub(r"nelec_delta.*\n", "", path.read_text() if path.exists() else "")
+    path.write_text(text + "nelec_delta 2 # left over\n")
+    with pytest.raises(InputError, match="nelec_delta is 2 in INPUT, the log has") as caught:
+        read_frame(folder)
+    assert caught.value.field == "nelec_delta"
+
+
+def test_a_change_that_makes_up_for_nelec(tmp_path, basis):
+    expected = replace(crystal.frame(), n_electrons=18.0)
+    folder = write_run(tmp_path / "run", expected, basis)
+    log, path = folder / LOG, folder / "OUT.test" / "INPUT"
+    log.write_text(re.sub(r"(nelec now.*=) *\S+", r"\1 16", log.read_text(), flags=re.IGNORECASE))
+    path.write_text(re.sub(r"(?m)^nelec .*\n", "", path.read_text()) + "nelec 14\n")
+    frame, _ = read_frame(folder)
+    assert (frame.n_electrons, frame.charge) == (16, 0)
+
+
 @pytest.mark.parametrize("layout", ["3.9", "3.11"])
 @pytest.mark.parametrize("n_spin", [1, 2])
 def test_matrices_named_by_geometry_step(n_spin, layout, tmp_path, basis):

@@ -242,8 +242,8 @@ def test_frames_are_found_by_matrices_and_bands(cp2k_runs):
 def test_cell_and_coordinates_in_other_forms(tmp_path):
     path = tmp_path / "x.inp"
     path.write_text(
-        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 10 20\n   ALPHA_BETA_GAMMA 90 90 120\n"
-        "  &END\n"
+        "&force_eval ! comment\n &SUBSYS\n  &CELL\n   ABC [bohr] 10 1.0D1 0.2d+2\n"
+        "   ALPHA_BETA_GAMMA 90 90 120\n  &END\n"
         "  &COORD\n   SCALED\n   O 0.5 0.25 0.1\n   UNIT 1 2 3\n  &END COORD\n &END\n&END force_eval\n"
     )
     root = read_sections(path)
@@ -311,9 +311,11 @@ S5, BANDS = "si2-S_SPIN_1_R_5-1_0.csr", "bands"
         ("in.inp", r"Si 0\.1 ", "Si 0.2 ", "COORD.*differs from the log by 0.1 A"),
         ("in.inp", r"Si 0\.1 .*\n", "", "1 atoms, the log has 2"),
         ("in.inp", r"A 0\.0 2\.715", "A ${A}", "instead of three numbers"),
+        ("in.inp", r"&CELL\n", "&CELL\nMULTIPLE_UNIT_CELL 1 1 2\n", "the cell is repeated 1 1 2 times"),
         ("in.inp", r"&END CELL\n", "", "is not closed"),
         (BANDS, r"Spin 1:", "Spin 2:", r"spins \[1, 2\] where the run has 1"),
         (BANDS, r"       2 +.*\n", "", "unexpected line"),
+        (BANDS, r"(?s).*", " SET:    1   TOTAL:   8\n", "or of a version of CP2K whose layout is not known"),
         (BANDS, r"(?s)\n[^\n]*\n[^\n]*\n$", "\n", "the k points have"),
     ],
 )  # fmt: skip

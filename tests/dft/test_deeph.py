@@ -161,7 +161,8 @@ def test_the_occupation_of_the_folder_is_the_electrons(old, tmp_path, basis):
     info = json.loads((folder / "info.json").read_text())
     assert (info["occupation"], type(info["occupation"])) == (16, int)
     change_info(folder, occupation=14, **{"fermi_level" if old else "fermi_energy_eV": 0.0})
-    assert read_frame(folder)[0].n_electrons == 14
+    frame, _ = read_frame(folder)
+    assert (frame.n_electrons, frame.fermi_level) == (14, None)
     change_info(folder, occupation=None, electrons_quantity=12.0)
     assert read_frame(folder)[0].n_electrons == 12
     change_info(folder, occupation=12)

@@ -9,7 +9,7 @@ import lzma
 import pytest
 import zstandard
 
-from n2amd.dft.files import find_frame_folders, locate, read_bytes, require
+from n2amd.dft.files import find_frame_folders, locate, read_bytes, read_text, require
 from n2amd.errors import InputError
 
 COMPRESS = {
@@ -27,6 +27,12 @@ def test_compressed_files_are_found_and_read(tmp_path, ending):
     file.write_bytes(COMPRESS[ending](CONTENT))
     assert locate(tmp_path, "*.HSX") == file
     assert read_bytes(file) == CONTENT
+
+
+def test_text_that_was_edited_on_windows_is_the_same(tmp_path):
+    file = tmp_path / "frame.fdf"
+    file.write_bytes(b"\xef\xbb\xbfSystemLabel Si\r\nMeshCutoff 200 Ry\r\n")
+    assert read_text(file) == "SystemLabel Si\nMeshCutoff 200 Ry\n"
 
 
 @pytest.mark.parametrize("ending", COMPRESS)

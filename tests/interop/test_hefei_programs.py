@@ -74,6 +74,8 @@ def test_keys_of_one_program(
         ("NBANDS = 8\n LCPEXT = .TRUE.\n REALTIME = 300", "dish", "dish", "as could be public namdK (FSSH)"),
         ("POTIM = 1.0_q", "dev", None, "public namd (FSSH) would need LCPEXT = .TRUE. or NBANDS"),
         ("LSHP = .FALSE.", "dev", None, "public namd (FSSH) would need LCPEXT = .TRUE. or NBANDS"),
+        # neither would find its couplings: here they are in NATXT all the same
+        ("NBANDS = 8\n REALTIME = 20", "dish", "dish", "each would need LCPEXT = .TRUE. to find"),
     ],
 )
 def test_keys_of_several_are_said_aloud(

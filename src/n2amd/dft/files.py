@@ -150,5 +150,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file, decompressed where its name says so; line ends of Windows become plain ones."""
-    return read_bytes(path).decode("utf-8", errors="replace").replace("\r\n", "\n")
+    """Read a text file, decompressed where its name says so, as if it had not been edited on Windows.
+
+    Line ends become plain ones, and the mark that says UTF-8 is not part of the first line.
+    """
+    return read_bytes(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")

@@ -93,7 +93,8 @@ def read_frame(folder: str | Path, code: Code = "abacus") -> tuple[Frame, Basis]
             unfold(part, images, basis, stru.structure.numbers) for part in (*hamiltonian, overlap)
         )
     h, s, hermiticity = gather_blocks(hamiltonian, overlap, stru.structure, basis, origin)
-    n_electrons = _electrons(out, log, settings)
+    valence = basis.valence_electrons(stru.structure.numbers)
+    n_electrons = _electrons(out, log, settings, valence)
     frame = Frame(
         name=frame_name(folder),
         structure=stru.structure,
@@ -104,7 +105,7 @@ def read_frame(folder: str | Path, code: Code = "abacus") -> tuple[Frame, Basis]
         forces=log.forces,
         stress=log.stress,
         fermi_level=log.fermi_level,
-        charge=round(basis.valence_electrons(stru.structure.numbers) - n_electrons, 6) + 0.0,
+        charge=round(valence - n_electrons, 6) + 0.0,
         bands=_bands(out, log),
         hermiticity_error=hermiticity,
         origin={"code": code, **log.origin, **_mesh(folder)},
@@ -134,22 +135,39 @@ def _folded(matrices: Sequence[RealSpaceMatrix], settings: dict[str, str]) -> Wo
     return None if settings else replace(FOLDED, cause="R = (0, 0, 0) alone, as gamma_only 1 leaves it")
 
 
-def _electrons(out: Path, log: Log, settings: dict[str, str]) -> float:
-    """Electrons in the cell: what the log says, else `nelec` and `nelec_delta` of INPUT."""
+def _electrons(out: Path, log: Log, settings: dict[str, str], valence: float) -> float:
+    """Electrons in the cell: what the log says, else `nelec` of INPUT.
+
+    Where `nelec_delta` is not zero, the log says what is left after it, which differs from the sum over the
+    atoms unless `nelec` makes up for it.
+    """
+    given, change = (_number(settings, key) for key in ("nelec", "nelec_delta"))
+    if change and (log.n_electrons is None or (not given and abs(log.n_electrons - valence) < 1e-6)):
+        found = "no number of electrons" if log.n_electrons is None else f"{log.n_electrons:g} electrons"
+        raise InputError(
+            f"nelec_delta is {change:g} in INPUT, the log has {found} after it, the atoms have {valence:g}",
+            file=out,
+            field="nelec_delta",
+            remedy=ONE_RUN,
+        )
     if log.n_electrons is not None:
         return log.n_electrons
-    try:
-        electrons = float(settings.get("nelec", "0"))
-    except ValueError:
-        electrons = 0.0
-    if electrons <= 0:
+    if given <= 0:
         raise InputError(
             f"the log has no number of electrons, and nelec is {settings.get('nelec', 'not set')} in INPUT",
             file=out,
             field="nelec",
             remedy="copy the whole running_scf.log and the INPUT of the run",
         )
-    return electrons
+    return given
+
+
+def _number(settings: dict[str, str], key: str) -> float:
+    """Value of a keyword of INPUT; 0, the default, where it is not set or no number."""
+    try:
+        return float(settings.get(key, "0"))
+    except ValueError:
+        return 0.0
 
 
 def _check_geometry(path: Path, stru: Stru, log: Log) -> None:

@@ -59,8 +59,8 @@ def read_bands(path: Path, n_spin: int) -> BandReference:
 
 def _damaged(path: Path, problem: str) -> InputError:
     return InputError(
-        f"{problem}: the file is cut or damaged",
+        f"{problem}: the file is cut or damaged, or of a version of CP2K whose layout is not known",
         file=path,
         field="bands",
-        remedy="copy it again from the run",
+        remedy="copy it again from the run; without it the frame needs --without-bands",
     )

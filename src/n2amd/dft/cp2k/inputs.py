@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,12 +74,20 @@ def read_cell(path: Path, root: Section) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If they are not there as numbers.
+        If they are not there as numbers, or not those of the whole cell.
     """
     cell = root.find("FORCE_EVAL", "SUBSYS", "CELL")
     if cell is None:
         raise InputError(
             "no &CELL with the lattice vectors", file=path, field="CELL", remedy="write A, B and C in &CELL"
+        )
+    repeated = cell.value("MULTIPLE_UNIT_CELL")
+    if repeated is not None and repeated.split() != ["1"] * 3:
+        raise InputError(
+            f"the cell is repeated {repeated} times, with its atoms, which is not read",
+            file=path,
+            field="MULTIPLE_UNIT_CELL",
+            remedy="write the whole cell, or keep PROJECT-1.restart of the run in place of the input",
         )
     vectors = [_lengths(path, name, cell.value(name)) for name in "ABC" if cell.value(name)]
     if len(vectors) == 3:
@@ -105,7 +114,8 @@ def read_periodicity(path: Path, root: Section) -> tuple[bool, bool, bool]:
             f"{word!r} instead of periodic directions",
             file=path,
             field="PERIODIC",
-            remedy="write XYZ, NONE or one or two of the letters, or keep PROJECT-1.restart of the run",
+            remedy="write XYZ, NONE or one or two of the letters, or keep PROJECT-1.restart of the run in "
+            "place of the input",
         )
     return periodic_axes(word)
 
@@ -140,7 +150,7 @@ def _lengths(path: Path, field: str, text: str | None) -> NDArray[np.float64]:
 
 def _numbers(path: Path, field: str, text: str) -> NDArray[np.float64]:
     try:
-        values = np.array(text.split(), dtype=float)
+        values = np.array(re.sub(r"(?<=[\d.])[dD](?=[-+\d])", "e", text).split(), dtype=float)
     except ValueError:
         values = np.empty(0)
     if len(values) != 3:
@@ -148,7 +158,8 @@ def _numbers(path: Path, field: str, text: str) -> NDArray[np.float64]:
             f"{text!r} instead of three numbers",
             file=path,
             field=field,
-            remedy="write the numbers (no variables or included files), or keep PROJECT-1.restart of the run",
+            remedy="write the numbers (no variables or included files), or keep PROJECT-1.restart of the run "
+            "in place of the input",
         )
     return values
 

@@ -94,7 +94,7 @@ def read_frame(
         hamiltonian=h,
         overlap=s,
         n_electrons=n_electrons,
-        fermi_level=description.fermi_level,
+        fermi_level=description.fermi_level or None,  # 0.0 stands for none; see `count_electrons`
         hermiticity_error=hermiticity,
         origin={"code": code, "bands": "none"},
     )

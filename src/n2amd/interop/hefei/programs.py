@@ -123,7 +123,8 @@ KEYS = sorted({key for program in PROGRAMS.values() for key in program.keys})
 def recognise(values: Mapping[str, Any], keys: list[str], file: Path) -> tuple[Code, str | None]:
     """Tell which program an `inp` is for.
 
-    It is one that knows all of the keys and finds its couplings; of several, the first of `PROGRAMS`.
+    It is one that knows all of the keys and, if there is such a one, finds its couplings; of several, the
+    first of `PROGRAMS`.
 
     Parameters
     ----------
@@ -151,10 +152,14 @@ def recognise(values: Mapping[str, Any], keys: list[str], file: Path) -> tuple[C
     if len(known) == 1:
         return known[0], None
     able = [code for code in known if PROGRAMS[code].couplings(values)]
-    chosen, *others = able
+    chosen, *others = able or known
     reasons = [
-        f"{PROGRAMS[code].title} would need {PROGRAMS[code].without}" for code in known if code not in able
+        f"{PROGRAMS[code].title} would need {PROGRAMS[code].without}"
+        for code in known
+        if code not in (chosen, *others)
     ]
+    if not able:
+        reasons.append(f"each would need {PROGRAMS[chosen].without} to find its couplings")
     if others:
         reasons.append("as could be " + ", ".join(PROGRAMS[code].title for code in others))
     return chosen, (
