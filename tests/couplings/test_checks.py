@@ -15,6 +15,7 @@ from n2amd.couplings.checks import (
     check_couplings,
     check_edges,
     check_energies,
+    check_mixing,
     check_overlaps,
     check_timestep,
 )
@@ -126,3 +127,15 @@ def test_energies_bands_and_edges():
     for vbm, cbm in ((3, 4), (-1, 0), (2, 1), (0, 2)):
         with pytest.raises(InputError, match="'vbm, cbm'"):
             check_edges(vbm, cbm, 4, "c.h5")
+
+
+def test_mixing_of_transported_states_is_hermitian() -> None:
+    mixing = np.zeros((3, 2, 2))
+    mixing[1, 0, 1] = mixing[1, 1, 0] = 1e-3
+    check_mixing(mixing, "c.h5")
+    mixing[1, 1, 0] = 0.0
+    with pytest.raises(InputError, match=r"frame 1, field 'window/mixing': not Hermitian"):
+        check_mixing(mixing, "c.h5")
+    mixing[1, 1, 0], mixing[2, 0, 0] = 1e-3, 1e-3
+    with pytest.raises(InputError, match=r"frame 2, field 'window/mixing': not Hermitian"):
+        check_mixing(mixing, "c.h5")

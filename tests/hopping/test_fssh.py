@@ -84,3 +84,24 @@ def test_trajectories_do_not_depend_on_their_block(tables: fssh.FsshTables) -> N
     whole = fssh.run_sample(tables, steps=5000, stride=100, trajectories=range(30), **COMMON)
     part = fssh.run_sample(tables, steps=5000, stride=100, trajectories=range(10, 20), **COMMON)
     np.testing.assert_array_equal(whole.arrival_step[10:20], part.arrival_step)
+
+
+def test_what_rounding_leaves_in_a_state_moves_no_trajectory() -> None:
+    """After a swap by symmetry the hop uphill is refused: those left behind are where no amplitude is."""
+    swap = np.array([[1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+    turn = propagators.exponential(np.array([[0, 0.02j, 0], [-0.02j, 0, 0.02j], [0, -0.02j, 0]]))
+    path = with_overlaps(5).part([0, 1, 2], start=1, final=0)
+    energies = np.tile([0.0, 1.0, 1.02], (5, 1))
+    path = replace(path, energies=energies)
+    found = []
+    for noise in (1e-17, -1e-17, 3e-17j):
+        steps = np.array([swap, turn, turn, turn], dtype=complex)
+        steps[0, 1, 1] = noise
+        tables = fssh.prepare(path, steps, 300.0)
+        outcome = fssh.run_sample(
+            tables, seed=1, sample=0, start_frame=0, start_state=1, steps=4, stride=1, trajectories=range(0)
+        )
+        found.append(outcome.population)
+    assert 0.2 < found[0][1, 1] < 0.9
+    np.testing.assert_allclose(found[1], found[0], atol=1e-9)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-9)

@@ -158,6 +158,16 @@ def test_states_are_sorted_and_labelled(tmp_path: Path) -> None:
     )
 
 
+def test_rounding_does_not_order_pairs_of_the_same_energy() -> None:
+    energies = np.tile([-0.3, -0.3, 0.0, 0.0, 1.0, 1.0, 1.2, 1.2], (11, 1))
+    plain = pairs.choose(energies, 4, 9)
+    for seed in range(5):
+        noise = 1e-13 * np.random.default_rng(seed).normal(size=energies.shape)
+        found = pairs.choose(energies + noise, 4, 9)
+        np.testing.assert_array_equal(found.hole, plain.hole)
+        np.testing.assert_array_equal(found.electron, plain.electron)
+
+
 def test_scissor_moves_the_pairs(tmp_path: Path) -> None:
     pair = read_couplings(written(tmp_path / "c.h5", window(2, 2)), "pair")
     moved, shift = apply_scissor(pair, Scissor(gap_eV=2.0))

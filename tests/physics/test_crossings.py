@@ -133,6 +133,32 @@ def test_rates_with_degenerate_pairs(is_complex: bool) -> None:
     assert hop_probability(again, STEPS, 4, 2) == pytest.approx(exact, rel=0.05)
 
 
+def test_degenerate_edges_have_the_lifetime_of_either_copy(tmp_path: Path) -> None:
+    """Every level twice: rounding decided which copies were the edges, and copies do not couple.
+
+    The hole is in either copy, so that half of the carriers find it.
+    """
+    model = CrossingModel(1, gap=0.8, across=0.05, valence=2, conduction=2)
+    energies, overlap = model.overlaps(201)
+    generator, times = np.random.default_rng(3), tmp_path / "dephasing.json"
+    double, found = np.kron(overlap, np.eye(2)), []
+    for copies in (1, 2, 2):
+        if copies == 1:
+            couplings = assembled(energies, overlap, occupied=2)
+        else:
+            noise = 1e-13 * generator.normal(size=(201, 8))
+            couplings = assembled(np.sort(np.repeat(energies, 2, axis=1) + noise, axis=1), double, occupied=4)
+        file = written(tmp_path / f"{len(found)}.h5", couplings)
+        for command in (["dephasing"], ["lifetime", "--dephasing", str(times)]):
+            out = str(times if command == ["dephasing"] else tmp_path / "l.json")
+            result = CliRunner().invoke(analysis.app, [*command, "--couplings", str(file), "--out", out])
+            assert result.exit_code == 0, result.output
+        document = json.loads((tmp_path / "l.json").read_text())
+        found.append([document["lifetime_ns"]["value"], document["nac"]["rms_meV"]])
+    np.testing.assert_allclose(found[1], found[2], rtol=1e-6)
+    np.testing.assert_allclose(found[1], np.multiply(found[0], [2, np.sqrt(0.5)]), rtol=0.03)
+
+
 @pytest.mark.parametrize("scheme", ["local_diabatic", "hst"])
 @pytest.mark.parametrize(("coupling", "sweep"), [(5e-4, 1e-5), (1e-3, 2e-5), (2.4e-3, 2e-3), (1e-4, 1e-3)])
 def test_landau_zener_inside_a_band(tmp_path: Path, coupling: float, sweep: float, scheme: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
+from n2amd.hopping.pairs import SAME_LEVEL_EV
 from n2amd.hopping.path import Carrier, ClassicalPath
 from n2amd.hopping.path import read_window as path_of_window
 from n2amd.units import BOLTZMANN_EV_K
@@ -27,7 +28,8 @@ class EdgeSeries:
     gap
         Conduction minus valence edge, (F,), eV.
     coupling
-        hbar d between the edges of frame t at t + dt/2, (F - 1,), eV (complex off Gamma).
+        hbar d between the edges of frame t at t + dt/2, (F - 1,), eV (complex off Gamma); the root of the
+        mean square where an edge is degenerate.
     """
 
     timestep_fs: float
@@ -89,8 +91,8 @@ def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeri
         )
     own, other = sides(path)
     # sign +1: an electron's own side is above the gap; a hole's below
-    nearest = own[np.argmin(path.sign * path.energies[:, own], axis=1)]
-    facing = other[np.argmax(path.sign * path.energies[:, other], axis=1)]
+    nearest = _lowest(path.sign * path.energies, own, path.start)
+    facing = _lowest(-path.sign * path.energies, other, path.final)
     frames = np.arange(len(path.energies))
     gap = path.sign * (path.energies[frames, nearest] - path.energies[frames, facing])
     if gap.min() <= 0:
@@ -101,14 +103,31 @@ def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeri
             field="energies",
             remedy="a closed gap has no recombination lifetime: check the states and the electron count",
         )
-    return EdgeSeries(path.timestep_fs, gap, path.nac[frames[:-1], facing[:-1], nearest[:-1]])
+    coupling = path.nac[frames[:-1], facing[:-1], nearest[:-1]]
+    start, final = (weights[:-1] for weights in band_edge_weights(path, None))
+    shared = ((start > 0).sum(axis=1) > 1) | ((final > 0).sum(axis=1) > 1)
+    square = np.einsum("tj,tji,ti->t", final, np.abs(path.nac) ** 2, start)
+    return EdgeSeries(path.timestep_fs, gap, np.where(shared, np.sqrt(square), coupling))
+
+
+def _lowest(energies: NDArray[np.float64], columns: NDArray[np.int64], edge: int) -> NDArray[np.int64]:
+    """Column of the lowest state of every frame, (F,); the path's edge where rounding alone is lower."""
+    lowest = columns[np.argmin(energies[:, columns], axis=1)]
+    tied = energies[:, edge] - energies[np.arange(len(energies)), lowest] <= SAME_LEVEL_EV
+    return np.where(tied, edge, lowest)
 
 
 def tracked_edges(path: ClassicalPath) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights that put carrier and partner into the start and the final state of the path, (F, n) each."""
-    start, final = np.zeros_like(path.energies), np.zeros_like(path.energies)
-    start[:, path.start] = final[:, path.final] = 1.0
-    return start, final
+    """Weights that put carrier and partner into the start and the final state of the path, (F, n) each.
+
+    States that are degenerate with them share evenly: which of them is in the column is a choice of basis.
+    """
+    weights = []
+    for columns, edge in zip(sides(path), (path.start, path.final)):
+        full = np.zeros_like(path.energies)
+        full[:, columns] = np.abs(path.energies[:, columns] - path.energies[:, [edge]]) <= SAME_LEVEL_EV
+        weights.append(full / full.sum(axis=1, keepdims=True))
+    return weights[0], weights[1]
 
 
 def within_window(path: ClassicalPath, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,14 +145,15 @@ def band_edge_weights(
     """Return the Boltzmann weights of carrier and partner in every frame, (F, n) each.
 
     The carrier sits on its own side of the gap, the empty state it falls into (for an electron: the hole)
-    on the other; each weighted by the distance to its band edge. Without a temperature both are at the edge.
+    on the other; each weighted by the distance to its band edge. Without a temperature both are at the edge,
+    shared evenly by states that are degenerate there.
     """
     own, other = sides(path)
     weights = []
     for columns, sign in ((own, path.sign), (other, -path.sign)):
         energy = sign * path.energies[:, columns]
         above = energy - energy.min(axis=1, keepdims=True)
-        factor = (above == 0).astype(float)
+        factor = (above <= SAME_LEVEL_EV).astype(float)
         if temperature_K is not None:
             factor = np.exp(-above / (BOLTZMANN_EV_K * temperature_K))
         full = np.zeros_like(path.energies)

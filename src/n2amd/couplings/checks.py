@@ -150,6 +150,21 @@ def check_couplings(nac: NDArray, timestep_fs: float, frames: int, states: int, 
         )
 
 
+def check_mixing(mixing: NDArray, file: str | Path) -> None:
+    """Raise `InputError` unless <i|H|j>, (frames, w, w), eV, are Hermitian and zero on the diagonal."""
+    _check_finite(mixing, "window/mixing", file)
+    error = np.abs(mixing - mixing.conj().swapaxes(1, 2)).max(axis=(1, 2))
+    error = np.maximum(error, np.abs(np.diagonal(mixing, axis1=1, axis2=2)).max(axis=1))
+    if error.max() > _ANTI_HERMITIAN * np.abs(mixing).max():
+        raise InputError(
+            f"not Hermitian with a zero diagonal (by {1000 * error.max():.2g} meV)",
+            file=file,
+            frame=int(error.argmax()),
+            field="window/mixing",
+            remedy="run `n2amd couplings assemble` again",
+        )
+
+
 def _check_intervals(matrices: NDArray, field: str, frames: int, states: int, file: str | Path) -> None:
     if matrices.shape != (frames - 1, states, states):
         raise InputError(

@@ -236,6 +236,8 @@ def _window(file: h5py.File, kept: NDArray, timestep: float, kind: str, path: st
     energies, overlap, nac = _arrays(file, "window/", timestep, kind, path)
     frames, w = energies.shape
     mixing = array(file, "window/mixing", (frames, w, w), "any") if "window/mixing" in file else None
+    if mixing is not None:
+        checks.check_mixing(mixing, path)
     first = whole(file["window"], "first", 0)
     if len(kept) != frames or not np.array_equal(kept, energies[:, first : first + kept.shape[1]]):
         raise InputError(

@@ -29,6 +29,8 @@ from n2amd.hopping.philox import draw, uniform
 
 #: Steps worked on at a time, which bounds the memory of long runs.
 _CHUNK = 4096
+#: Population below which a state has none: what rounding leaves where a swap by symmetry empties a state.
+_EMPTY = 1e-24
 #: Stands for certain hopping in one step, as an exponent.
 _CERTAIN = 700.0
 #: Purposes of random numbers (the last word of Philox' counter).
@@ -171,8 +173,8 @@ def _fill(propagators, boltzmann, c, frame, hop):  # type: ignore[no-untyped-def
         propagate(u, c, new)
         for i in range(n):
             population = c[i].real ** 2 + c[i].imag ** 2
-            # a state without population has no trajectories to hop from it
-            weight[i] = 1.0 / population if population > 0.0 else 0.0
+            # hops were refused if trajectories are left here: they stay, as rounding would pick where they go
+            weight[i] = 1.0 / population if population > _EMPTY else 0.0
         for i in range(n):
             for j in range(i + 1, n):
                 moved = flow(u, c, new, i, j)

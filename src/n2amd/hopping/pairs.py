@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+#: Levels closer than this (eV) are one level: rounding alone orders them.
+SAME_LEVEL_EV = 1e-6
 #: Condition number of the valence block beyond which determinants are taken one by one.
 _ILL_CONDITIONED = 1e4
 
@@ -68,7 +70,8 @@ def choose(energies: NDArray[np.float64], valence: int, most: int | None = None)
         grid.reshape(-1)
         for grid in np.meshgrid(np.arange(valence), np.arange(valence, columns), indexing="ij")
     )
-    mean = energies.mean(axis=0)
+    # pairs at the same energy, within rounding, keep the order of their columns
+    mean = np.rint(energies.mean(axis=0) / SAME_LEVEL_EV)
     energy = mean[electron] - mean[hole]
     energy[(hole == valence - 1) & (electron == valence)] = -np.inf
     order = np.argsort(energy, kind="stable")[: None if most is None else most - 1]
