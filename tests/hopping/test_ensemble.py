@@ -131,7 +131,7 @@ SHORT = settings(trajectories=100, duration_fs=600, output_stride=5)
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Couplings of two and of four states, and what one process makes of them by every method."""
     folder = tmp_path_factory.mktemp("alone")
-    write_couplings(folder / "two.h5", fluctuating(2, 201, gap=0.4, across=0.0045), 1)
+    write_couplings(folder / "two.h5", fluctuating(2, 201, gap=0.4, across=0.003), 1)
     write_couplings(folder / "four.h5", fluctuating(4, 201, gap=0.4, across=0.02, within=0.01), 1)
     command = [sys.executable, "-c", ALL_METHODS, str(folder), "1", SHORT]
     subprocess.run(command, capture_output=True, env=ALONE, check=True)
