@@ -162,7 +162,7 @@ def test_any_number_of_processes(alone: Path, together: int, method: str) -> Non
     with open_hdf5(several, "populations") as source:
         assert source.attrs["n_ranks"] == together
         # something happened that could have differed
-        assert source["mean_population"][-1, 1] < 0.99
+        assert source["mean_population"][-1, 1] < 0.998
 
 
 @pytest.mark.slow
