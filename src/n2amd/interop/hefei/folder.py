@@ -75,9 +75,9 @@ def read(folder: Path, carrier: Carrier | None = None, default: Carrier = "elect
     namelist_file = find(folder, "inp")
     namelist = read_namelist(namelist_file) if namelist_file else Namelist()
     eig_file, nat_file, initial_file = (
-        _require(folder, name) for name in ("EIGTXT", "NATXT", namelist.tbinit)
+        require(folder, name) for name in ("EIGTXT", "NATXT", namelist.tbinit)
     )
-    energies = _read_energies(eig_file, namelist)
+    energies = read_energies(eig_file, namelist)
     frames, n = energies.shape
     timestep = namelist.potim or 1.0
     numerator = read_couplings(nat_file, n)
@@ -141,7 +141,7 @@ def _notes(namelist: Namelist, folder: Path, last_start: int, frames: int) -> tu
     return tuple(notes)
 
 
-def _read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
+def read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
     known = None not in (namelist.bmin, namelist.bmax, namelist.nsw)
     energies = read_table(file, _bands(namelist) if known else None)
     frames, n = energies.shape
@@ -286,7 +286,7 @@ def read_dephasing(file: Path, n: int) -> NDArray[np.float64]:
     return times * apart
 
 
-def _require(folder: Path, name: str) -> Path:
+def require(folder: Path, name: str) -> Path:
     file = find(folder, name)
     if file is None:
         raise InputError(

@@ -9,7 +9,7 @@ import numpy as np
 from n2amd.errors import InputError
 from n2amd.hopping.checks import check
 from n2amd.hopping.path import ClassicalPath
-from n2amd.interop.hefei.folder import _read_energies, _require, read_couplings
+from n2amd.interop.hefei.folder import read_couplings, read_energies, require
 from n2amd.interop.hefei.namelist import Namelist, read_namelist
 from n2amd.interop.hefei.text import find
 from n2amd.units import HBAR_EV_FS
@@ -28,8 +28,8 @@ def read_series(folder: Path) -> ClassicalPath:
     """
     namelist_file = find(folder, "inp")
     namelist = read_namelist(namelist_file) if namelist_file else Namelist()
-    eig_file, nat_file = _require(folder, "EIGTXT"), _require(folder, "NATXT")
-    energies = _read_energies(eig_file, namelist)
+    eig_file, nat_file = require(folder, "EIGTXT"), require(folder, "NATXT")
+    energies = read_energies(eig_file, namelist)
     frames, n = energies.shape
     numerator = read_couplings(nat_file, n)
     if len(numerator) < frames - 1:
