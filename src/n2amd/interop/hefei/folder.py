@@ -142,6 +142,7 @@ def _notes(namelist: Namelist, folder: Path, last_start: int, frames: int) -> tu
 
 
 def read_energies(file: Path, namelist: Namelist) -> NDArray[np.float64]:
+    """Energies of EIGTXT, (frames, n), eV: as many frames as `inp` says; raises InputError if fewer."""
     known = None not in (namelist.bmin, namelist.bmax, namelist.nsw)
     energies = read_table(file, _bands(namelist) if known else None)
     frames, n = energies.shape
@@ -287,6 +288,7 @@ def read_dephasing(file: Path, n: int) -> NDArray[np.float64]:
 
 
 def require(folder: Path, name: str) -> Path:
+    """Return a file of the run folder, compressed or not; raises InputError if it is missing."""
     file = find(folder, name)
     if file is None:
         raise InputError(
