@@ -113,8 +113,9 @@ def test_functions_themselves(compact: Basis, fitted: OverlapFit) -> None:
             )
             sign = np.sign(a @ b)
             signs.add(float(sign))
-            # least known at the nucleus, where overlaps see little of them: 2 % on some machines
-            np.testing.assert_allclose(sign * b, a, atol=4e-2 * np.abs(a).max())
+            # as parts of the norm: at the nucleus overlaps see little of them, and rounding decides there
+            difference, norm = (np.trapezoid((r * f) ** 2, r) for f in (sign * b - a, a))
+            assert difference < 2.5e-3 * norm
             assert 1.9 < found.radial.cutoff < 2.4
     assert len(signs) == 1
 
