@@ -45,7 +45,7 @@ MAX_STEPS, LEAST_GAIN = 60, 1e-3
 #: Smallest error that samples are taken to have where the doubt is computed.
 LEAST_NOISE = 1e-8
 #: Standard deviations of s_L, times the largest harmonic of an element, that count as doubt.
-DEVIATIONS = 5 / np.sqrt(4 * np.pi)
+DEVIATIONS = 10 / np.sqrt(4 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Recovery:
     def doubt(self, key: SpeciesPair, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Error that an overlap element may have at each distance, as far as the data can tell, (n,).
 
-        Five standard deviations of the element with the largest, where the samples' errors are as large as
+        Ten standard deviations of the element with the largest, where the samples' errors are as large as
         their differences from the fit.
 
         Parameters
