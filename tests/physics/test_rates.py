@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from classical_paths import constant_two_state, fluctuating
 from numba import njit
+from trajectories import counted_lifetime
 
 from n2amd.hopping import decoherence, dish, fssh, propagators, renewal, renewal_bias
 from n2amd.units import BOLTZMANN_EV_K, HBAR_EV_FS
@@ -55,23 +56,9 @@ def test_renewal_against_trajectories(waiting: str) -> None:
     exact = renewal.lifetime(path, steps, tau, 300.0, waiting=waiting)
     tables = dish.prepare(path, steps, tau * (1 - np.eye(2)), 300.0, waiting=waiting)
     length = int(1.5 * exact)
-    time = arrivals = 0
-    for sample, start in enumerate(range(0, 397, 20)):
-        block = dish.run_block(
-            tables,
-            seed=1,
-            sample=sample,
-            start_frame=start,
-            start_state=1,
-            steps=length,
-            stride=length,
-            trajectories=range(300),
-        )
-        arrived = block.arrival_step >= 0
-        arrivals += arrived.sum()
-        time += np.where(arrived, block.arrival_step, length).sum()
+    found, arrivals = counted_lifetime(tables, range(0, 397, 20), 300, length)
     assert arrivals > 4000
-    assert time / arrivals == pytest.approx(exact, rel=0.05)
+    assert found == pytest.approx(exact, rel=0.05)
 
 
 @njit(fastmath=True)
