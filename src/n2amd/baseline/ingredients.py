@@ -1,0 +1,167 @@
+"""What H0 needs of a DFT code beside the orbitals: projectors, local potentials, densities, mesh, functional.
+
+    H0 = T + V_KB + <V_NA + V_H[rho - rho_atoms] + V_xc[rho + core]>
+
+T and V_KB are two-centre (or three-centre) sums of radial functions; the rest is a potential on the code's own
+mesh (J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), eq. 9-15).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
+
+
+@dataclass(frozen=True)
+class Projector:
+    """One Kleinman-Bylander projector: V = sum_m |p_lm> energy <p_lm|.
+
+    Attributes
+    ----------
+    shell
+        Its l and normalised radial function.
+    energy
+        eV.
+    """
+
+    shell: Shell
+    energy: float
+
+
+@dataclass(frozen=True)
+class AtomIngredients:
+    """One element's part of H0.
+
+    Attributes
+    ----------
+    number
+        Atomic number.
+    projectors
+        Of the non-local pseudopotential.
+    neutral_potential
+        V_NA: local pseudopotential plus Hartree potential of `density`, eV (a function of r, l = 0).
+    density
+        Valence electrons of the neutral atom, spherical, 1/A^3.
+    core_density
+        Partial core for the exchange-correlation functional, 1/A^3; None where there is none.
+    """
+
+    number: int
+    projectors: tuple[Projector, ...]
+    neutral_potential: RadialFunction
+    density: RadialFunction
+    core_density: RadialFunction | None = None
+
+    @cached_property
+    def projector_basis(self) -> AtomBasis:
+        """The projectors as the shells of an atom, for two-centre tables."""
+        return AtomBasis(self.number, tuple(p.shell for p in self.projectors))
+
+    @cached_property
+    def projector_energies(self) -> NDArray[np.float64]:
+        """Energy of every projector function, shell after shell, (n_functions,), eV."""
+        return np.concatenate(
+            [np.zeros(0), *(np.full(p.shell.n_orbitals, p.energy) for p in self.projectors)]
+        )
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What H0 needs of a run, element by element, and how its code discretises.
+
+    Attributes
+    ----------
+    scheme
+        Whose mesh, gradients and units are followed: "siesta".
+    functional
+        Label of the semilocal functional, e.g. "PBE".
+    mesh_cutoff
+        Plane-wave cutoff of the mesh, Ry.
+    rydberg, bohr
+        One Rydberg in eV and one Bohr in Angstrom, as the code has them.
+    atoms
+        By atomic number.
+    """
+
+    scheme: str
+    functional: str
+    mesh_cutoff: float
+    rydberg: float
+    bohr: float
+    atoms: Mapping[int, AtomIngredients] = field(default_factory=dict)
+
+    def __getitem__(self, number: int) -> AtomIngredients:
+        try:
+            return self.atoms[int(number)]
+        except KeyError:
+            raise InputError(
+                f"H0 has no ingredients of the element with Z = {number} (it has Z = {sorted(self.atoms)})",
+                field="numbers",
+                remedy="train on data that hold this element",
+            ) from None
+
+    def to_json(self) -> str:
+        """Serialise; floats survive exactly."""
+        atoms = {
+            str(z): {
+                "projectors": [
+                    {"l": p.shell.l, "label": p.shell.label, "radial": _radial(p.shell.radial), "energy": p.energy}
+                    for p in atom.projectors
+                ],
+                "neutral_potential": _radial(atom.neutral_potential),
+                "density": _radial(atom.density),
+                "core_density": _radial(atom.core_density),
+            }
+            for z, atom in sorted(self.atoms.items())
+        }
+        document = {
+            "scheme": self.scheme,
+            "functional": self.functional,
+            "mesh_cutoff_Ry": self.mesh_cutoff,
+            "rydberg_eV": self.rydberg,
+            "bohr_A": self.bohr,
+            "atoms": atoms,
+        }
+        return json.dumps(document)
+
+    @classmethod
+    def from_json(cls, text: str) -> Ingredients:
+        """Inverse of `to_json`."""
+        document = json.loads(text)
+        atoms = {}
+        for z, entry in document["atoms"].items():
+            projectors = tuple(
+                Projector(Shell(p["l"], p["label"], RadialFunction(**p["radial"])), p["energy"])
+                for p in entry["projectors"]
+            )
+            core = entry["core_density"]
+            atoms[int(z)] = AtomIngredients(
+                int(z),
+                projectors,
+                RadialFunction(**entry["neutral_potential"]),
+                RadialFunction(**entry["density"]),
+                RadialFunction(**core) if core else None,
+            )
+        return cls(
+            document["scheme"],
+            document["functional"],
+            document["mesh_cutoff_Ry"],
+            document["rydberg_eV"],
+            document["bohr_A"],
+            atoms,
+        )
+
+
+def _radial(radial: Any) -> dict[str, Any] | None:
+    if radial is None:
+        return None
+    return {"step": radial.step, "values": radial.values.tolist(), "cutoff": radial.cutoff}
