@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.mesh import Mesh, siesta_mesh
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
 
@@ -108,6 +109,10 @@ class Ingredients:
                 field="numbers",
                 remedy="train on data that hold this element",
             ) from None
+
+    def mesh_of(self, cell: NDArray[np.float64]) -> Mesh:
+        """Mesh that the code makes for a cell."""
+        return siesta_mesh(cell, self.mesh_cutoff, self.bohr)
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""

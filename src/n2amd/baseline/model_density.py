@@ -1,0 +1,178 @@
+"""Densities of DFT frames, and the model density that is fitted to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, primitive_basis
+from n2amd.baseline.density_fit import NormalEquations, PlaneWaves, norm_weights, normal_equations, weighted_design
+from n2amd.baseline.density_matrix import density_matrix
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.baseline.mesh import Mesh
+from n2amd.baseline.mesh_integrals import density_on_mesh
+from n2amd.baseline.superposition import superpose
+from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import Basis
+from n2amd.structure import Structure
+
+#: Electrons by which a density on the mesh may miss those of the frame, relative.
+CHARGE_TOLERANCE = 2e-3
+#: Atoms of the frames that the auxiliary functions are chosen on, at most: their fit is quadratic in memory.
+ATOMS_FOR_CHOICE, FRAMES_FOR_CHOICE = 24, 8
+#: Regularisation of the fit in primitive functions, which are nearly dependent.
+PRIMITIVE_RIDGE = 3e-3
+
+
+@dataclass(frozen=True)
+class ModelDensity:
+    """Functions that densities are written in, and what an average atom has of them.
+
+    Attributes
+    ----------
+    auxiliary
+        Density functions of every element.
+    mean
+        Mean coefficients per element, (n_functions,): zero but for l = 0.
+    """
+
+    auxiliary: AuxiliaryBasis
+    mean: Mapping[int, NDArray[np.float64]]
+
+    def spherical(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Coefficients of average atoms, (n_total,), neutral as a whole."""
+        coefficients = np.concatenate([self.mean[int(z)] for z in numbers])
+        charges = self.charges(numbers)
+        spread = charges**2
+        return coefficients - (charges @ coefficients) * charges / spread.sum()
+
+    def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Electrons of a unit of each coefficient, (n_total,)."""
+        parts = []
+        for z in numbers:
+            charge = np.zeros(self.auxiliary.n_functions(int(z)))
+            own = self.auxiliary.charges(int(z))
+            charge[: len(own)] = own
+            parts.append(charge)
+        return np.concatenate(parts)
+
+    def to_json(self) -> str:
+        """Serialise; floats survive exactly."""
+        mean = {str(z): values.tolist() for z, values in sorted(self.mean.items())}
+        return json.dumps({"auxiliary": self.auxiliary.to_json(), "mean": mean})
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelDensity:
+        """Inverse of `to_json`."""
+        document = json.loads(text)
+        mean = {int(z): np.array(values) for z, values in document["mean"].items()}
+        return cls(AuxiliaryBasis.from_json(document["auxiliary"]), mean)
+
+
+@dataclass(frozen=True)
+class FrameDensity:
+    """Density of a DFT frame on its mesh.
+
+    Attributes
+    ----------
+    frame
+        Where it is from.
+    mesh
+        The code's mesh.
+    valence
+        Valence electrons, (n1, n2, n3), 1/A^3.
+    difference
+        Fourier integrals of valence minus neutral atoms on `waves`.
+    waves
+        Wave vectors of the fit.
+    """
+
+    frame: Frame
+    mesh: Mesh
+    valence: NDArray[np.float64]
+    difference: NDArray[np.complex128]
+    waves: PlaneWaves
+
+
+def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> FrameDensity:
+    """Density of a frame from its own H and S.
+
+    Raises
+    ------
+    InputError
+        If it does not hold the frame's electrons.
+    """
+    mesh = ingredients.mesh_of(frame.structure.cell)
+    matrix = density_matrix(frame, basis)
+    valence = density_on_mesh(basis, frame.structure, mesh, matrix).sum(axis=0)
+    electrons = float(valence.sum()) * mesh.volume_element
+    if abs(electrons - frame.n_electrons) > CHARGE_TOLERANCE * frame.n_electrons:
+        raise InputError(
+            f"the density on the mesh {mesh.shape} holds {electrons:.4f} of {frame.n_electrons:g} electrons",
+            frame=frame.name,
+            field="density",
+            remedy="check that the radial functions and the mesh cutoff are those of this run",
+        )
+    waves = PlaneWaves.of(mesh)
+    (atoms,) = superpose(frame.structure, mesh, {z: [a.density] for z, a in ingredients.atoms.items()})
+    return FrameDensity(frame, mesh, valence, waves.transform(valence - atoms), waves)
+
+
+def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEquations:
+    """Normal equations of the fit of a frame's density."""
+    weights = norm_weights(density.waves)
+    design = weighted_design(density.frame.structure, auxiliary, density.waves, weights)
+    return normal_equations(design, density.difference, weights)
+
+
+def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> AuxiliaryBasis:
+    """Find the density functions that some (small) frames need: principal components of their fits."""
+    primitives = primitive_basis(basis)
+    covariance: dict[tuple[int, int], NDArray[np.float64]] = {}
+    metric: dict[tuple[int, int], NDArray[np.float64]] = {}
+    counts: dict[tuple[int, int], int] = {}
+    for density in densities:
+        equations = fit_equations(density, primitives)
+        coefficients, start = equations.solve(PRIMITIVE_RIDGE), 0
+        for z in map(int, density.frame.structure.numbers):
+            for l, n in enumerate(primitives.counts(z)[: L_FITTED + 1]):
+                width = n * (2 * l + 1)
+                part = slice(start, start + width)
+                c = coefficients[part].reshape(n, 2 * l + 1)
+                gram = equations.matrix[part, part].astype(np.float64).reshape(n, 2 * l + 1, n, 2 * l + 1)
+                key = (z, l)
+                covariance[key] = covariance.get(key, 0.0) + c @ c.T
+                metric[key] = metric.get(key, 0.0) + np.einsum("qmrm->qr", gram) / (2 * l + 1)
+                counts[key] = counts.get(key, 0) + 1
+                start += width
+    return contract(
+        primitives,
+        basis,
+        {key: value / counts[key] for key, value in covariance.items()},
+        {key: value / counts[key] for key, value in metric.items()},
+    )
+
+
+def frames_for_choice(structures: Sequence[Structure]) -> list[int]:
+    """Places of the frames that `choose_functions` should see: small ones, spread over the set."""
+    sizes = np.array([s.n_atoms for s in structures])
+    small = np.flatnonzero(sizes <= max(ATOMS_FOR_CHOICE, sizes.min()))
+    step = max(len(small) // FRAMES_FOR_CHOICE, 1)
+    return [int(k) for k in small[::step][:FRAMES_FOR_CHOICE]]
+
+
+def coefficients_by_element(
+    auxiliary: AuxiliaryBasis, fits: Sequence[tuple[Structure, NDArray[np.float64]]]
+) -> dict[int, NDArray[np.float64]]:
+    """Coefficients of each atom of fitted frames gathered per element, (n_atoms, n_functions)."""
+    rows: dict[int, list[NDArray[np.float64]]] = {}
+    for structure, coefficients in fits:
+        offsets = auxiliary.offsets(structure.numbers)
+        for atom, z in enumerate(map(int, structure.numbers)):
+            rows.setdefault(z, []).append(coefficients[offsets[atom] : offsets[atom + 1]])
+    return {z: np.array(listed) for z, listed in rows.items()}

@@ -1,0 +1,191 @@
+"""The density network: atoms in, coefficients of atom-centred density functions out.
+
+The same message passing as the Hamiltonian network, with the field of latent charges and dipoles after the
+first and the last layer. What it predicts is small and local; the potential that the density makes, which is
+neither, follows from Poisson's equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from n2amd.baseline.auxiliary import L_MAX, AuxiliaryBasis
+from n2amd.network.ewald import FieldWaves, LatentField
+from n2amd.network.features import Channels, Features
+from n2amd.network.graph import Graph
+from n2amd.network.layers import BondGeometry, EnvironmentEmbedding, Interaction, SiteReadout
+from n2amd.network.precision import float32_default
+
+
+@dataclass(frozen=True)
+class DensityArchitecture:
+    """Shape of the density network.
+
+    Attributes
+    ----------
+    channels
+        Hidden channels per l = 0..4.
+    layers
+        Message-passing layers.
+    message_cutoff
+        Angstrom.
+    neighbours
+        Mean number of neighbours within it, for normalisation.
+    n_radial, radial_hidden
+        Bessel functions and width of the radial perceptrons.
+    n_latent
+        Latent charges and dipoles an atom; 0: no long-ranged features.
+    """
+
+    channels: tuple[int, ...]
+    layers: int
+    message_cutoff: float
+    neighbours: float
+    n_radial: int = 8
+    radial_hidden: int = 32
+    n_latent: int = 4
+
+    def to_dict(self) -> dict:
+        """Plain types, for the checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: dict) -> DensityArchitecture:
+        """Inverse of `to_dict`."""
+        return cls(**{**document, "channels": tuple(document["channels"])})
+
+
+class DensityNetwork(nn.Module):
+    """Predict density coefficients of a graph; equivariant, permutation invariant, charge-conserving.
+
+    Parameters
+    ----------
+    auxiliary
+        Density functions of every element.
+    architecture
+        Shape of the network.
+    """
+
+    @float32_default()
+    def __init__(self, auxiliary: AuxiliaryBasis, architecture: DensityArchitecture) -> None:
+        super().__init__()
+        self.auxiliary, self.architecture = auxiliary, architecture
+        self.numbers = tuple(sorted(auxiliary.atoms))
+        widths = (*architecture.channels, *(0,) * (L_MAX + 1))[: L_MAX + 1]
+        hidden = Channels.both(widths)
+        n_species = len(self.numbers)
+        n_edge = architecture.n_radial + 2 * n_species
+        width, neighbours = architecture.radial_hidden, architecture.neighbours
+        self.embedding = EnvironmentEmbedding(hidden, n_species, n_edge, width, neighbours)
+        self.interactions = nn.ModuleList(
+            Interaction(hidden, n_edge, width, neighbours) for _ in range(architecture.layers)
+        )
+        self.field = LatentField(hidden, n_species, architecture.n_latent) if architecture.n_latent else None
+        none = (0,) * (L_MAX + 1)
+        self.readout = nn.ModuleDict(
+            {str(z): SiteReadout(hidden, Channels(auxiliary.counts(z), none)) for z in self.numbers}
+        )
+        for z in self.numbers:
+            size = auxiliary.n_functions(z)
+            charges = np.zeros(size)
+            charges[: auxiliary.counts(z)[0]] = auxiliary.charges(z)
+            self.register_buffer(f"charge_{z}", torch.from_numpy(charges))
+            self.register_buffer(f"mean_{z}", torch.zeros(size, dtype=torch.float64))
+            self.register_buffer(f"scale_{z}", torch.ones(size, dtype=torch.float64))
+            for weight in self.readout[str(z)].second.natural:  # type: ignore[union-attr]
+                weight.data *= 0.1  # type: ignore[operator]
+
+    def fit_scales(self, coefficients: Mapping[int, NDArray[np.float64]]) -> None:
+        """Set mean and spread of the outputs from fitted coefficients, per element (n_atoms, n_functions)."""
+        for z, values in coefficients.items():
+            mean, scale, start = np.zeros(values.shape[1]), np.ones(values.shape[1]), 0
+            for shell in self.auxiliary.atoms[z]:
+                columns = slice(start, start + shell.n_orbitals)
+                if shell.l == 0:
+                    mean[columns] = values[:, columns].mean()
+                # one scale a shell: its components turn into each other
+                scale[columns] = max(float(np.sqrt(np.mean((values[:, columns] - mean[columns]) ** 2))), 1e-6)
+                start += shell.n_orbitals
+            getattr(self, f"mean_{z}").copy_(torch.from_numpy(mean))
+            getattr(self, f"scale_{z}").copy_(torch.from_numpy(scale))
+
+    def atom_features(self, graph: Graph, frames: Sequence[FieldWaves]) -> Features:
+        """Node features after message passing, with the latent field after the first and last layer."""
+        a = self.architecture
+        geometry = BondGeometry.of(
+            graph.messages,
+            graph.positions,
+            graph.species,
+            len(self.numbers),
+            a.message_cutoff,
+            L_MAX,
+            a.n_radial,
+        )
+        x = self.embedding(graph.species, graph.messages, geometry)
+        last = len(self.interactions) - 1
+        for k, interaction in enumerate(self.interactions):
+            x = interaction(x, graph.messages, geometry)
+            if self.field is not None and k in (0, last):
+                x = self.field(x, graph.positions, graph.species, frames)
+        return x
+
+    def forward(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Tensor]:
+        """Predict coefficients, per element (n_atoms, n_functions), float64; charge is not yet conserved."""
+        features = self.atom_features(graph, frames)
+        result = {}
+        for k, z in enumerate(self.numbers):
+            atoms = torch.nonzero(graph.species == k).flatten()
+            if len(atoms):
+                parts = self.readout[str(z)]([f[atoms] for f in features])
+                flat = torch.cat([p.flatten(1) for p in parts], dim=1).double()
+                result[z] = getattr(self, f"mean_{z}") + getattr(self, f"scale_{z}") * flat
+        return result
+
+    def coefficients(
+        self, graph: Graph, frames: Sequence[FieldWaves], excess: Sequence[float] | None = None
+    ) -> list[Tensor]:
+        """Predict each frame's coefficients, atom after atom, with the number of electrons exact.
+
+        Parameters
+        ----------
+        graph, frames
+            A batch of frames.
+        excess
+            Electrons of each frame beyond its neutral atoms; default: none.
+
+        Returns
+        -------
+        coefficients
+            One tensor (n_total,) a frame, float64, in the order of `AuxiliaryBasis.offsets`.
+        """
+        by_element = self(graph, frames)
+        species = graph.species.cpu().numpy()
+        results, start = [], 0
+        used = dict.fromkeys(by_element, 0)
+        for number, waves in enumerate(frames):
+            kinds = species[start : start + waves.n_atoms]
+            start += waves.n_atoms
+            numbers = np.array([self.numbers[k] for k in kinds])
+            offsets = self.auxiliary.offsets(numbers)
+            places, values, charges, spreads = [], [], [], []
+            for z, rows in by_element.items():
+                atoms = np.flatnonzero(numbers == z)
+                mine = rows[used[z] : used[z] + len(atoms)]
+                used[z] += len(atoms)
+                places.append((offsets[atoms][:, None] + np.arange(rows.shape[1])).ravel())
+                values.append(mine.flatten())
+                charges.append(getattr(self, f"charge_{z}").repeat(len(atoms)))
+                spreads.append(getattr(self, f"scale_{z}").square().repeat(len(atoms)))
+            flat, charge, spread = torch.cat(values), torch.cat(charges), torch.cat(spreads)
+            # the smallest change, in units of the coefficients' spreads, that brings the electrons right
+            wrong = charge @ flat - (excess[number] if excess else 0.0)
+            flat = flat - wrong * spread * charge / (spread * charge.square()).sum()
+            order = torch.from_numpy(np.argsort(np.concatenate(places))).to(flat.device)
+            results.append(flat[order])
+        return results

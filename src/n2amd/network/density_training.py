@@ -1,0 +1,175 @@
+"""Training of the density network on fitted densities: quadratic forms of each frame, no matrix elements.
+
+The loss of a frame is the norm of its density's error (`n2amd.baseline.density_fit`), which weighs the
+potential that the error makes, and the first-order error of the states around the gap
+(`n2amd.baseline.state_response`): both are quadratic in the coefficients, so that a step costs one matrix-vector
+product a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from n2amd.network.density_model import DensityNetwork
+from n2amd.network.ewald import FieldWaves
+from n2amd.network.graph import Graph, collate
+from n2amd.network.loop import Schedule, TrainingLoop
+
+
+@dataclass(frozen=True)
+class DensitySample:
+    """One frame for the density network.
+
+    Attributes
+    ----------
+    name
+        Of the frame.
+    graph
+        Atoms and message bonds, float32.
+    waves
+        For the latent field.
+    excess
+        Electrons beyond the neutral atoms.
+    matrix, right, norm
+        Quadratic form of the density's error, see `NormalEquations`; float32, float64, float.
+    response, wanted
+        First-order change of matrix elements between states with the coefficients (n_elements, n_functions),
+        float32, and the values it should reach, (n_elements,), float64, eV.
+    edges
+        Rows of `response` that are the energies of VBM and CBM.
+    """
+
+    name: str
+    graph: Graph
+    waves: FieldWaves
+    excess: float
+    matrix: Tensor
+    right: Tensor
+    norm: float
+    response: Tensor
+    wanted: Tensor
+    edges: tuple[int, int]
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the frame."""
+        return len(self.graph.positions)
+
+    def density_error(self, coefficients: Tensor) -> Tensor:
+        """Norm |d|^2 of the density's error."""
+        single = coefficients.float()
+        return (single @ (self.matrix @ single)).double() - 2 * (self.right @ coefficients) + self.norm
+
+    def state_errors(self, coefficients: Tensor) -> Tensor:
+        """First-order errors of matrix elements between states, (n_elements,), eV."""
+        return (self.response @ coefficients.float()).double() - self.wanted
+
+
+class DensityTrainer(TrainingLoop):
+    """Training run of the density network.
+
+    Parameters
+    ----------
+    model
+        The network, its scales fitted.
+    train, validation
+        Samples.
+    schedule
+        Length and rates.
+    atoms_per_step
+        Frames are drawn until a step holds about this many atoms.
+    state_weight
+        Weight of the states' errors.
+    seed, checkpoint, fingerprint
+        See `TrainingLoop`.
+    """
+
+    model: DensityNetwork
+
+    def __init__(
+        self,
+        model: DensityNetwork,
+        train: Sequence[DensitySample],
+        validation: Sequence[DensitySample],
+        schedule: Schedule,
+        *,
+        atoms_per_step: int,
+        state_weight: float,
+        seed: int,
+        checkpoint: Path,
+        fingerprint: str,
+    ) -> None:
+        super().__init__(model, schedule, seed, checkpoint, fingerprint)
+        self.train, self.validation = list(train), list(validation)
+        self.atoms_per_step, self.state_weight = atoms_per_step, state_weight
+        sizes = np.array([s.n_atoms for s in self.train], dtype=np.float64)
+        self.probability = sizes / sizes.sum()
+        # one scale for all frames, so that a frame that is hard to explain weighs more
+        self.scale = sum(s.norm for s in self.train) / sizes.sum()
+        # errors of states count against what they are before anything is learned
+        squares = np.concatenate([s.wanted.numpy() ** 2 for s in self.train])
+        self.state_scale = float(squares.mean()) if len(squares) else 1.0
+
+    def coefficients(self, samples: Sequence[DensitySample]) -> list[Tensor]:
+        """Predicted coefficients of each sample."""
+        graph = collate([s.graph for s in samples]).to(self.device)
+        frames = [s.waves.to(self.device) for s in samples]
+        return self.model.coefficients(graph, frames, [s.excess for s in samples])
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """Loss of a batch of about `atoms_per_step` atoms."""
+        samples = self._draw(rng)
+        total, atoms = torch.zeros((), dtype=torch.float64), sum(s.n_atoms for s in samples)
+        for sample, c in zip(samples, self.coefficients(samples)):
+            c = c.cpu()
+            total = total + sample.density_error(c) / (self.scale * atoms)
+            if len(sample.wanted):
+                share = sample.n_atoms / atoms
+                states = sample.state_errors(c).square().mean() / self.state_scale
+                total = total + self.state_weight * share * states
+        return total
+
+    def _draw(self, rng: np.random.Generator) -> list[DensitySample]:
+        """Draw frames of one size class, each atom of the set alike probable."""
+        first = int(rng.choice(len(self.train), p=self.probability))
+        chosen, atoms = [first], self.train[first].n_atoms
+        while atoms + self.train[first].n_atoms <= self.atoms_per_step:
+            like = [
+                k
+                for k, s in enumerate(self.train)
+                if k not in chosen and atoms + s.n_atoms <= self.atoms_per_step
+            ]
+            if not like:
+                break
+            chosen.append(int(rng.choice(like)))
+            atoms += self.train[chosen[-1]].n_atoms
+        return [self.train[k] for k in chosen]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """First-order errors of the band edges on the validation frames, and what is left of their densities."""
+        return density_scores(self.model, self.validation, self.device)
+
+
+@torch.no_grad()
+def density_scores(
+    model: DensityNetwork, samples: Sequence[DensitySample], device: torch.device | str = "cpu"
+) -> dict[str, float]:
+    """Root mean square of the band edges' first-order errors (meV) and the densities' unexplained share."""
+    edges, left, norm = list[float](), 0.0, 0.0
+    for sample in samples:
+        (c,) = model.coefficients(
+            sample.graph.to(device), [sample.waves.to(device)], [sample.excess]
+        )
+        c = c.cpu()
+        left += float(sample.density_error(c))
+        norm += sample.norm
+        edges += [float(sample.state_errors(c)[k]) for k in sample.edges]
+    rms = 1e3 * float(np.sqrt(np.mean(np.square(edges))))
+    return {"edges_rms_meV": rms, "density_unexplained": left / norm}
