@@ -14,13 +14,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
-from n2amd.baseline.mesh import Mesh, siesta_mesh
+from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
-from n2amd.baseline.nonlocal_potential import NonlocalTables, interaction_ranges, nonlocal_matrix
+from n2amd.baseline.model_density import ModelDensity
+from n2amd.baseline.nonlocal_potential import nonlocal_matrix
+from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, projector_table
 from n2amd.baseline.superposition import superpose, superpose_multipoles
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
@@ -30,3 +31,119 @@ from n2amd.structure import Structure
 
 #: Electrons per A^3 below which a model density is cut: it may dip below zero in empty space.
 SMALLEST_DENSITY = 1e-12
+
+
+@dataclass(frozen=True)
+class ZerothHamiltonian:
+    """Everything that H0 needs, made once for a material.
+
+    Attributes
+    ----------
+    basis, ingredients
+        Orbitals and the rest of what the DFT code knew.
+    model
+        Functions that densities are written in, and average atoms.
+
+    Examples
+    --------
+    >>> h0 = ZerothHamiltonian(basis, ingredients, model)         # doctest: +SKIP
+    >>> h0.matrix(structure, h0.model.spherical(structure.numbers))  # doctest: +SKIP
+    """
+
+    basis: Basis
+    ingredients: Ingredients
+    model: ModelDensity
+
+    @cached_property
+    def kinetic(self) -> OverlapTable:
+        """Two-centre table of T."""
+        return kinetic_table(self.basis, self.ingredients.rydberg, self.ingredients.bohr)
+
+    @cached_property
+    def projectors(self) -> ProjectorTable:
+        """Two-centre tables <orbital | projector>."""
+        return projector_table(self.basis, self.ingredients)
+
+    @cached_property
+    def ranges(self) -> dict[SpeciesPair, float]:
+        """Range of H0 per species pair, Angstrom."""
+        return interaction_ranges(self.basis, self.ingredients)
+
+    def densities(self, structure: Structure, mesh: Mesh) -> NeutralAtoms:
+        """Potential, density and core of neutral atoms on the mesh."""
+        functions = {
+            int(z): [self.ingredients[z].neutral_potential, self.ingredients[z].density, self.ingredients[z].core_density]
+            for z in np.unique(structure.numbers)
+        }
+        return NeutralAtoms(*superpose(structure, mesh, functions))
+
+    def potential(
+        self, structure: Structure, coefficients: NDArray[np.float64]
+    ) -> tuple[Mesh, NDArray[np.float64]]:
+        """Potential V_NA + V_H + V_xc of a model density, (n1, n2, n3), eV.
+
+        Parameters
+        ----------
+        structure
+            Atoms.
+        coefficients
+            Of the density functions, (n_total,), see `AuxiliaryBasis.offsets`.
+        """
+        mesh = self.ingredients.mesh_of(structure.cell)
+        atoms = self.densities(structure, mesh)
+        change = superpose_multipoles(structure, mesh, self.model.auxiliary.atoms, coefficients)
+        return mesh, self.potential_of(mesh, atoms, change)
+
+    def potential_of(
+        self, mesh: Mesh, atoms: NeutralAtoms, change: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Potential of neutral atoms and a change of their density on the mesh, eV."""
+        units = {"rydberg": self.ingredients.rydberg, "bohr": self.ingredients.bohr}
+        # where a model density dips below zero, in empty space, there is none
+        total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
+        _, xc = xc_potential(total, mesh, self.ingredients.functional, **units)
+        return atoms.potential + hartree_potential(change, mesh, **units).numpy() + xc.numpy()
+
+    def matrix(
+        self,
+        structure: Structure,
+        coefficients: NDArray[np.float64],
+        pairs: Mapping[SpeciesPair, PairIndex] | None = None,
+    ) -> BlockMatrix:
+        """H0 of a structure, eV.
+
+        Parameters
+        ----------
+        structure, coefficients
+            Atoms and their density.
+        pairs
+            Hermitian half of pairs wanted; default: all that H0 connects.
+        """
+        chosen = find_pairs(structure, self.ranges, half=True) if pairs is None else pairs
+        mesh, potential = self.potential(structure, coefficients)
+        return self.assemble(structure, mesh, potential, chosen)
+
+    def assemble(
+        self,
+        structure: Structure,
+        mesh: Mesh,
+        potential: NDArray[np.float64],
+        pairs: Mapping[SpeciesPair, PairIndex],
+    ) -> BlockMatrix:
+        """T + V_KB + <potential> on the given pairs, eV."""
+        local = potential_matrix(self.basis, structure, mesh, potential, pairs)
+        rest = nonlocal_matrix(self.projectors, self.basis, structure, pairs)
+        values = {}
+        for key, index in pairs.items():
+            kinetic = self.kinetic.evaluate(key, index.vectors(structure))
+            values[key] = local.values[key] + rest.values[key] + kinetic
+        return BlockMatrix(pairs, values)
+
+
+@dataclass(frozen=True)
+class NeutralAtoms:
+    """Superposed neutral atoms on a mesh, (n1, n2, n3) each: potential (eV), density and core (1/A^3)."""
+
+    potential: NDArray[np.float64]
+    density: NDArray[np.float64]
+    core: NDArray[np.float64]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from n2amd.config import HamiltonianSettings
+from n2amd.network.loop import Schedule
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Preset:
     final_learning_rate: float
     ema_decay: float
     validate_every: int
+
+    @property
+    def schedule(self) -> Schedule:
+        """Both stages as one."""
+        return Schedule(
+            self.steps + self.band_steps,
+            self.learning_rate,
+            self.final_learning_rate,
+            1e-4,
+            self.ema_decay,
+            self.validate_every,
+        )
 
 
 PRESETS = {

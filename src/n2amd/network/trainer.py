@@ -1,21 +1,17 @@
-"""Two-stage training: the mean absolute error of H, then also the error seen by the states around the gap."""
+"""Two-stage training of the pair network: the error of H, then also the error seen by states at the gap."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from n2amd.errors import ComputationError
-from n2amd.network.checkpoint import load_state, save_state
 from n2amd.network.data import Sample, Targets, collate_samples, join_targets
 from n2amd.network.empty_space import Floor, displaced, floor_violation, measure_floors
+from n2amd.network.loop import TrainingLoop
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.presets import Preset
 from n2amd.network.reference_fit import residual_targets
@@ -28,26 +24,6 @@ FLOOR_WEIGHT_EV = 0.1
 FLOOR_EVERY = 4
 #: Random k points a frame in stage 2, beside Gamma.
 RANDOM_KPOINTS = 3
-
-
-@dataclass
-class History:
-    """Record of the training, one entry a validation."""
-
-    step: list[int] = field(default_factory=list)
-    stage: list[int] = field(default_factory=list)
-    loss_meV: list[float] = field(default_factory=list)
-    validation_mae_meV: list[float] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, list]:
-        """Plain types."""
-        return dict(vars(self))
-
-
-def learning_rate(step: int, total: int, first: float, last: float, warmup: int = 50) -> float:
-    """Linear warm-up, then a cosine from `first` to `last`."""
-    warm = min(1.0, (step + 1) / min(warmup, max(total // 10, 1)))
-    return warm * (last + 0.5 * (first - last) * (1 + math.cos(math.pi * min(step / total, 1.0))))
 
 
 def element_error(site: dict[int, Tensor], pair: dict[tuple[int, int], Tensor]) -> tuple[Tensor, Tensor]:
@@ -70,8 +46,8 @@ def mean_absolute_error(model: HamiltonianNetwork, samples: Sequence[Sample]) ->
     return total / count
 
 
-class Trainer:
-    """State of a training run: resumes exactly from its checkpoint.
+class PairTrainer(TrainingLoop):
+    """Training run of the pair network.
 
     Parameters
     ----------
@@ -83,15 +59,13 @@ class Trainer:
         Schedule.
     band_weight
         Weight of the window error in stage 2.
-    seed
-        Seed of the batches and k points.
-    workdir
-        Where checkpoints go.
-    fingerprint
-        Hash of settings and data; a checkpoint with another one is ignored.
+    seed, checkpoint, fingerprint
+        See `TrainingLoop`.
     table
         Overlap tables, for the floor under nearly empty states on made-up geometries; None: do without.
     """
+
+    model: HamiltonianNetwork
 
     def __init__(
         self,
@@ -102,21 +76,14 @@ class Trainer:
         *,
         band_weight: float,
         seed: int,
-        workdir: Path,
+        checkpoint: Path,
         fingerprint: str,
         table: OverlapTable | None = None,
     ) -> None:
-        self.model, self.train, self.validation = model, list(train), list(validation)
-        self.preset, self.band_weight, self.seed = preset, band_weight, seed
-        self.checkpoint = workdir / "last.pt"
-        self.fingerprint = fingerprint
-        self.device = next(model.parameters()).device
+        super().__init__(model, preset.schedule, seed, checkpoint, fingerprint)
+        self.train, self.validation = list(train), list(validation)
+        self.preset, self.band_weight = preset, band_weight
         self.residuals = [residual_targets(model, s) for s in self.train]
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate, weight_decay=1e-4)
-        self.average = {k: v.detach().clone() for k, v in model.named_parameters()}
-        self.history = History()
-        self.step = 0
-        self._running: list[float] = []
         self.table = table
         self.floors: list[Floor] = []
         if table is not None and preset.band_steps and band_weight > 0:
@@ -124,93 +91,16 @@ class Trainer:
             self.floors = [f for f in measure_floors(self.train, kpoints) if f.energy > 0]
         self._solved: dict[tuple[int, int], States] = {}
 
-    @property
-    def total_steps(self) -> int:
-        """Steps of both stages."""
-        return self.preset.steps + self.preset.band_steps
+    def validate(self) -> dict[str, float]:
+        """Mean absolute error of H on the validation frames, meV."""
+        return {"validation_mae_meV": 1e3 * mean_absolute_error(self.model, self.validation)}
 
-    def resume(self) -> bool:
-        """Go on from the checkpoint, if there is one of the same run."""
-        if not self.checkpoint.exists():
-            return False
-        state = load_state(self.checkpoint)
-        if state["fingerprint"] != self.fingerprint:
-            return False
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.history = History(**state["history"])
-        self.step, self._running = state["step"], state["running"]
-        return True
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        state: dict[str, Any] = {
-            "fingerprint": self.fingerprint,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average,
-            "history": self.history.to_dict(),
-            "step": self.step,
-            "running": self._running,
-        }
-        save_state(self.checkpoint, state)
-
-    def run(self, report: Callable[[History], None]) -> None:
-        """Train to the end; validate, checkpoint and report every `validate_every` steps.
-
-        Raises
-        ------
-        ComputationError
-            If the loss stops being a number.
-        """
-        self.model.train()
-        while self.step < self.total_steps:
-            loss = self._one_step()
-            if not math.isfinite(loss):
-                raise ComputationError(
-                    f"the loss became {loss} at step {self.step}; "
-                    "lower hamiltonian.learning_rate and train again"
-                )
-            self._running.append(loss)
-            self.step += 1
-            if self.step % self.preset.validate_every == 0 or self.step == self.total_steps:
-                self._validate()
-                self.save()
-                report(self.history)
-        self.use_average()
-
-    def use_average(self) -> None:
-        """Put the averaged weights into the model."""
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(self.average[name])
-
-    def _validate(self) -> None:
-        live = {k: v.detach().clone() for k, v in self.model.named_parameters()}
-        self.use_average()
-        mae = mean_absolute_error(self.model, self.validation)
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(live[name])
-        self.history.step.append(self.step)
-        self.history.stage.append(1 if self.step <= self.preset.steps else 2)
-        self.history.loss_meV.append(1e3 * float(np.mean(self._running)))
-        self.history.validation_mae_meV.append(1e3 * mae)
-        self._running = []
-
-    def _one_step(self) -> float:
-        # every step has its own stream, so that a resumed run draws what an unbroken one would have drawn
-        rng = np.random.default_rng([self.seed, self.step])
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """Error of H and, in stage 2, what the states see of it, eV."""
         chosen = rng.choice(len(self.train), size=min(self.preset.batch_size, len(self.train)), replace=False)
         samples = [self.train[k] for k in chosen]
         graph, _ = collate_samples(samples)
         wanted = _to(join_targets([self.residuals[k] for k in chosen]), self.device)
-        rate = learning_rate(
-            self.step, self.total_steps, self.preset.learning_rate, self.preset.final_learning_rate
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         site, pair = self.model.correction(graph.to(self.device))
         site_error = {z: site[z] - wanted.site[z] for z in wanted.site}
         pair_error = {k: pair[k] - wanted.pair[k] for k in wanted.pair}
@@ -224,15 +114,7 @@ class Trainer:
                 kpoint = rng.uniform(-0.5, 0.5, 3) * int(rng.integers(2))
                 violation = floor_violation(self.model, self.table, made_up, kpoint, self.floors)
                 loss = loss + self.band_weight * FLOOR_WEIGHT_EV * violation.float()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        decay = min(self.preset.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                self.average[name].lerp_(parameter, 1 - decay)
-        return float(loss.detach())
+        return loss
 
     def _states(self, sample: int, k: int) -> States:
         # a few k points a frame are drawn once and kept: Gamma, where supercell states fold to, and others

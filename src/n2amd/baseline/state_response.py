@@ -1,0 +1,168 @@
+"""How matrix elements between states move with the coefficients of the density, to first order.
+
+    d<n|H|m> / dc_f = int f(r) (v_H[psi_n* psi_m] + f_xc psi_n* psi_m) dr
+
+v_H is the Hartree potential of the product, f_xc the exchange-correlation kernel. One product of states costs
+one Poisson equation, whatever the number of coefficients, so that a network that predicts densities can be
+trained on band edges and couplings directly. The kernel is that of the local density approximation: a slope,
+whose small error only slows the way to the right coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.density_fit import PlaneWaves, waves_of_functions
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.baseline.mesh import Mesh
+from n2amd.baseline.mesh_states import states_on_mesh
+from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.dataset.frame import Frame
+from n2amd.orbitals.basis import Basis
+from n2amd.structure import Structure
+
+#: Time-reversal invariant points: there all states are real, and supercells fold them onto Gamma.
+CORNERS = np.stack(np.meshgrid([0.0, 0.5], [0.0, 0.5], [0.0, 0.5], indexing="ij"), -1).reshape(-1, 3)
+#: States on each side of the gap: one for this many atoms, but no fewer and no more than these.
+ATOMS_PER_STATE, FEWEST_STATES, MOST_STATES = 6, 2, 8
+#: Cells with more atoms than this are looked at at Gamma only.
+GAMMA_FROM = 24
+
+
+@dataclass(frozen=True)
+class StateResponse:
+    """First-order response of matrix elements between the states around the gap.
+
+    Attributes
+    ----------
+    response
+        Derivatives with the coefficients, (n_elements, n_functions), eV.
+    missing
+        DFT's matrix elements minus those of the reference Hamiltonian, (n_elements,), eV.
+    edges
+        Elements that are the energies of VBM and CBM.
+    """
+
+    response: NDArray[np.float32]
+    missing: NDArray[np.float64]
+    edges: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class EdgeStates:
+    """States on one side of the gap at one k point: (n_orbitals, n_states), real, with their energies in eV."""
+
+    kpoint: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+
+
+def edge_states(frame: Frame, basis: Basis) -> list[tuple[EdgeStates, EdgeStates]]:
+    """Valence and conduction states of a frame's own H and S, at each k point looked at."""
+    n_atoms, n = frame.structure.n_atoms, frame.n_occupied
+    count = min(max(n_atoms // ATOMS_PER_STATE, FEWEST_STATES), MOST_STATES)
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    found = []
+    for k in CORNERS if n_atoms <= GAMMA_FROM else CORNERS[:1]:
+        h, s = (fold(m, offsets, k).real for m in (frame.hamiltonian, frame.overlap))
+        wanted = [max(n - count, 0), min(n + count, len(h)) - 1]
+        energies, vectors = scipy.linalg.eigh(h, s, subset_by_index=wanted)
+        below = n - wanted[0]
+        found.append(
+            (
+                EdgeStates(k, energies[:below], vectors[:, :below]),
+                EdgeStates(k, energies[below:], vectors[:, below:]),
+            )
+        )
+    return found
+
+
+def response_fields(
+    products: NDArray[np.float64],
+    waves: PlaneWaves,
+    kernel: NDArray[np.float64],
+    coulomb: float,
+) -> NDArray[np.complex128]:
+    """Fourier integrals of v_H[p] + f_xc p for each product p of states, (n_products, n_waves), eV.
+
+    Parameters
+    ----------
+    products
+        psi_n psi_m on the mesh, (n_products, n1, n2, n3), 1/A^3.
+    waves
+        Wave vectors kept.
+    kernel
+        f_xc on the mesh, eV A^3.
+    coulomb
+        e^2, eV A.
+    """
+    hartree = 4 * np.pi * coulomb / waves.lengths**2
+    return np.stack([hartree * waves.transform(p) + waves.transform(kernel * p) for p in products])
+
+
+def state_response(
+    frame: Frame,
+    basis: Basis,
+    ingredients: Ingredients,
+    auxiliary: AuxiliaryBasis,
+    mesh: Mesh,
+    kernel: NDArray[np.float64],
+    reference: BlockMatrix,
+) -> StateResponse:
+    """Response of the states around a frame's gap.
+
+    Parameters
+    ----------
+    frame, basis, ingredients
+        The DFT frame.
+    auxiliary
+        Density functions.
+    mesh
+        Of the frame.
+    kernel
+        f_xc on it, eV A^3.
+    reference
+        H0 at the coefficients that `missing` refers to, eV.
+    """
+    waves = PlaneWaves.of(mesh)
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    fields, missing = list[NDArray[np.complex128]](), list[float]()
+    edges = [(-np.inf, 0), (np.inf, 0)]
+    for sides in edge_states(frame, basis):
+        k = sides[0].kpoint
+        h0 = fold(reference, offsets, k).real
+        for side, states in enumerate(sides):
+            values = states_on_mesh(basis, frame.structure, mesh, states.vectors, k)
+            elements = states.vectors.T @ h0 @ states.vectors
+            a, b = np.triu_indices(len(states.energies))
+            products = values[a] * values[b]
+            fields.append(response_fields(products, waves, kernel, 2 * ingredients.rydberg * ingredients.bohr))
+            diagonal = np.diag(states.energies)[a, b]
+            edge = len(states.energies) - 1 if side == 0 else 0
+            row = len(missing) + int(np.flatnonzero((a == edge) & (b == edge))[0])
+            energy = states.energies[edge]
+            if energy > edges[0][0] if side == 0 else energy < edges[1][0]:
+                edges[side] = (energy, row)
+            missing += (diagonal - elements[a, b]).tolist()
+    response = project_on_functions(frame.structure, auxiliary, waves, np.concatenate(fields))
+    return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]))
+
+
+def project_on_functions(
+    structure: Structure,
+    auxiliary: AuxiliaryBasis,
+    waves: PlaneWaves,
+    fields: NDArray[np.complex128],
+) -> NDArray[np.float32]:
+    """Integrals int f(r) v(r) dr of density functions with fields, (n_fields, n_functions), without G = 0."""
+    weighted = (fields.conj() * (waves.multiplicity / waves.volume)).astype(np.complex64)
+    parts = [
+        (weighted @ block.astype(np.complex64).T).real
+        for block in waves_of_functions(structure, auxiliary, waves)
+    ]
+    return np.concatenate(parts, axis=1)
