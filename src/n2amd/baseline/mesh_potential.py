@@ -23,6 +23,8 @@ from n2amd.errors import InputError
 
 #: Points whose temporaries are held at a time.
 _BLOCK = {"cpu": 1 << 16, "cuda": 1 << 22}
+#: Density below which the local kernel is taken as flat, 1/A^3, and its relative step of differentiation.
+KERNEL_DENSITY, KERNEL_STEP = 1e-3, 1e-3
 
 
 def xc_potential(
@@ -233,3 +235,23 @@ def _at_once(
     for axis in (0, 1, 2):
         potential -= along(steps[:, axis], axis - 3)
     return total, potential
+
+
+def local_xc_kernel(
+    density: NDArray[np.float64], *, rydberg: float, bohr: float
+) -> NDArray[np.float64]:
+    """Local density approximation of the kernel dV_xc/drho on a mesh, eV A^3; flat below `KERNEL_DENSITY`.
+
+    Parameters
+    ----------
+    density
+        With the core, (n1, n2, n3), 1/A^3.
+    rydberg, bohr
+        One Rydberg in eV and one Bohr in Angstrom.
+    """
+    form = find_functional("PW92")
+    rho = torch.from_numpy(np.maximum(density, KERNEL_DENSITY)).flatten() * bohr**3
+    step = KERNEL_STEP * rho
+    above, below = (derivatives(form, rho + sign * step)[1] for sign in (1, -1))
+    kernel = (above - below) / (2 * step)
+    return (kernel * (2 * rydberg * bohr**3)).reshape(density.shape).numpy()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.mesh_potential import xc_kernel
+from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.model_density import (
     FrameDensity,
     ModelDensity,
@@ -64,7 +64,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     atoms = zeroth.densities(structure, density.mesh)
     mesh, potential = zeroth.potential(structure, coefficients)
     reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)
-    kernel = xc_kernel(density.valence + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
+    kernel = local_xc_kernel(density.valence + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
     states = state_response(frame, basis, ingredients, auxiliary, mesh, kernel, reference)
     sample = DensitySample(
         frame.name,
