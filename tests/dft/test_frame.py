@@ -161,7 +161,7 @@ def test_forces_and_log_may_be_absent(frame_folder):
         None,
         None,
         None,
-        {"code": "honpas"},
+        {"code": "honpas", "h0": "the functional is unknown"},
     )
 
 

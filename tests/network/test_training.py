@@ -7,16 +7,18 @@ import pytest
 import torch
 from conftest_network import RANGES, random_network
 
+from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap, fold, gauge_shift
 from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
-from n2amd.network.checkpoint import load_model, load_state, save_model
+from n2amd.network.checkpoint import ingredients_of, load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
 from n2amd.network.presets import PRESETS
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.state_loss import solve_states, state_error
 from n2amd.network.trainer import Trainer, learning_rate
+from n2amd.orbitals.basis import RadialFunction, Shell
 
 
 def synthetic_frame(basis, structure, seed, range_=None):
@@ -203,6 +205,7 @@ def test_model_file_round_trip_and_damage(basis, frames, tmp_path):
     save_model(path, model, training={"seed": 1}, config={}, inputs=[])
     again, state = load_model(path)
     assert state["training"] == {"seed": 1}
+    assert ingredients_of(state) is None
     graph = samples_of(model, frames[:1])[0].graph
     for a, b in zip(model(graph)[0].values(), again(graph)[0].values()):
         assert torch.equal(a, b)
@@ -215,6 +218,17 @@ def test_model_file_round_trip_and_damage(basis, frames, tmp_path):
     torch.save({"weights": {}}, other)
     with pytest.raises(InputError, match="not an n2amd Hamiltonian network"):
         load_model(other)
+
+
+def test_model_file_keeps_the_ingredients(basis, tmp_path):
+    radial = RadialFunction(0.1, np.linspace(1, 0, 6), 0.5)
+    projector = Projector(Shell(1, "l1 n1", radial), -3.0)
+    found = Ingredients(
+        "siesta", "PBE", 200.0, 13.6, 0.529, {8: AtomIngredients(8, (projector,), radial, radial)}
+    )
+    path = tmp_path / "hamiltonian.pt"
+    save_model(path, random_network(basis), training={}, config={}, inputs=[], ingredients=found)
+    assert ingredients_of(load_model(path)[1]) == found
 
 
 def test_spin_polarised_frames_are_refused(basis, frames):

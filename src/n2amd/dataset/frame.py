@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.structure import Structure
 
@@ -57,6 +58,8 @@ class Frame:
     hermiticity_error
         Largest difference between the two copies of a block in the code's file, in H (eV) or S; None where
         the file has one copy only.
+    ingredients
+        What H0 needs of the run, shared by the frames of a set; None where the run does not give it.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Frame:
     bands: BandReference | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     hermiticity_error: float | None = None
+    ingredients: Ingredients | None = None
 
     @property
     def n_occupied(self) -> int:

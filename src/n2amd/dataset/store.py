@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.growing import CHUNK, append_offset, append_rows, append_text, lengthen
+from n2amd.dataset.ingredients import IngredientsOfSet, stored_ingredients
 from n2amd.dataset.series import verlet_velocities
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis
@@ -36,6 +39,7 @@ class DatasetWriter:
     def __init__(self, file: h5py.File) -> None:
         self._file = file
         self._atoms: dict[int, AtomBasis] = {}
+        self._ingredients = IngredientsOfSet()
         self._offsets: dict[SpeciesPair, list[int]] = {}
         self._n_frames = 0
         self._n_spin = 0
@@ -67,7 +71,8 @@ class DatasetWriter:
         Raises
         ------
         InputError
-            If an element has another basis, or H another number of spin components, than in earlier frames.
+            If an element has another basis, H another number of spin components, or the run other ingredients
+            of H0 than in earlier frames.
         """
         self._check_alike(frame, basis)
         unknown = np.full((frame.structure.n_atoms, 3), np.nan)
@@ -113,6 +118,7 @@ class DatasetWriter:
         for dataset in self._file["gate"].values():
             lengthen(dataset, self._n_frames)
         self._file["basis"] = Basis(self._atoms).to_json()
+        self._ingredients.write(self._file)
         self._file.attrs.update(
             n_frames=self._n_frames,
             code=code,
@@ -160,6 +166,7 @@ class DatasetWriter:
                 frame=frame.name,
                 remedy="ingest runs of one kind into one data set",
             )
+        self._ingredients.add(frame)
         self._n_spin, self._functional = n_spin, frame.origin.get("functional", "")
         self._atoms = {**basis.atoms, **self._atoms}
 
@@ -269,6 +276,12 @@ def read_basis(path: str | Path) -> Basis:
         return Basis.from_json(file["basis"].asstr()[()])
 
 
+def read_ingredients(path: str | Path) -> Ingredients | None:
+    """Return what H0 needs of a data set's runs; None where it is not there (the attribute `h0` says why)."""
+    with open_hdf5(path, FORMAT) as file:
+        return stored_ingredients(file)
+
+
 def read_attributes(path: str | Path) -> dict[str, Any]:
     """Return the root attributes of a data set (code, functional, n_frames, timestep_fs, ...)."""
     with open_hdf5(path, FORMAT) as file:
@@ -308,12 +321,13 @@ def read_frames(path: str | Path, indices: Iterable[int] | None = None) -> Itera
             tuple(int(z) for z in name.split("-")): group["offset"][...]
             for name, group in file["blocks"].items()
         }
+        ingredients = stored_ingredients(file)
         for index in range(total) if indices is None else indices:
             if not 0 <= index < total:
                 raise InputError(
                     f"there is no frame {index}", file=path, remedy=f"choose one of 0..{total - 1}"
                 )
-            yield _read_frame(file, int(index), offsets)
+            yield replace(_read_frame(file, int(index), offsets), ingredients=ingredients)
 
 
 def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.int64]]) -> Frame:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from n2amd import provenance
+from n2amd.baseline.ingredients import Ingredients
 from n2amd.errors import InputError
 from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.orbitals.basis import Basis
@@ -49,7 +50,13 @@ def load_state(path: str | Path) -> dict[str, Any]:
 
 
 def save_model(
-    path: str | Path, model: HamiltonianNetwork, *, training: dict[str, Any], config: Any, inputs: list[Path]
+    path: str | Path,
+    model: HamiltonianNetwork,
+    *,
+    training: dict[str, Any],
+    config: Any,
+    inputs: list[Path],
+    ingredients: Ingredients | None = None,
 ) -> None:
     """Write a model file.
 
@@ -63,6 +70,8 @@ def save_model(
         What the evaluation needs to know of the training (split, gauge, history, seed).
     config, inputs
         Settings and files it was made from (hashed).
+    ingredients
+        What H0 needs of the DFT code, where the data set has it.
     """
     state = {
         "format": FORMAT,
@@ -77,7 +86,14 @@ def save_model(
         "training": training,
         "complete": 1,
     }
+    if ingredients is not None:
+        state["ingredients"] = ingredients.to_json()
     save_state(path, state)
+
+
+def ingredients_of(state: dict[str, Any]) -> Ingredients | None:
+    """What H0 needs of the DFT code, from the state that `load_model` returns; None where it is not there."""
+    return Ingredients.from_json(state["ingredients"]) if "ingredients" in state else None
 
 
 def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianNetwork, dict[str, Any]]:

@@ -15,7 +15,7 @@ from n2amd.config import HamiltonianSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_indices
-from n2amd.dataset.store import n_frames, read_basis, read_frames
+from n2amd.dataset.store import n_frames, read_basis, read_frames, read_ingredients
 from n2amd.device import choose_device
 from n2amd.errors import InputError
 from n2amd.network.checkpoint import save_model
@@ -183,5 +183,6 @@ def train(
         "cpu_seconds": provenance.cpu_seconds(),
         "overlap_limits": limits and limits.to_document(),
     }
-    save_model(out, model, training=training, config=settings, inputs=inputs)
+    kept = read_ingredients(dataset)
+    save_model(out, model, training=training, config=settings, inputs=inputs, ingredients=kept)
     return model

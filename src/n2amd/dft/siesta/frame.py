@@ -27,6 +27,7 @@ from n2amd.dft.siesta.consistency import (
 from n2amd.dft.siesta.constants import Constants, constants_of_run
 from n2amd.dft.siesta.log import Origin, read_origin
 from n2amd.dft.siesta.matrices import SparseMatrices
+from n2amd.dft.siesta.occupations import smearing_of_run
 from n2amd.dft.siesta.run import KINDS, Run, find_run, read_matrices
 from n2amd.dft.siesta.supercell import lattice_vectors
 from n2amd.dft.siesta.tables import (
@@ -38,6 +39,7 @@ from n2amd.dft.siesta.tables import (
     read_orbital_table,
     read_xv,
 )
+from n2amd.dft.siesta.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
@@ -102,6 +104,11 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     provenance = {"code": code, **origin.provenance}
     if not ions:
         provenance["radial_functions"] = "unknown: no .ion.xml file"
+    ingredients, note = ingredients_of_run(structure, ions, origin, constants)
+    if note:
+        provenance["h0"] = note
+    if (smearing := smearing_of_run(origin, constants.rydberg)) is not None:
+        provenance["smearing"] = smearing
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
@@ -117,6 +124,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
         bands=None if energies is None else _bands(run, matrices, structure, energies, constants),
         hermiticity_error=hermiticity,
         origin=provenance,
+        ingredients=ingredients,
     )
     return frame, basis
 

@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
+from n2amd.baseline.ingredients import AtomIngredients
 from n2amd.dft.files import DECOMPRESSORS, read_text
 from n2amd.dft.siesta.constants import Constants
+from n2amd.dft.siesta.ion_potentials import read_potentials
+from n2amd.dft.siesta.ion_radial import entry, read_radial
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
+from n2amd.orbitals.basis import AtomBasis, Shell
 
 LETTERS = "spdfghi"
 
@@ -40,11 +41,17 @@ class Ion:
         Shells in the code's own order, with radial functions in Angstrom.
     projector_radius
         Largest radius of the pseudopotential's projectors, Angstrom.
+    ingredients
+        What H0 needs of the species beside the shells; None where the file lacks it.
+    lacks
+        Why there are none; empty where there are.
     """
 
     label: str
     atom: AtomBasis
     projector_radius: float
+    ingredients: AtomIngredients | None = None
+    lacks: str = ""
 
 
 def read_ion_xml(path: str | Path, constants: Constants) -> Ion:
@@ -64,21 +71,21 @@ def read_ion_xml(path: str | Path, constants: Constants) -> Ion:
     """
     path = Path(path)
     stat = path.stat()
-    return _read(path, stat.st_mtime_ns, stat.st_size, constants.bohr)
+    return _read(path, stat.st_mtime_ns, stat.st_size, constants)
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, modified: int, size: int, bohr: float) -> Ion:
+def _read(path: Path, modified: int, size: int, constants: Constants) -> Ion:
     """Read the file; the time and size are part of the cache's key."""
     # the preamble is free text of the program's log, not XML
     text = re.sub(r"<preamble>.*?</preamble>", "", read_text(path), flags=re.DOTALL)
     try:
         root = ElementTree.fromstring(text)
-        number = int(_entry(root, "z"))
-        shells = tuple(_shell(orbital, bohr) for orbital in root.findall("paos/orbital"))
-        valence = float(_entry(root, "valence"))
-        projectors = [float(_entry(radial, "cutoff")) for radial in root.findall("kbs/projector/radfunc")]
-        label = _entry(root, "label").strip()
+        number = int(entry(root, "z"))
+        shells = tuple(_shell(orbital, constants.bohr) for orbital in root.findall("paos/orbital"))
+        valence = float(entry(root, "valence"))
+        projectors = [float(entry(radial, "cutoff")) for radial in root.findall("kbs/projector/radfunc")]
+        label = entry(root, "label").strip()
     except (ElementTree.ParseError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             f"not a complete .ion.xml file ({error})", file=path, remedy="copy it again from the run"
@@ -98,33 +105,15 @@ def _read(path: Path, modified: int, size: int, bohr: float) -> Ion:
             field="paos",
             remedy="check the basis of the run",
         )
-    return Ion(label, AtomBasis(number, shells, valence), max(projectors, default=0.0) * bohr)
-
-
-def _entry(element: ElementTree.Element, name: str) -> str:
-    text = element.findtext(name)
-    if text is None:
-        raise KeyError(f"<{name}> is missing")
-    return text
+    atom = AtomBasis(number, shells, valence)
+    radius = max(projectors, default=0.0) * constants.bohr
+    return Ion(label, atom, radius, *read_potentials(root, atom, constants))
 
 
 def _shell(orbital: ElementTree.Element, bohr: float) -> Shell:
     n, l, zeta = (int(orbital.attrib[key]) for key in ("n", "l", "z"))
-    radial = orbital.find("radfunc")
-    if radial is None:
-        raise KeyError("<radfunc> is missing")
-    points, step = int(_entry(radial, "npts")), float(_entry(radial, "delta"))
-    table = np.array(_entry(radial, "data").split(), dtype=float).reshape(-1, 2)
-    if len(table) != points:
-        raise ValueError(f"{shell_label(n, l, zeta)} has {len(table)} of {points} points")
-    if not np.allclose(table[:, 0], step * np.arange(points), atol=1e-6):
-        raise ValueError(f"the grid of {shell_label(n, l, zeta)} is not uniform")
-    function = RadialFunction(
-        step=step * bohr,
-        values=table[:, 1] * bohr ** -(1.5 + l),
-        cutoff=float(_entry(radial, "cutoff")) * bohr,
-    )
-    return Shell(l, shell_label(n, l, zeta), function)
+    label = shell_label(n, l, zeta)
+    return Shell(l, label, read_radial(orbital, label, bohr, 1.5 + l))
 
 
 def find_ion_files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from n2amd.dft.files import DECOMPRESSORS, read_text
 from n2amd.dft.siesta.fdf import find_input, read_fdf
 from n2amd.dft.siesta.kmesh import k_mesh
+from n2amd.dft.siesta.log_facts import LogFacts, read_log_facts, write_terms
 from n2amd.errors import InputError
 
 _VERSION = re.compile(r"^\s*(?:Siesta )?Version\s*:\s*(?:siesta-)?(\S+)", re.MULTILINE | re.IGNORECASE)
@@ -28,7 +29,7 @@ class Origin:
     Attributes
     ----------
     provenance
-        version, functional, k_mesh, mesh_cutoff where the files tell them.
+        version, functional, k_mesh, mesh_cutoff, energy_terms where the files tell them.
     energies
         Free and total energy at the end of the log, as far as they are there, eV.
     fermi_level
@@ -37,6 +38,8 @@ class Origin:
         Atomic number of each species (from 0) in the input; empty where there is none.
     settings
         Keys of the input; empty where there is none.
+    facts
+        Figures of the log; None where there is none.
     """
 
     provenance: dict[str, str] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class Origin:
     elements: dict[int, int] = field(default_factory=dict)
     fermi_level: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    facts: LogFacts | None = None
 
 
 def read_origin(folder: Path, label: str) -> Origin:
@@ -106,7 +110,10 @@ def read_origin(folder: Path, label: str) -> Origin:
                 remedy="keep the files of one run together",
             )
     energies = tuple(x for pattern in _ENERGIES if (x := _last(path, pattern, text)) is not None)
-    return Origin(provenance, energies, elements, _last(path, _FERMI, text), fdf)
+    facts = read_log_facts(path, text)
+    if facts.terms:
+        provenance["energy_terms"] = write_terms(facts.terms)
+    return Origin(provenance, energies, elements, _last(path, _FERMI, text), fdf, facts)
 
 
 def _last(path: Path, pattern: re.Pattern[str], text: str) -> float | None:

@@ -1,0 +1,158 @@
+"""The density matrix of a DFT frame, from its own H and S, k mesh and smearing.
+
+With it every part of H0 can be checked: sum D T is the code's kinetic energy, sum D V_KB its non-local one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from n2amd.baseline.smearing import FAR, Smearing
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, fold_mesh
+from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import Basis
+
+#: Bands that are computed beyond those that are known to be needed.
+EMPTY_BANDS = 4
+
+
+def density_matrix(
+    frame: Frame,
+    basis: Basis,
+    *,
+    kpoints: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    smearing: Smearing | None = None,
+    pairs: Mapping[SpeciesPair, PairIndex] | None = None,
+) -> BlockMatrix:
+    """Density matrix D(R) = Re sum_k w exp(-2 pi i k.R) sum_n f_n c_n c_n^dagger of a frame.
+
+    `n2amd.blocks.matrix.inner_product(D, A)` is then the expectation value of a spinless A, for D summed over
+    spin. The Fermi level is the one at which the electrons come out exactly.
+
+    Parameters
+    ----------
+    frame
+        Spinless or with collinear spins of one Fermi level.
+    basis
+        The basis of its matrices.
+    kpoints
+        Fractional k points (n_k, 3) and weights (n_k,), of k and -k one is enough; None: those of the frame's
+        bands, which are the k points of the SCF cycle in SIESTA and HONPAS.
+    smearing
+        Occupation of the levels; None: what the frame's origin says.
+    pairs
+        Pairs wanted, the Hermitian half; None: those of the frame.
+
+    Returns
+    -------
+    density
+        Hermitian half; n_spin = 1 with both spins in it, or 2 (up, down).
+
+    Raises
+    ------
+    InputError
+        If the frame has spinors, no k points, or an unknown smearing.
+    """
+    n_spin = frame.hamiltonian.n_spin
+    if n_spin > 2:
+        raise InputError("density matrices of spinors are not made", frame=frame.name, field="n_spin")
+    if kpoints is None:
+        if frame.bands is None:
+            raise InputError("the k points of the SCF cycle are unknown", frame=frame.name, field="bands")
+        kpoints = frame.bands.kpoints, frame.bands.weights
+    points, weights = kpoints[0], kpoints[1] / kpoints[1].sum()
+    smearing = smearing or Smearing.of_origin(frame.origin)
+    solved = _lowest_states(frame, basis, points, smearing, 2 / n_spin * weights)
+    energies = np.array([[levels for levels, _ in spin] for spin in solved])
+    electrons = np.tile(2 / n_spin * weights, n_spin)
+    fermi_level = smearing.fermi_level(
+        energies.reshape(n_spin * len(points), -1), electrons, frame.n_electrons
+    )
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    pairs = frame.hamiltonian.pairs if pairs is None else pairs
+    values = {
+        (a, b): np.zeros((n_spin, len(index), basis[a].n_orbitals, basis[b].n_orbitals))
+        for (a, b), index in pairs.items()
+    }
+    for spin, states in enumerate(solved):
+        for k, weight, (levels, vectors) in zip(points, 2 / n_spin * weights, states):
+            occupation = weight * smearing.occupations(levels, fermi_level)
+            occupied = np.abs(occupation) > 1e-16
+            vectors = vectors[:, occupied]
+            _add_blocks(values, spin, pairs, offsets, k, (vectors * occupation[occupied]) @ vectors.conj().T)
+    return BlockMatrix(pairs, values)
+
+
+def _lowest_states(
+    frame: Frame,
+    basis: Basis,
+    points: NDArray[np.float64],
+    smearing: Smearing,
+    electrons: NDArray[np.float64],
+) -> list[list[tuple[NDArray[np.float64], NDArray]]]:
+    """Levels and vectors for each spin and k point, as many as can hold an electron."""
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    n_orbitals, n_spin = int(offsets[-1]), frame.hamiltonian.n_spin
+    n_bands = min(n_orbitals, int(np.ceil(_bands_needed(frame, smearing))) + EMPTY_BANDS)
+    while True:
+        # one k point at a time, so that the matrices of one alone are in memory
+        solved = [[_solve(frame, offsets, k, spin, n_bands) for k in points] for spin in range(n_spin)]
+        energies = np.array([levels for spin in solved for levels, _ in spin])
+        level = smearing.fermi_level(energies, np.tile(electrons, n_spin), frame.n_electrons)
+        if n_bands == n_orbitals or energies[:, -1].min() > level + FAR * smearing.width:
+            return solved
+        n_bands = min(n_orbitals, 2 * n_bands)
+
+
+def _bands_needed(frame: Frame, smearing: Smearing) -> float:
+    """Guess how many bands can hold an electron, from the code's own eigenvalues where there are any."""
+    filled = frame.n_electrons / 2
+    if frame.bands is None or frame.fermi_level is None:
+        return filled
+    below = frame.bands.energies < frame.fermi_level + FAR * smearing.width
+    return max(filled, int(below.sum(axis=-1).max()))
+
+
+def _solve(
+    frame: Frame, offsets: NDArray[np.int64], k: NDArray[np.float64], spin: int, n_bands: int
+) -> tuple[NDArray[np.float64], NDArray]:
+    """Lowest levels (n_bands,) and their vectors (n, n_bands) at a k point."""
+    hamiltonian = fold_mesh(frame.hamiltonian, offsets, k[None], spin)[0]
+    overlap = fold_mesh(frame.overlap, offsets, k[None])[0]
+    if np.abs(2 * k - np.rint(2 * k)).max() < 1e-9:  # its own mirror image: both are real
+        hamiltonian, overlap = hamiltonian.real, overlap.real
+    # LAPACK's driver for a subset of a generalised problem is slower than these three steps
+    lower = scipy.linalg.cholesky(overlap, lower=True)
+    half = scipy.linalg.solve_triangular(lower, hamiltonian, lower=True)
+    reduced = scipy.linalg.solve_triangular(lower, half.conj().T, lower=True)
+    levels, vectors = scipy.linalg.eigh(
+        reduced, subset_by_index=(0, n_bands - 1), driver="evr", overwrite_a=True, check_finite=False
+    )
+    return levels, scipy.linalg.solve_triangular(lower, vectors, lower=True, trans="C")
+
+
+def _add_blocks(
+    values: Mapping[SpeciesPair, NDArray[np.float64]],
+    spin: int,
+    pairs: Mapping[SpeciesPair, PairIndex],
+    offsets: NDArray[np.int64],
+    k: NDArray[np.float64],
+    density: NDArray,
+) -> None:
+    """Add Re exp(-2 pi i k.R) D(k) of one k point to the blocks."""
+    n = len(density)
+    real = np.isrealobj(density)
+    flat = density.ravel()
+    for key, index in pairs.items():
+        phase = np.exp(-2j * np.pi * (index.shift @ k))[:, None, None]
+        rows = offsets[index.i][:, None, None] + np.arange(values[key].shape[2])[:, None]
+        columns = offsets[index.j][:, None, None] + np.arange(values[key].shape[3])
+        blocks = flat[rows * n + columns]
+        values[key][spin] += phase.real * blocks.real
+        if not real:
+            values[key][spin] -= phase.imag * blocks.imag

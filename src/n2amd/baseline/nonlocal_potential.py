@@ -1,0 +1,199 @@
+"""The non-local pseudopotential, V_ij = sum_A sum_p <phi_i|p_A> e_p <p_A|phi_j>, of any geometry.
+
+Atoms that carry projectors are worked on a few hundred at a time, and around each only the orbitals that
+reach it: time and memory grow linearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from n2amd.baseline.pair_codes import PairCodes, find_sorted
+from n2amd.baseline.projector_table import ProjectorTable
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
+from n2amd.blocks.pairs import find_pairs
+from n2amd.orbitals.basis import Basis
+from n2amd.structure import Structure
+
+#: Atoms with projectors that are worked on at once.
+CENTRES = 256
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """Orbital atoms of one element that reach projectors of one element, by the atom that carries these.
+
+    Attributes
+    ----------
+    centre
+        Atom with the projectors, in the home cell, ascending, (n,).
+    atom, shift
+        Atom with the orbitals and its lattice vector, (n,), (n, 3).
+    vector
+        From the orbitals to the projectors, (n, 3), Angstrom.
+    """
+
+    centre: NDArray[np.int64]
+    atom: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    vector: NDArray[np.float64]
+
+    def around(self, first: int, last: int) -> _Neighbours:
+        """Those of the centres first .. last - 1."""
+        part = slice(*np.searchsorted(self.centre, (first, last)))
+        return _Neighbours(self.centre[part], self.atom[part], self.shift[part], self.vector[part])
+
+
+def nonlocal_matrix(
+    table: ProjectorTable,
+    basis: Basis,
+    structure: Structure,
+    pairs: Mapping[SpeciesPair, PairIndex] | None = None,
+) -> BlockMatrix:
+    """Non-local pseudopotential of a structure.
+
+    Parameters
+    ----------
+    table
+        Overlaps of orbitals and projectors, from `projector_table`.
+    basis
+        The orbitals.
+    structure
+        Atoms, cell and periodicity.
+    pairs
+        Pairs wanted, the Hermitian half (blocks on other pairs are left out, pairs that nothing connects are
+        zero); None: all pairs that a projector connects.
+
+    Returns
+    -------
+    potential
+        Hermitian half, n_spin = 1, eV.
+    """
+    neighbours = _neighbours(table, structure)
+    if pairs is None:
+        pairs = _connected_pairs(neighbours, structure)
+    codes = _codes(neighbours, pairs, structure)
+    wanted, values = {}, {}
+    for key, index in pairs.items():
+        code = codes.encode(index.i, index.j, index.shift)
+        order = np.argsort(code, kind="stable")
+        wanted[key] = code[order], order
+        values[key] = np.zeros((1, len(index), basis[key[0]].n_orbitals, basis[key[1]].n_orbitals))
+    for z, first, last in _batches(neighbours, structure):
+        around = {o: found.around(first, last) for (o, p), found in neighbours.items() if p == z}
+        overlaps = {o: table.splines[o, z].evaluate(found.vector) for o, found in around.items()}
+        for a, b in combinations_with_replacement(sorted(around), 2):
+            if (a, b) not in pairs:
+                continue
+            bra, ket, code = _products(around[a], around[b], codes, a == b)
+            sorted_codes, order = wanted[a, b]
+            place = find_sorted(sorted_codes, code)
+            known = place >= 0
+            _accumulate(
+                values[a, b][0],
+                order[place[known]],
+                bra[known],
+                ket[known],
+                overlaps[a] * table.energies[z],
+                np.ascontiguousarray(overlaps[b].swapaxes(-1, -2)),
+            )
+    return BlockMatrix(pairs, values)
+
+
+def _neighbours(table: ProjectorTable, structure: Structure) -> dict[tuple[int, int], _Neighbours]:
+    """Find the orbitals that reach projectors, by (element of the orbital, element of the projector)."""
+    present = {int(z) for z in structure.numbers}
+    splines = {key: s for key, s in table.splines.items() if present.issuperset(key)}
+    if not splines:
+        return {}
+    search = {(a, b): 0.0 for a in present for b in present if a <= b}
+    for (a, b), found in splines.items():
+        key = min(a, b), max(a, b)
+        search[key] = max(search[key], found.range)
+    directed = find_pairs(structure, search, half=False)
+    neighbours = {}
+    for key, found in splines.items():
+        index = directed[key]
+        vectors = index.vectors(structure)
+        near = np.flatnonzero(np.linalg.norm(vectors, axis=1) < found.range)
+        near = near[np.argsort(index.j[near], kind="stable")]
+        # seen from the projectors at home, the orbitals lie at -R
+        neighbours[key] = _Neighbours(index.j[near], index.i[near], -index.shift[near], vectors[near])
+    return neighbours
+
+
+def _codes(
+    neighbours: Mapping[tuple[int, int], _Neighbours],
+    pairs: Mapping[SpeciesPair, PairIndex],
+    structure: Structure,
+) -> PairCodes:
+    """Code that holds the wanted pairs and all that the neighbours can form."""
+    far = max((int(np.abs(found.shift).max(initial=0)) for found in neighbours.values()), default=0)
+    listed = max((int(np.abs(index.shift).max(initial=0)) for index in pairs.values()), default=0)
+    return PairCodes(structure.n_atoms, max(2 * far, listed))
+
+
+def _batches(
+    neighbours: Mapping[tuple[int, int], _Neighbours], structure: Structure
+) -> Iterator[tuple[int, int, int]]:
+    """Elements with projectors, and ranges of atoms to work on at once."""
+    for z in sorted({projector for _, projector in neighbours}):
+        for first in range(0, structure.n_atoms, CENTRES):
+            yield z, first, first + CENTRES
+
+
+def _products(
+    bra: _Neighbours, ket: _Neighbours, codes: PairCodes, same_species: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every two neighbours of one centre that form a pair of the Hermitian half.
+
+    Returns
+    -------
+    bra, ket
+        Their positions in the two lists, (n_products,).
+    code
+        Code of the pair, (n_products,).
+    """
+    starts = np.searchsorted(ket.centre, bra.centre)
+    counts = np.searchsorted(ket.centre, bra.centre, side="right") - starts
+    first = np.repeat(np.arange(len(counts)), counts)
+    second = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts - starts, counts)
+    index = PairIndex(bra.atom[first], ket.atom[second], ket.shift[second] - bra.shift[first])
+    if same_species:
+        half = canonical_half(index, same_species)
+        first, second, index = first[half], second[half], index.select(half)
+    return first, second, codes.encode(index.i, index.j, index.shift)
+
+
+def _connected_pairs(
+    neighbours: Mapping[tuple[int, int], _Neighbours], structure: Structure
+) -> dict[SpeciesPair, PairIndex]:
+    """Pairs of the Hermitian half that a projector connects, sorted by (i, j, R)."""
+    codes = _codes(neighbours, {}, structure)
+    found: dict[SpeciesPair, NDArray[np.int64]] = {}
+    for z, first, last in _batches(neighbours, structure):
+        around = {o: near.around(first, last) for (o, p), near in neighbours.items() if p == z}
+        for key in combinations_with_replacement(sorted(around), 2):
+            code = _products(around[key[0]], around[key[1]], codes, key[0] == key[1])[2]
+            found[key] = np.union1d(found.get(key, np.zeros(0, np.int64)), code)
+    return {key: codes.decode(code) for key, code in found.items()}
+
+
+@njit(cache=True)
+def _accumulate(out, target, bra, ket, left, right):  # type: ignore[no-untyped-def]
+    """Add left[bra] @ right[ket] to out[target], product after product."""
+    n_i, n_p = left.shape[1:]
+    n_j = right.shape[2]
+    for n in range(len(target)):
+        block, one, two = out[target[n]], left[bra[n]], right[ket[n]]
+        for a in range(n_i):
+            for p in range(n_p):
+                factor = one[a, p]
+                for b in range(n_j):
+                    block[a, b] += factor * two[p, b]

@@ -1,0 +1,51 @@
+"""One integer for each atom pair (i, j, R), ordered like the tuples, to find pairs by binary search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.blocks.matrix import PairIndex
+
+
+@dataclass(frozen=True)
+class PairCodes:
+    """Code of the pairs of one structure.
+
+    Attributes
+    ----------
+    n_atoms
+        Atoms of the structure.
+    reach
+        Largest component of a lattice vector R.
+    """
+
+    n_atoms: int
+    reach: int
+
+    def encode(
+        self, i: NDArray[np.int64], j: NDArray[np.int64], shift: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Codes (n,) of pairs with |R| up to `reach`."""
+        width = 2 * self.reach + 1
+        a, b, c = shift.T + self.reach
+        return (((i * self.n_atoms + j) * width + a) * width + b) * width + c
+
+    def decode(self, codes: NDArray[np.int64]) -> PairIndex:
+        """Inverse of `encode`."""
+        width = 2 * self.reach + 1
+        rest, c = np.divmod(codes, width)
+        rest, b = np.divmod(rest, width)
+        rest, a = np.divmod(rest, width)
+        i, j = np.divmod(rest, self.n_atoms)
+        return PairIndex(i, j, np.stack([a, b, c], axis=-1) - self.reach)
+
+
+def find_sorted(wanted: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Position of each code in the ascending list `wanted`, (n,); -1 where it is not there."""
+    if not len(wanted):
+        return np.full(len(codes), -1)
+    place = np.minimum(np.searchsorted(wanted, codes), len(wanted) - 1)
+    return np.where(wanted[place] == codes, place, -1)
