@@ -19,7 +19,7 @@ from n2amd.baseline.mesh_gradient import (
 from n2amd.errors import InputError
 
 SKEW = np.array([[4.1, 0.3, -0.2], [1.2, 3.7, 0.4], [-0.5, 0.9, 5.2]])
-METHODS = ["siesta", "fourier"]
+METHODS = ["siesta", "openmx", "fourier"]
 
 
 def plane_wave(mesh: Mesh, waves: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:

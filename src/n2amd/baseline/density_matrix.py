@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from n2amd.baseline.scf_kpoints import scf_kpoints
 from n2amd.baseline.smearing import FAR, Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, fold_mesh
 from n2amd.dataset.frame import Frame
@@ -41,8 +42,8 @@ def density_matrix(
     basis
         The basis of its matrices.
     kpoints
-        Fractional k points (n_k, 3) and weights (n_k,), of k and -k one is enough; None: those of the frame's
-        bands, which are the k points of the SCF cycle in SIESTA and HONPAS.
+        Fractional k points (n_k, 3) and weights (n_k,), of k and -k one is enough; None: those of the SCF
+        cycle, see `n2amd.baseline.scf_kpoints`.
     smearing
         Occupation of the levels; None: what the frame's origin says.
     pairs
@@ -62,9 +63,7 @@ def density_matrix(
     if n_spin > 2:
         raise InputError("density matrices of spinors are not made", frame=frame.name, field="n_spin")
     if kpoints is None:
-        if frame.bands is None:
-            raise InputError("the k points of the SCF cycle are unknown", frame=frame.name, field="bands")
-        kpoints = frame.bands.kpoints, frame.bands.weights
+        kpoints = scf_kpoints(frame)
     points, weights = kpoints[0], kpoints[1] / kpoints[1].sum()
     smearing = smearing or Smearing.of_origin(frame.origin)
     solved = _lowest_states(frame, basis, points, smearing, 2 / n_spin * weights)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh, siesta_mesh
+from n2amd.baseline.mesh import Mesh, openmx_mesh, openmx_offset, siesta_mesh
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
+from n2amd.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Ingredients:
     Attributes
     ----------
     scheme
-        Whose mesh, gradients and units are followed: "siesta".
+        Whose mesh, gradients and units are followed: "siesta" or "openmx".
     functional
         Label of the semilocal functional, e.g. "PBE".
     mesh_cutoff
@@ -112,14 +113,30 @@ class Ingredients:
 
     def mesh_of(self, cell: NDArray[np.float64]) -> Mesh:
         """Mesh that the code makes for a cell."""
-        return siesta_mesh(cell, self.mesh_cutoff, self.bohr)
+        rule = openmx_mesh if self.scheme == "openmx" else siesta_mesh
+        return rule(cell, self.mesh_cutoff, self.bohr)
+
+    def on_mesh(self, structure: Structure) -> Structure:
+        """Return the structure, moved so that the code's mesh has a point at the corner of the cell.
+
+        Matrix elements do not change under the move, but for the error of the code's own mesh.
+        """
+        if self.scheme != "openmx":
+            return structure
+        offset = openmx_offset(structure.positions, self.mesh_of(structure.cell))
+        return replace(structure, positions=structure.positions + offset)
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""
         atoms = {
             str(z): {
                 "projectors": [
-                    {"l": p.shell.l, "label": p.shell.label, "radial": _radial(p.shell.radial), "energy": p.energy}
+                    {
+                        "l": p.shell.l,
+                        "label": p.shell.label,
+                        "radial": _radial(p.shell.radial),
+                        "energy": p.energy,
+                    }
                     for p in atom.projectors
                 ],
                 "neutral_potential": _radial(atom.neutral_potential),

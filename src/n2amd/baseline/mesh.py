@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: Prime factors that fast Fourier transforms like.
 _PRIMES = (2, 3, 5)
+#: OpenMX takes these, and numbers up to this times the one wanted.
+_OPENMX_PRIMES, _OPENMX_REACH = (2, 3, 5, 7), 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Mesh:
 
 
 def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
-    """Mesh that SIESTA makes for a cell: enough points for the cutoff, an even 2-3-5 number along each vector.
+    """Mesh that SIESTA makes for a cell: enough points for the cutoff, even 2-3-5 numbers of them.
 
     Parameters
     ----------
@@ -60,9 +62,44 @@ def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
     bohr
         One Bohr in Angstrom.
     """
-    lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(cell / bohr), axis=0)
-    shape = [_fast_even(int(2 * math.sqrt(cutoff) / b + 1)) for b in lengths]
+    shape = [_fast_even(int(wanted + 1)) for wanted in _points(cell, cutoff, bohr)]
     return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
+
+
+def openmx_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
+    """Mesh that OpenMX makes for a cell: along each vector the product of 2, 3, 5, 7 next to the cutoff's.
+
+    Nearest in the logarithm: the cutoff used may be a little lower, and numbers may be odd. Right for all
+    frames of silicene and MoS2 whose logs were at hand. Parameters as for `siesta_mesh`.
+    """
+    shape = [_nearest_product(wanted) for wanted in _points(cell, cutoff, bohr)]
+    return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
+
+
+def openmx_offset(positions: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:
+    """Shift (3,) that moves atoms so that OpenMX' mesh starts at the corner of the cell, Angstrom.
+
+    OpenMX puts the middle of its mesh, between two points where their number is even, on the mean position of
+    the atoms (unless scf.fixed.grid says where).
+    """
+    middle = [(n - 1) / 2 / n for n in mesh.shape]
+    return np.array(middle) @ mesh.cell - positions.mean(axis=0)
+
+
+def _points(cell: NDArray[np.float64], cutoff: float, bohr: float) -> list[float]:
+    """Points that a plane-wave cutoff (Ry) asks for along each lattice vector."""
+    lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(cell / bohr), axis=0)
+    return [float(2 * math.sqrt(cutoff) / b) for b in lengths]
+
+
+def _nearest_product(wanted: float) -> int:
+    """Product of 2, 3, 5 and 7 nearest to a number in the logarithm; the smaller of two equally near."""
+    products = {1}
+    for prime in _OPENMX_PRIMES:
+        for product in list(products):
+            while (product := product * prime) <= _OPENMX_REACH * wanted:
+                products.add(product)
+    return min(sorted(products), key=lambda n: abs(math.log(n / wanted)))
 
 
 def _fast_even(n: int) -> int:

@@ -45,14 +45,23 @@ def fourier_difference(values: Tensor, axis: int) -> Tensor:
     return torch.fft.irfft(torch.fft.rfft(values, dim=axis) * factor, n=n, dim=axis)
 
 
+def central_difference(values: Tensor, axis: int) -> Tensor:
+    """Derivative along a mesh direction, per mesh step, from the two next points; `axis` counts from the end.
+
+    OpenMX' rule; for the potential it takes the adjoint, as SIESTA does with its own.
+    """
+    return (torch.roll(values, -1, axis) - torch.roll(values, 1, axis)) / 2
+
+
 _METHODS: Final[dict[str, Callable[[Tensor, int], Tensor]]] = {
     "siesta": difference,
+    "openmx": central_difference,
     "fourier": fourier_difference,
 }
 
 
 def find_difference(method: str) -> Callable[[Tensor, int], Tensor]:
-    """Return the derivative along a mesh direction: `difference` ("siesta") or `fourier_difference`.
+    """Return the derivative along a mesh direction: of SIESTA, of OpenMX, or of the Fourier series.
 
     Raises
     ------
@@ -84,7 +93,7 @@ def gradient(values: Tensor, mesh: Mesh, method: str = "siesta") -> Tensor:
     mesh
         Its mesh.
     method
-        "siesta" or "fourier".
+        "siesta", "openmx" or "fourier".
 
     Returns
     -------

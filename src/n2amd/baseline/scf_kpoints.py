@@ -1,0 +1,41 @@
+"""The k points of a frame's SCF cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+
+
+def scf_kpoints(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return k points (n_k, 3), fractional, and weights (n_k,) that sum to 1; of k and -k one is kept.
+
+    A frame of OpenMX says its mesh, whose points lie at (i + 1/2) / n - 1/2 (its bands may lie on a path). In
+    SIESTA and HONPAS the bands are those of the SCF cycle.
+
+    Raises
+    ------
+    InputError
+        If they are unknown.
+    """
+    if frame.origin.get("code") == "openmx":
+        return _shifted_mesh(frame)
+    if frame.bands is None:
+        raise InputError("the k points of the SCF cycle are unknown", frame=frame.name, field="bands")
+    return frame.bands.kpoints, frame.bands.weights / frame.bands.weights.sum()
+
+
+def _shifted_mesh(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    text = frame.origin.get("k_mesh", "1 1 1")
+    try:
+        counts = [int(word) for word in text.split()]
+        axes = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    except ValueError:
+        raise InputError(f"k mesh {text!r}", frame=frame.name, field="scf.Kgrid") from None
+    # (i + 1/2) / n - 1/2 changes its sign under i -> n - 1 - i: the second half mirrors the first
+    n = len(points)
+    weights = np.where(np.arange(n) < n // 2, 2.0, 1.0)[: (n + 1) // 2]
+    return points[: (n + 1) // 2], weights / n
