@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
+from n2amd.baseline.smearing import Smearing
 from n2amd.dataset.frame import Frame
 from n2amd.dft.files import find_frame_folders, frame_name, locate, read_text, require
 from n2amd.dft.openmx.blocks import gather_blocks
 from n2amd.dft.openmx.consistency import check_electrons, check_positions, check_species
-from n2amd.dft.openmx.keywords import RunInput, parse_input
+from n2amd.dft.openmx.keywords import RunInput, parse_input, parse_numbers
 from n2amd.dft.openmx.observables import read_observables
 from n2amd.dft.openmx.pao import read_basis
 from n2amd.dft.openmx.scfout import Scfout, read_scfout
+from n2amd.dft.openmx.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure
-from n2amd.units import OPENMX_BOHR_ANGSTROM
+from n2amd.units import BOLTZMANN_EV_K, OPENMX_BOHR_ANGSTROM
 
 #: Any of these files makes a folder the folder of a frame; a head ends after the overlap matrix.
 MARKS = ("*.scfout", "*.scfout_head")
@@ -82,6 +84,10 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
     observed = read_observables(folder, label, contents, structure, n_electrons)
     hamiltonian, overlap, hermiticity = gather_blocks(path, contents, numbers)
     origin = {name: run.values[key] for key, name in ORIGIN.items() if key in run.values}
+    origin["smearing"] = _smearing(path, run)
+    ingredients, note = ingredients_of_run(folder, path, run)
+    if note:
+        origin["h0"] = note
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
@@ -95,8 +101,15 @@ def read_frame(folder: str | Path, code: Code = "openmx") -> tuple[Frame, Basis]
         bands=observed.bands,
         hermiticity_error=hermiticity,
         origin={"code": code, **observed.origin, **origin},
+        ingredients=ingredients,
     )
     return frame, basis
+
+
+def _smearing(path: Path, run: RunInput) -> str:
+    """Occupation of the levels, in the words of `n2amd.baseline.smearing`."""
+    [kelvin] = parse_numbers(path, run.values, "scf.ElectronicTemperature", "300.0")
+    return str(Smearing(kelvin * BOLTZMANN_EV_K))
 
 
 def _input(folder: Path, label: str, path: Path, contents: Scfout) -> RunInput:

@@ -31,12 +31,15 @@ class Species:
         Name of the .pao file without its ending, e.g. "Mo7.0".
     multiplicity
         Radial functions for each l, e.g. (3, 2, 2) for s3p2d2.
+    potential
+        Name of the .vps file without its ending, e.g. "Mo_PBE19".
     """
 
     name: str
     element: str
     table: str
     multiplicity: tuple[int, ...]
+    potential: str = ""
 
     @property
     def n_orbitals(self) -> int:
@@ -172,4 +175,4 @@ def _species(file: Path, line: str) -> Species:
     shells = dict(re.findall(r"([spdf])(\d)", found["shells"]))
     l_max = max(LETTERS.index(letter) for letter in shells)
     multiplicity = tuple(int(shells.get(letter, 0)) for letter in LETTERS[: l_max + 1])
-    return Species(words[0], element, found["table"], multiplicity)
+    return Species(words[0], element, found["table"], multiplicity, words[2])

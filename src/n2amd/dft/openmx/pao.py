@@ -10,24 +10,20 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from n2amd.dft.files import locate, read_text
+from n2amd.dft.files import read_text
 from n2amd.dft.openmx.keywords import LETTERS, RunInput, Species
+from n2amd.dft.openmx.tables import find_table, read_block
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, PaoTable, Shell
 from n2amd.units import OPENMX_BOHR_ANGSTROM
 
-#: Folders with .pao files, below the frame's or a folder above it; the PAO folder of DATA.PATH is another.
-PLACES = ("", "pao", "PAO")
-#: What DATA.PATH is where the input does not say.
-DATA_PATH = "../DFT_DATA19"
 REMEDY = "copy it again from the PAO folder of OpenMX' DFT_DATA"
 
 
 def read_basis(folder: Path, run: RunInput) -> Basis:
     """Basis of the elements of a run, with radial functions where their .pao file is found.
 
-    It is looked for in DATA.PATH of the input and, from the folder of the frame upwards, in `PLACES` and in
-    a folder of DATA.PATH's name: versions of DFT_DATA have different tables of the same name.
+    See `n2amd.dft.openmx.tables.find_table` for the places.
 
     Raises
     ------
@@ -36,7 +32,7 @@ def read_basis(folder: Path, run: RunInput) -> Basis:
     """
     atoms: dict[int, AtomBasis] = {}
     for species, valence in sorted(set(zip(run.species, run.valence)), key=lambda entry: entry[0].name):
-        path = find_pao(folder, species, run.values.get("data.path"))
+        path = find_table(folder, species.table, "pao", run.values.get("data.path"))
         shells = shells_of(species, path)
         atom = AtomBasis(atomic_numbers[species.element], shells, valence)
         if atoms.setdefault(atom.number, atom) != atom:
@@ -48,18 +44,6 @@ def read_basis(folder: Path, run: RunInput) -> Basis:
                 remedy="use one basis for each element",
             )
     return Basis(dict(sorted(atoms.items())))
-
-
-def find_pao(folder: Path, species: Species, data_path: str | None) -> Path | None:
-    """Return the .pao file of a species, None where there is none."""
-    folder, data = folder.resolve(), Path(data_path or DATA_PATH)
-    below = (*PLACES, f"{data.name}/PAO")
-    places = [
-        folder / data / "PAO",
-        *(above / place for above in (folder, *folder.parents) for place in below),
-    ]
-    found = (locate(place, f"{species.table}.pao") for place in places if place.is_dir())
-    return next((path for path in found if path is not None), None)
 
 
 def shells_of(species: Species, path: Path | None) -> tuple[Shell, ...]:
@@ -99,20 +83,6 @@ def _read(path: Path, modified: int, size: int) -> tuple[float, list[NDArray[np.
         raise InputError(
             "no radial.cutoff.pao or no PAO.Lmax: not a .pao file, or cut", file=path, remedy=REMEDY
         )
-    return float(entry[1]), [_table(path, text, l) for l in range(int(highest[1]) + 1)]
-
-
-def _table(path: Path, text: str, l: int) -> NDArray[np.float64]:
-    name = f"pseudo.atomic.orbitals.L={l}"
-    start, end = text.find(f"<{name}"), text.find(f"{name}>")
-    if start < 0 or end < 0:
-        raise InputError("the table is missing or cut", file=path, field=name, remedy=REMEDY)
-    try:
-        table = np.array([line.split() for line in text[start:end].splitlines()[1:]], dtype=float)
-    except ValueError as error:
-        raise InputError(f"not a table of numbers ({error})", file=path, field=name, remedy=REMEDY) from None
-    if table.ndim != 2 or len(table) < 3 or (np.diff(table[:, 1]) <= 0).any():
-        raise InputError(
-            "the radii do not ascend, or there are less than 3", file=path, field=name, remedy=REMEDY
-        )
-    return table
+    return float(entry[1]), [
+        read_block(path, text, f"pseudo.atomic.orbitals.L={l}", 3, REMEDY) for l in range(int(highest[1]) + 1)
+    ]
