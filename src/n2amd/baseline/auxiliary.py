@@ -37,7 +37,7 @@ STEP = 0.01
 #: Form factors are tabulated up to this wave number with this spacing, 1/Angstrom.
 MAX_WAVE_NUMBER, WAVE_NUMBER_STEP = 30.0, 0.04
 #: Products whose share of the leading one's norm is below this are left out.
-SMALLEST_PRODUCT = 0.02
+SMALLEST_PRODUCT = 0.005
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ class AuxiliaryBasis:
                 if shell.l == 0
             ]
         )
+
+    def charges_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Electrons of a unit of each coefficient of a structure, (n_total,)."""
+        parts = []
+        for z in map(int, numbers):
+            charge, own = np.zeros(self.n_functions(z)), self.charges(z)
+            charge[: len(own)] = own
+            parts.append(charge)
+        return np.concatenate(parts)
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""

@@ -22,7 +22,8 @@ from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, projector_table
-from n2amd.baseline.superposition import superpose, superpose_multipoles
+from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.superposition import superpose
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import Basis

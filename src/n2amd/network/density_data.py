@@ -60,7 +60,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     structure = frame.structure
     density: FrameDensity = frame_density(frame, basis, ingredients)
     equations = fit_equations(density, auxiliary)
-    coefficients = equations.solve()
+    coefficients = equations.solve(auxiliary.charges_of(structure.numbers), -frame.charge)
     atoms = zeroth.densities(structure, density.mesh)
     mesh, potential = zeroth.potential(structure, coefficients)
     reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)
