@@ -140,7 +140,7 @@ def _primitives(atom: AtomBasis, l_max: int) -> tuple[Shell, ...]:
 
 
 def _grid(cutoff: float) -> NDArray[np.float64]:
-    return STEP * np.arange(int(np.ceil(cutoff / STEP - 1e-9)) + 1)
+    return STEP * np.arange(int(np.ceil(cutoff / STEP - 1e-9)) + 1, dtype=np.float64)
 
 
 def _shell(l: int, label: str, table: NDArray[np.float64], cutoff: float) -> Shell:
@@ -220,9 +220,7 @@ def _values(shell: Shell) -> NDArray[np.float64]:
     return radial.values
 
 
-def principal_components(
-    covariance: NDArray[np.float64], metric: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def principal_components(covariance: NDArray[np.float64], metric: NDArray[np.float64]) -> NDArray[np.float64]:
     """Combinations (n, n) of functions, normalised in `metric`, by falling share of `covariance`."""
     values, vectors = np.linalg.eigh(metric)
     values = np.maximum(values, 1e-6 * values[-1])

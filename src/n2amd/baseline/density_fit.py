@@ -69,9 +69,7 @@ class PlaneWaves:
         keep = (lengths < longest) & (lengths > 0)
         rows = (grid[:, 0] * n2 + grid[:, 1]) * (n3 // 2 + 1) + grid[:, 2]
         edge = (integers[:, 2] == 0) | ((n3 % 2 == 0) & (integers[:, 2] == n3 // 2))
-        return cls(
-            rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume
-        )
+        return cls(rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume)
 
     def transform(self, field: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Fourier integrals int f(r) exp(-iGr) dr of a field on the mesh, (n,)."""
@@ -186,4 +184,6 @@ def normal_equations(
     wanted = np.concatenate([target.real, target.imag])
     lower = ssyrk(1.0, design.T, trans=1, lower=0)
     matrix = np.triu(lower) + np.triu(lower, 1).T
-    return NormalEquations(matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted))
+    return NormalEquations(
+        matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted)
+    )

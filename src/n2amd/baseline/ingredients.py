@@ -119,7 +119,12 @@ class Ingredients:
         atoms = {
             str(z): {
                 "projectors": [
-                    {"l": p.shell.l, "label": p.shell.label, "radial": _radial(p.shell.radial), "energy": p.energy}
+                    {
+                        "l": p.shell.l,
+                        "label": p.shell.label,
+                        "radial": _radial(p.shell.radial),
+                        "energy": p.energy,
+                    }
                     for p in atom.projectors
                 ],
                 "neutral_potential": _radial(atom.neutral_potential),

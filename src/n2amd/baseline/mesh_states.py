@@ -47,6 +47,7 @@ def states_on_mesh(
     n_states = coefficients.shape[1]
     parts = np.empty((n_states if real else 2 * n_states, mesh.n_points))
     _fill_states(
+        orbitals.boxes.total,
         orbitals.boxes,
         orbitals.images,
         orbitals.atoms,
@@ -64,6 +65,7 @@ def states_on_mesh(
 
 @njit(cache=True)
 def _fill_states(
+    n_boxes: int,
     boxes: Any,
     images: Any,
     atoms: Any,
@@ -78,7 +80,7 @@ def _fill_states(
     """Fill `values` (n_states or 2 n_states, n_points): real parts, then imaginary ones where asked."""
     n_states = real.shape[1]
     wanted = len(values)
-    for number in range(boxes.count[0] * boxes.count[1] * boxes.count[2]):
+    for number in range(n_boxes):
         n = box_points(boxes, number, work)
         kept = box_orbitals(boxes, number, n, images, atoms, splines, work)
         rows = work.row[kept]

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, primitive_basis
-from n2amd.baseline.density_fit import NormalEquations, PlaneWaves, norm_weights, normal_equations, weighted_design
+from n2amd.baseline.density_fit import (
+    NormalEquations,
+    PlaneWaves,
+    norm_weights,
+    normal_equations,
+    weighted_design,
+)
 from n2amd.baseline.density_matrix import density_matrix
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh import Mesh

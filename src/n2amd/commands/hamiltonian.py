@@ -28,23 +28,23 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Train the network: two-centre reference, then MAE of H, then the error seen by the states."""
+    """Train the model: a density that H0 is made of, a network of atom pairs, or both."""
     import time
 
     import torch
 
     from n2amd.config import load_section
-    from n2amd.network.trainer import History
+    from n2amd.network.loop import History
     from n2amd.network.training import train as train_network
     from n2amd.storage import single_writer
 
     torch.set_num_threads(threads)
     started = time.monotonic()
 
-    def report(history: History, total: int) -> None:
+    def report(stage: str, history: History, total: int) -> None:
+        scores = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.scores.items())
         print(
-            f"step {history.step[-1]}/{total}, stage {history.stage[-1]}: "
-            f"loss {history.loss_meV[-1]:.3f} meV, validation MAE {history.validation_mae_meV[-1]:.3f} meV, "
+            f"{stage}: step {history.step[-1]}/{total}, loss {history.loss[-1]:.4g}, validation: {scores}, "
             f"{time.monotonic() - started:.0f} s",
             file=sys.stderr,
             flush=True,
@@ -52,7 +52,7 @@ def train(
 
     with single_writer(out):
         model = train_network(dataset, load_section("hamiltonian", settings), out, workdir, report, overlap)
-    typer.echo(f"{out}: {sum(p.numel() for p in model.parameters())} parameters")
+    typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
 
 
 @app.command()

@@ -96,7 +96,7 @@ def report(predictor: HamiltonianPredictor, frames: Sequence[Frame], seed: int =
     them), in meV, after gauge alignment; `mae_raw_meV` is before.
     """
     errors = [evaluate_frame(predictor, frame) for frame in frames]
-    ranges = predictor.model.architecture.ranges
+    ranges = predictor.ranges
     absolute, raw, dft, model, kinds, distances = [], [], [], [], [], []
     for e in errors:
         for key, index in e.frame.hamiltonian.pairs.items():
