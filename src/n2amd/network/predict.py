@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from n2amd.blocks.matrix import BlockMatrix
+from n2amd.blocks.matrix import BlockMatrix, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.network.checkpoint import load_model
 from n2amd.network.data import assemble
@@ -46,6 +46,11 @@ class HamiltonianPredictor:
     def basis(self) -> Basis:
         """Orbital basis."""
         return self.model.basis
+
+    @property
+    def ranges(self) -> dict[SpeciesPair, float]:
+        """Range of the predicted H per species pair (z_i <= z_j), Angstrom."""
+        return dict(self.model.architecture.ranges)
 
     def hamiltonian(self, structure: Structure) -> BlockMatrix:
         """Predict H(R), Hermitian half, eV; on-site blocks first in every group.
