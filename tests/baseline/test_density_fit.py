@@ -89,7 +89,9 @@ def test_half_of_the_waves_is_all_of_them():
     _, _, mesh = toy()
     rng = np.random.default_rng(1)
     smooth = np.fft.irfftn(
-        np.fft.rfftn(rng.normal(size=mesh.shape)) * np.exp(-0.05 * np.arange(31) ** 2), mesh.shape, axes=(0, 1, 2)
+        np.fft.rfftn(rng.normal(size=mesh.shape)) * np.exp(-0.05 * np.arange(31) ** 2),
+        mesh.shape,
+        axes=(0, 1, 2),
     )
     smooth -= smooth.mean()
     waves = PlaneWaves.of(mesh, 1e3)

@@ -46,7 +46,9 @@ def network(seed: int = 0, **changes) -> DensityNetwork:
 
 def shaken(structure: Structure, seed: int = 0) -> Structure:
     rng = np.random.default_rng(seed)
-    return structure.with_positions(structure.positions + rng.normal(scale=0.1, size=structure.positions.shape))
+    return structure.with_positions(
+        structure.positions + rng.normal(scale=0.1, size=structure.positions.shape)
+    )
 
 
 def predict(model: DensityNetwork, structure: Structure, excess: float = 0.0) -> torch.Tensor:
@@ -55,7 +57,9 @@ def predict(model: DensityNetwork, structure: Structure, excess: float = 0.0) ->
         return model.coefficients(graph, [FieldWaves.of(structure)], [excess])[0]
 
 
-def rotation_of(model: DensityNetwork, structure: Structure, rotation: torch.Tensor, inversion: bool) -> torch.Tensor:
+def rotation_of(
+    model: DensityNetwork, structure: Structure, rotation: torch.Tensor, inversion: bool
+) -> torch.Tensor:
     matrices = wigner_matrices(rotation[None], 4)
     blocks = [
         matrices[shell.l][0] * (-1 if inversion else 1) ** shell.l
@@ -177,7 +181,9 @@ def test_field_of_dipoles_is_that_of_two_charges(rutile):
     position = torch.from_numpy(structure.positions)
     found = field_features(position, zero, dipoles, waves)
     # two opposite charges at +-step/2, felt at the atoms: as a frame of atoms and two ghosts
-    places = np.concatenate([structure.positions, structure.positions[2] + 0.5 * step * np.array([axis, -axis])])
+    places = np.concatenate(
+        [structure.positions, structure.positions[2] + 0.5 * step * np.array([axis, -axis])]
+    )
     pair = torch.zeros(8, 1, dtype=torch.float64)
     pair[6], pair[7] = 1 / step, -1 / step
     both = field_features(torch.from_numpy(places), pair, torch.zeros(8, 1, 3, dtype=torch.float64), waves)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -98,8 +99,10 @@ class DensityNetwork(nn.Module):
             self.register_buffer(f"charge_{z}", torch.from_numpy(charges))
             self.register_buffer(f"mean_{z}", torch.zeros(size, dtype=torch.float64))
             self.register_buffer(f"scale_{z}", torch.ones(size, dtype=torch.float64))
-            for weight in self.readout[str(z)].second.natural:
-                weight.data *= 0.1  # type: ignore[operator]
+        with torch.no_grad():
+            for readout in self.readout.values():
+                for weight in cast(SiteReadout, readout).second.natural:
+                    weight.mul_(0.1)
 
     def fit_scales(self, coefficients: Mapping[int, NDArray[np.float64]]) -> None:
         """Set mean and spread of the outputs from fitted coefficients, per element (n_atoms, n_functions)."""

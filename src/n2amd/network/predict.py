@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
+from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
 from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
@@ -136,7 +137,10 @@ class HamiltonianPredictor:
             return predict_pairs(pair, structure)
         chosen = find_pairs(structure, self.ranges, half=True) if pairs is None else pairs
         h0 = zeroth.matrix(structure, self.density(structure), chosen)
-        return h0 if pair is None else add_on(h0, predict_pairs(pair, structure))
+        if pair is None:
+            return h0
+        rest = lay_out(predict_pairs(pair, structure), h0)
+        return h0.map({key: blocks + rest.values[key] for key, blocks in h0.values.items()})
 
     def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
         """Return H(R) and S(R) of a structure (Hermitian halves; their pairs differ)."""
@@ -170,21 +174,3 @@ def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredicto
         return HamiltonianPredictor(model, table, training)
     limited = LimitedTable(table, OverlapLimits.from_document(limits))
     return HamiltonianPredictor(model, limited, training)
-
-
-def add_on(matrix: BlockMatrix, more: BlockMatrix) -> BlockMatrix:
-    """Add the blocks of another matrix where it has them; its pairs beyond those of `matrix` are dropped."""
-    values = {}
-    for key, index in matrix.pairs.items():
-        values[key] = matrix.values[key].copy()
-        if key in more.pairs:
-            rows = {pair: k for k, pair in enumerate(_labels(more.pairs[key]))}
-            found = [(k, rows[pair]) for k, pair in enumerate(_labels(index)) if pair in rows]
-            if found:
-                here, there = np.array(found).T
-                values[key][:, here] += more.values[key][:, there]
-    return matrix.map(values)
-
-
-def _labels(index: PairIndex) -> list[tuple[int, ...]]:
-    return [tuple(row) for row in np.column_stack([index.i, index.j, index.shift]).tolist()]

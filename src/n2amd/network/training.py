@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import InputError
+from n2amd.network.cells import TrainingCells
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
 from n2amd.network.loop import History
@@ -118,7 +118,9 @@ def train(
         "kind": plan.kind,
         "reason": plan.reason,
         "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
-        "cells": cells_of([structures[k] for k in split.train]),
+        "cells": TrainingCells.of_structures(
+            *([structures[k] for k in part] for part in (split.train, split.validation))
+        ).to_document(),
         "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames[0]])),
         "history": {stage: history.to_dict() for stage, history in stages.histories.items()},
         "settings": settings.model_dump(mode="json"),
@@ -204,20 +206,3 @@ def what_is_left(model: HamiltonianModel, frame: Frame) -> Frame:
     h0 = model.zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
     values = {key: blocks - h0.values[key] for key, blocks in frame.hamiltonian.values.items()}
     return replace(frame, hamiltonian=BlockMatrix(frame.hamiltonian.pairs, values))
-
-
-def cells_of(structures: Sequence[Any]) -> list[dict[str, float]]:
-    """Cells that a model has seen: atoms, shortest reciprocal lattice vector (1/A), and how many frames."""
-    found: dict[tuple[int, float], int] = {}
-    for structure in structures:
-        key = (structure.n_atoms, round(shortest_wave(structure.cell), 2))
-        found[key] = found.get(key, 0) + 1
-    return [{"n_atoms": n, "shortest_wave": g, "frames": count} for (n, g), count in sorted(found.items())]
-
-
-def shortest_wave(cell: Any) -> float:
-    """Length of the shortest reciprocal lattice vector of a cell, 2 pi included, 1/A."""
-    reciprocal = 2 * np.pi * np.linalg.inv(cell).T
-    grid = np.stack(np.meshgrid(*([np.arange(-2, 3)] * 3), indexing="ij"), -1).reshape(-1, 3)
-    lengths = np.linalg.norm(grid @ reciprocal, axis=1)
-    return float(lengths[lengths > 1e-9].min())
