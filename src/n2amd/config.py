@@ -48,6 +48,14 @@ class HamiltonianSettings(Section):
     """The equivariant Hamiltonian network and its training."""
 
     preset: Preset = Field("quick", description="`quick`: CPU minutes; `paper`: GPU; `test`: CI.")
+    model: Literal["auto", "density", "density+pair", "atoms+pair", "pair"] = Field(
+        "auto",
+        description="`density`: H0 from atoms with a learned density; `pair`: a network of atom pairs, on top of H0 "
+        "with a learned density or with average atoms, or alone; auto: the best that the data allow.",
+    )
+    density_steps: int | None = Field(
+        None, ge=1, description="Optimiser steps of the density network; default: the preset's."
+    )
     channels: list[int] | None = Field(None, description="Channels per l = 0..l_max; default: the preset's.")
     layers: int | None = Field(None, ge=1, le=8, description="Message-passing layers; default: the preset's.")
     message_cutoff_A: float | None = Field(

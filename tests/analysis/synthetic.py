@@ -205,6 +205,24 @@ def bands_report() -> dict[str, Any]:
     }
 
 
+def populations_of_both() -> dict[str, Any]:
+    """Populations of DFT's H and the network's, as `n2amd couplings parity` compares them."""
+    time = np.linspace(0, 1000, 101)
+    hot = {who: np.exp(-time / tau) for who, tau in (("dft", 90.0), ("model", 100.0))}
+    relaxed = {who: np.stack([0 * time, 1 - left, left], axis=1) for who, left in hot.items()}
+    return {
+        "time_fs": time,
+        "dephasing_fs": 9.8,
+        "recombination": {
+            "dft": time / 38e6,
+            "model": time / 43e6,
+            "lifetime_dft_ns": 38.0,
+            "lifetime_model_ns": 43.0,
+        },
+        "relaxation": {name: {**relaxed, "rms_difference": 0.01} for name in ("electron", "hole")},
+    }
+
+
 def nac_report() -> dict[str, Any]:
     rng = np.random.default_rng(2)
     gap = rng.uniform(0.02, 3.0, 400)
@@ -234,6 +252,7 @@ def nac_report() -> dict[str, Any]:
         "by_gap": bins,
         "gap_edge": {"mae_meV": 0.02, "rms_dft_meV": 0.8, "rms_model_meV": 0.81},
         "n_frames": 30,
+        "populations": populations_of_both(),
     }
 
 

@@ -19,6 +19,7 @@ EXPECTED = {
     "hamiltonian": (["hamiltonian"], ["Interatomic distance (Å)", "mean absolute", "MAE 0.71 meV"]),
     "bands": (["bands"], ["DFT", "network (MAE", "Γ"]),
     "nac-parity": (["nac_parity"], ["from DFT (meV)", "Energy gap of the pair (eV)", "same sign"]),
+    "population-parity": (["nac_parity"], ["DFT, 38", "network, 43", "hole, network", "Recombined (%)"]),
     "gap-and-coupling": (["couplings"], ["Gap (eV)", "Time (fs)", "rms"]),
     "dephasing": (["dephasing"], ["Dephasing function", "Pure dephasing: Gaussian", "Time (fs)"]),
     "spectral-density": (["spectrum"], ["Spectral density (meV", "Wave number (cm", "resolution"]),

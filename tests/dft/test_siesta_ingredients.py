@@ -146,9 +146,7 @@ def test_another_mesh_in_the_log_is_refused(frame_folder):
     log = read_text(frame_folder / "out.xz")
     (frame_folder / "out.xz").unlink()
     (frame_folder / "out").write_text(re.sub(r"MESH =( +)40 x", r"MESH =\g<1>48 x", log))
-    with pytest.raises(
-        InputError, match="MESH': the mesh is 48 x 40 x 30, that of 200 Ry in this cell"
-    ):
+    with pytest.raises(InputError, match="MESH': the mesh is 48 x 40 x 30, that of 200 Ry in this cell"):
         read_frame(frame_folder)
 
 

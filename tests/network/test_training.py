@@ -7,17 +7,21 @@ import pytest
 import torch
 from conftest_network import RANGES, random_network
 
+from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
+from n2amd.baseline.model_density import ModelDensity
+from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap, fold, gauge_shift
 from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
-from n2amd.network.checkpoint import ingredients_of, load_model, load_state, save_model
+from n2amd.network.checkpoint import HamiltonianModel, load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
+from n2amd.network.loop import learning_rate
 from n2amd.network.presets import PRESETS
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.state_loss import solve_states, state_error
-from n2amd.network.trainer import Trainer, learning_rate
+from n2amd.network.trainer import PairTrainer
 from n2amd.orbitals.basis import RadialFunction, Shell
 
 
@@ -58,14 +62,14 @@ def trainer_for(basis, frames, workdir, **schedule):
     model = random_network(basis, channels=(4, 3, 2, 1, 1))
     samples = samples_of(model, frames)
     fit_reference(model, samples[:3])
-    return Trainer(
+    return PairTrainer(
         model,
         samples[:3],
         samples[3:],
         preset,
         band_weight=1.0,
         seed=3,
-        workdir=workdir,
+        checkpoint=workdir / "last.pt",
         fingerprint="same",
     )
 
@@ -107,8 +111,9 @@ def test_training_lowers_the_loss(basis, frames, tmp_path):
         teacher = random_network(basis, seed=9, channels=(4, 3, 2, 1, 1))
         trainer.residuals = [Targets(*teacher.correction(s.graph)) for s in trainer.train]
     trainer.preset = replace(trainer.preset, steps=60, band_steps=0, validate_every=20)
+    trainer.schedule = trainer.preset.schedule
     trainer.run(lambda history: None)
-    assert trainer.history.loss_meV[-1] < 0.6 * trainer.history.loss_meV[0]
+    assert trainer.history.loss[-1] < 0.6 * trainer.history.loss[0]
 
 
 def test_loss_that_is_not_a_number_stops_with_a_remedy(basis, frames, tmp_path):
@@ -200,14 +205,15 @@ def test_learning_rate_warms_up_and_ends_at_the_last_value():
 
 
 def test_model_file_round_trip_and_damage(basis, frames, tmp_path):
-    model = random_network(basis)
+    pair = random_network(basis)
     path = tmp_path / "hamiltonian.pt"
+    model = HamiltonianModel(basis, None, None, pair)
     save_model(path, model, training={"seed": 1}, config={}, inputs=[])
-    again, state = load_model(path)
-    assert state["training"] == {"seed": 1}
-    assert ingredients_of(state) is None
-    graph = samples_of(model, frames[:1])[0].graph
-    for a, b in zip(model(graph)[0].values(), again(graph)[0].values()):
+    again, training = load_model(path)
+    assert training == {"seed": 1}
+    assert (again.kind, again.zeroth, again.density) == ("pair", None, None)
+    graph = samples_of(pair, frames[:1])[0].graph
+    for a, b in zip(pair(graph)[0].values(), again.pair(graph)[0].values()):
         assert torch.equal(a, b)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match="train again"):
@@ -220,15 +226,21 @@ def test_model_file_round_trip_and_damage(basis, frames, tmp_path):
         load_model(other)
 
 
-def test_model_file_keeps_the_ingredients(basis, tmp_path):
+def test_model_file_keeps_h0(basis, tmp_path):
     radial = RadialFunction(0.1, np.linspace(1, 0, 6), 0.5)
     projector = Projector(Shell(1, "l1 n1", radial), -3.0)
     found = Ingredients(
         "siesta", "PBE", 200.0, 13.6, 0.529, {8: AtomIngredients(8, (projector,), radial, radial)}
     )
+    density = ModelDensity(AuxiliaryBasis({8: (Shell(0, "0.0", radial),)}), {8: np.array([0.3])})
+    model = HamiltonianModel(basis, ZerothHamiltonian(basis, found, density), None, random_network(basis))
     path = tmp_path / "hamiltonian.pt"
-    save_model(path, random_network(basis), training={}, config={}, inputs=[], ingredients=found)
-    assert ingredients_of(load_model(path)[1]) == found
+    save_model(path, model, training={}, config={}, inputs=[])
+    again = load_model(path)[0]
+    assert again.kind == "atoms+pair"
+    assert again.zeroth.ingredients == found
+    assert again.zeroth.model.auxiliary == density.auxiliary
+    assert np.array_equal(again.zeroth.model.mean[8], density.mean[8])
 
 
 def test_spin_polarised_frames_are_refused(basis, frames):
@@ -238,8 +250,8 @@ def test_spin_polarised_frames_are_refused(basis, frames):
         make_sample(replace(frame, hamiltonian=frame.hamiltonian.map(doubled)), (8, 22), 4.0, RANGES)
 
 
-def test_on_pairs_of_lays_blocks_out_on_other_pairs(basis, frames):
-    from n2amd.network.evaluation import on_pairs_of
+def test_lay_out_puts_blocks_out_on_other_pairs(basis, frames):
+    from n2amd.blocks.pair_codes import lay_out
 
     frame = frames[0]
     shuffled_pairs, shuffled_values = {}, {}
@@ -247,7 +259,7 @@ def test_on_pairs_of_lays_blocks_out_on_other_pairs(basis, frames):
         order = np.random.default_rng(0).permutation(len(index))[: len(index) - 3]
         shuffled_pairs[key] = PairIndex(index.i[order], index.j[order], index.shift[order])
         shuffled_values[key] = frame.hamiltonian.values[key][:, order]
-    laid_out = on_pairs_of(BlockMatrix(shuffled_pairs, shuffled_values), frame)
+    laid_out = lay_out(BlockMatrix(shuffled_pairs, shuffled_values), frame.hamiltonian)
     for key, blocks in laid_out.values.items():
         original = frame.hamiltonian.values[key]
         same = (blocks == original).all(axis=(0, 2, 3))

@@ -18,6 +18,7 @@ MODELS = {
     "draw_hamiltonian": 1,
     "draw_bands": 1,
     "draw_nac_parity": 1,
+    "draw_population_parity": 1,
 }
 END = {"summary": 1, "all": 1}
 

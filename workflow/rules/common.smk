@@ -256,7 +256,7 @@ def every_figure():
             if label == material.trajectory_functional:
                 wanted += ["forcefield-energy", "forcefield-force"]
             if source.trajectory_paths:
-                wanted.append("nac-parity")
+                wanted += ["nac-parity", "population-parity"]
             figures += [f"<results>/{name}/{label}/figures/{what}.svg" for what in wanted]
         for supercell in JOB.supercells:
             for variant in variants(name):

@@ -27,11 +27,20 @@ rule assemble_couplings:
 
 
 rule coupling_parity:
-    """Couplings of the network against those of DFT's own matrices, on the same consecutive frames."""
+    """Couplings and populations of the network against those of DFT's own matrices, on the same frames."""
     input:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code("couplings", "states/solver.py", "states/cross_time.py"),
+        code=code(
+            "couplings",
+            "states/solver.py",
+            "states/cross_time.py",
+            "hopping/population_parity.py",
+            "hopping/renewal.py",
+            "hopping/propagators.py",
+            "hopping/local_diabatic.py",
+            "hopping/dephasing.py",
+        ),
     output:
         parity="<results>/{material}/{functional}/nac_parity.json",
     log:
@@ -47,6 +56,8 @@ rule coupling_parity:
     params:
         settings=settings("couplings"),
         states=settings("states", omit=["shards", "projections", "partition"]),
+        temperature=lambda w: section("trajectory", w).temperature_K,
     shell:
         "n2amd couplings parity --dataset {input.dataset:q} --model {input.model:q} --settings {params.settings:q}"
-        " --states-settings {params.states:q} --out {output.parity:q} > {log:q} 2>&1"
+        " --states-settings {params.states:q} --temperature {params.temperature} --out {output.parity:q}"
+        " > {log:q} 2>&1"

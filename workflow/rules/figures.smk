@@ -11,6 +11,7 @@ FIGURES = {
     "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL, "Hamiltonian"),
     "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),
     "nac-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
+    "population-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
     "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE, "Couplings"),
     "spectral-density": (of_parent(f"{PARENT}/spectrum.json"), CASE, "Couplings"),
     "character": (of_parent(f"{PARENT}/character.json"), CASE, "Couplings"),

@@ -29,11 +29,17 @@ rule train_hamiltonian:
 
 
 rule evaluate_hamiltonian:
-    """Errors on the held-out frames, by shell pair and by distance."""
+    """Errors on the held-out frames: elements, states and cells, and what is wrong."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code("network/evaluation.py"),
+        code=code(
+            "network/evaluation.py",
+            "network/element_errors.py",
+            "network/spectrum_errors.py",
+            "network/cells.py",
+            "network/diagnosis.py",
+        ),
     output:
         report="<results>/{material}/{functional}/hamiltonian.json",
     log:

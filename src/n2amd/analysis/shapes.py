@@ -123,6 +123,22 @@ FIGURES: dict[str, dict[str, Any]] = {
         "mae_meV": float,
         "rms_dft_meV": float,
     },
+    "population-parity": {
+        "populations": Maybe(
+            {
+                "time_fs": [float],
+                "dephasing_fs": float,
+                "recombination": {
+                    **{who: [float] for who in ("dft", "model")},
+                    **dict.fromkeys(("lifetime_dft_ns", "lifetime_model_ns"), Maybe(float)),
+                },
+                "relaxation": {
+                    carrier: {"dft": [[float]], "model": [[float]], "rms_difference": float}
+                    for carrier in ("electron", "hole")
+                },
+            }
+        )
+    },
     "bands": {
         "labels": [[ANY]],
         "distance": [float],

@@ -37,7 +37,7 @@ STEP = 0.01
 #: Form factors are tabulated up to this wave number with this spacing, 1/Angstrom.
 MAX_WAVE_NUMBER, WAVE_NUMBER_STEP = 30.0, 0.04
 #: Products whose share of the leading one's norm is below this are left out.
-SMALLEST_PRODUCT = 0.02
+SMALLEST_PRODUCT = 0.005
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ class AuxiliaryBasis:
                 if shell.l == 0
             ]
         )
+
+    def charges_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Electrons of a unit of each coefficient of a structure, (n_total,)."""
+        parts = []
+        for z in map(int, numbers):
+            charge, own = np.zeros(self.n_functions(z)), self.charges(z)
+            charge[: len(own)] = own
+            parts.append(charge)
+        return np.concatenate(parts)
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""
@@ -131,7 +140,7 @@ def _primitives(atom: AtomBasis, l_max: int) -> tuple[Shell, ...]:
 
 
 def _grid(cutoff: float) -> NDArray[np.float64]:
-    return STEP * np.arange(int(np.ceil(cutoff / STEP - 1e-9)) + 1)
+    return STEP * np.arange(int(np.ceil(cutoff / STEP - 1e-9)) + 1, dtype=np.float64)
 
 
 def _shell(l: int, label: str, table: NDArray[np.float64], cutoff: float) -> Shell:
@@ -211,9 +220,7 @@ def _values(shell: Shell) -> NDArray[np.float64]:
     return radial.values
 
 
-def principal_components(
-    covariance: NDArray[np.float64], metric: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def principal_components(covariance: NDArray[np.float64], metric: NDArray[np.float64]) -> NDArray[np.float64]:
     """Combinations (n, n) of functions, normalised in `metric`, by falling share of `covariance`."""
     values, vectors = np.linalg.eigh(metric)
     values = np.maximum(values, 1e-6 * values[-1])

@@ -29,7 +29,7 @@ LONGEST_WAVE = 11.0
 #: Weights of the norm: of 1/G^4 (1/A^4), 1/G^2 (1/A^2) and 1.
 LOW, COULOMB, DIRECT = 1.0, 0.2, 0.01
 #: Regularisation of the fit, relative to the functions' norms.
-RIDGE = 1e-3
+RIDGE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class PlaneWaves:
         keep = (lengths < longest) & (lengths > 0)
         rows = (grid[:, 0] * n2 + grid[:, 1]) * (n3 // 2 + 1) + grid[:, 2]
         edge = (integers[:, 2] == 0) | ((n3 % 2 == 0) & (integers[:, 2] == n3 // 2))
-        return cls(
-            rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume
-        )
+        return cls(rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume)
 
     def transform(self, field: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Fourier integrals int f(r) exp(-iGr) dr of a field on the mesh, (n,)."""
@@ -134,13 +132,32 @@ class NormalEquations:
     right: NDArray[np.float64]
     norm: float
 
-    def solve(self, ridge: float = RIDGE) -> NDArray[np.float64]:
-        """Coefficients (n,) of the regularised fit."""
+    def solve(
+        self, charges: NDArray[np.float64], excess: float = 0.0, ridge: float = RIDGE
+    ) -> NDArray[np.float64]:
+        """Coefficients of the regularised fit that holds the right number of electrons.
+
+        Parameters
+        ----------
+        charges
+            Electrons of a unit of each coefficient, (n,).
+        excess
+            Electrons that the fit must hold.
+        ridge
+            Regularisation, relative to the functions' norms.
+
+        Returns
+        -------
+        coefficients
+            (n,).
+        """
         scale = np.sqrt(np.diag(self.matrix)).astype(np.float64)
         scaled = self.matrix / scale[:, None] / scale
         scaled[np.diag_indices(len(scale))] += ridge
         factor = cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
-        return cho_solve(factor, self.right / scale) / scale
+        both = np.stack([self.right / scale, charges / scale], axis=1)
+        free, along = cho_solve(factor, both, check_finite=False).T / scale
+        return free - along * (charges @ free - excess) / (charges @ along)
 
     def unexplained(self, coefficients: NDArray[np.float64]) -> float:
         """Share of |d|^2 that coefficients (n,) leave."""
@@ -167,4 +184,6 @@ def normal_equations(
     wanted = np.concatenate([target.real, target.imag])
     lower = ssyrk(1.0, design.T, trans=1, lower=0)
     matrix = np.triu(lower) + np.triu(lower, 1).T
-    return NormalEquations(matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted))
+    return NormalEquations(
+        matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted)
+    )

@@ -47,7 +47,7 @@ class Mesh:
     @property
     def reciprocal(self) -> NDArray[np.float64]:
         """Reciprocal lattice vectors as rows, 2 pi included, (3, 3), 1/A."""
-        return 2 * np.pi * np.linalg.inv(self.cell).T
+        return np.asarray(2 * np.pi * np.linalg.inv(self.cell).T, dtype=np.float64)
 
 
 def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:

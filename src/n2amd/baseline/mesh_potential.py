@@ -237,9 +237,7 @@ def _at_once(
     return total, potential
 
 
-def local_xc_kernel(
-    density: NDArray[np.float64], *, rydberg: float, bohr: float
-) -> NDArray[np.float64]:
+def local_xc_kernel(density: NDArray[np.float64], *, rydberg: float, bohr: float) -> NDArray[np.float64]:
     """Local density approximation of the kernel dV_xc/drho on a mesh, eV A^3; flat below `KERNEL_DENSITY`.
 
     Parameters

@@ -39,18 +39,22 @@ def states_on_mesh(
         (n_states, n1, n2, n3), A^(-3/2); real where coefficients and phases are.
     """
     orbitals = MeshOrbitals.of(basis, structure, mesh)
+    offsets = basis.orbital_offsets(structure.numbers)
+    # the boxes hold the orbitals of an atom in an order of their own
+    order = np.concatenate([o + orbitals.orders[int(z)] for o, z in zip(offsets, structure.numbers)])
     k = np.zeros(3) if kpoint is None else np.asarray(kpoint, dtype=np.float64)
     real = not np.iscomplexobj(coefficients) and np.allclose(2 * k, np.rint(2 * k), atol=1e-12)
     n_states = coefficients.shape[1]
     parts = np.empty((n_states if real else 2 * n_states, mesh.n_points))
     _fill_states(
+        orbitals.boxes.total,
         orbitals.boxes,
         orbitals.images,
         orbitals.atoms,
         orbitals.splines,
-        basis.orbital_offsets(structure.numbers),
-        np.ascontiguousarray(coefficients.real, dtype=np.float64),
-        np.ascontiguousarray(coefficients.imag, dtype=np.float64),
+        offsets,
+        np.ascontiguousarray(coefficients.real[order], dtype=np.float64),
+        np.ascontiguousarray(coefficients.imag[order], dtype=np.float64),
         k,
         orbitals.workspace(),
         parts,
@@ -61,6 +65,7 @@ def states_on_mesh(
 
 @njit(cache=True)
 def _fill_states(
+    n_boxes: int,
     boxes: Any,
     images: Any,
     atoms: Any,
@@ -75,25 +80,25 @@ def _fill_states(
     """Fill `values` (n_states or 2 n_states, n_points): real parts, then imaginary ones where asked."""
     n_states = real.shape[1]
     wanted = len(values)
-    weights = np.empty((len(work.local), wanted))
-    for number in range(boxes.count[0] * boxes.count[1] * boxes.count[2]):
+    for number in range(n_boxes):
         n = box_points(boxes, number, work)
         kept = box_orbitals(boxes, number, n, images, atoms, splines, work)
         rows = work.row[kept]
+        weights = np.empty((rows, wanted))
         for q in range(kept):
             angle = 0.0
             for c in range(3):
                 angle += kpoint[c] * work.shift[q, c]
             cosine, sine = np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)
             for r in range(work.row[q], work.row[q + 1]):
-                orbital = offsets[work.atom[q]] + work.local[r]
+                orbital = offsets[work.atom[q]] + r - work.row[q]
                 for s in range(n_states):
                     a, b = real[orbital, s], imaginary[orbital, s]
                     weights[r, s] = cosine * a - sine * b
                     if wanted > n_states:
                         weights[r, n_states + s] = sine * a + cosine * b
         phi = work.phi[: rows * n].reshape(rows, n)
-        found = weights[:rows].T.copy() @ phi
+        found = np.dot(np.ascontiguousarray(weights.T), phi)
         for s in range(wanted):
             for p in range(n):
                 values[s, work.flat[p]] = found[s, p]

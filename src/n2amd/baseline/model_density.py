@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, primitive_basis
-from n2amd.baseline.density_fit import NormalEquations, PlaneWaves, norm_weights, normal_equations, weighted_design
+from n2amd.baseline.density_fit import (
+    NormalEquations,
+    PlaneWaves,
+    norm_weights,
+    normal_equations,
+    weighted_design,
+)
 from n2amd.baseline.density_matrix import density_matrix
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh import Mesh
@@ -47,19 +53,9 @@ class ModelDensity:
     def spherical(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Coefficients of average atoms, (n_total,), neutral as a whole."""
         coefficients = np.concatenate([self.mean[int(z)] for z in numbers])
-        charges = self.charges(numbers)
+        charges = self.auxiliary.charges_of(numbers)
         spread = charges**2
         return coefficients - (charges @ coefficients) * charges / spread.sum()
-
-    def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Electrons of a unit of each coefficient, (n_total,)."""
-        parts = []
-        for z in numbers:
-            charge = np.zeros(self.auxiliary.n_functions(int(z)))
-            own = self.auxiliary.charges(int(z))
-            charge[: len(own)] = own
-            parts.append(charge)
-        return np.concatenate(parts)
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""
@@ -138,7 +134,9 @@ def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> Auxilia
     counts: dict[tuple[int, int], int] = {}
     for density in densities:
         equations = fit_equations(density, primitives)
-        coefficients, start = equations.solve(PRIMITIVE_RIDGE), 0
+        charges = primitives.charges_of(density.frame.structure.numbers)
+        coefficients = equations.solve(charges, -density.frame.charge, PRIMITIVE_RIDGE)
+        start = 0
         for z in map(int, density.frame.structure.numbers):
             for l, n in enumerate(primitives.counts(z)[: L_FITTED + 1]):
                 width = n * (2 * l + 1)

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.baseline.pair_codes import PairCodes, find_sorted
 from n2amd.baseline.projector_table import ProjectorTable
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
+from n2amd.blocks.pair_codes import PairCodes, find_sorted
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure

@@ -141,7 +141,9 @@ def state_response(
             elements = states.vectors.T @ h0 @ states.vectors
             a, b = np.triu_indices(len(states.energies))
             products = values[a] * values[b]
-            fields.append(response_fields(products, waves, kernel, 2 * ingredients.rydberg * ingredients.bohr))
+            fields.append(
+                response_fields(products, waves, kernel, 2 * ingredients.rydberg * ingredients.bohr)
+            )
             diagonal = np.diag(states.energies)[a, b]
             edge = len(states.energies) - 1 if side == 0 else 0
             row = len(missing) + int(np.flatnonzero((a == edge) & (b == edge))[0])

@@ -20,9 +20,10 @@ from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.model_density import ModelDensity
+from n2amd.baseline.multipoles import superpose_multipoles
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, projector_table
-from n2amd.baseline.superposition import superpose, superpose_multipoles
+from n2amd.baseline.superposition import superpose
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import Basis
@@ -72,7 +73,11 @@ class ZerothHamiltonian:
     def densities(self, structure: Structure, mesh: Mesh) -> NeutralAtoms:
         """Potential, density and core of neutral atoms on the mesh."""
         functions = {
-            int(z): [self.ingredients[z].neutral_potential, self.ingredients[z].density, self.ingredients[z].core_density]
+            int(z): [
+                self.ingredients[z].neutral_potential,
+                self.ingredients[z].density,
+                self.ingredients[z].core_density,
+            ]
             for z in np.unique(structure.numbers)
         }
         return NeutralAtoms(*superpose(structure, mesh, functions))
@@ -98,11 +103,12 @@ class ZerothHamiltonian:
         self, mesh: Mesh, atoms: NeutralAtoms, change: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Potential of neutral atoms and a change of their density on the mesh, eV."""
-        units = {"rydberg": self.ingredients.rydberg, "bohr": self.ingredients.bohr}
+        rydberg, bohr = self.ingredients.rydberg, self.ingredients.bohr
         # where a model density dips below zero, in empty space, there is none
         total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
-        _, xc = xc_potential(total, mesh, self.ingredients.functional, **units)
-        return atoms.potential + hartree_potential(change, mesh, **units).numpy() + xc.numpy()
+        _, xc = xc_potential(total, mesh, self.ingredients.functional, rydberg=rydberg, bohr=bohr)
+        hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr)
+        return atoms.potential + hartree.numpy() + xc.numpy()
 
     def matrix(
         self,

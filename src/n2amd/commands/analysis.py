@@ -26,6 +26,7 @@ class What(StrEnum):
     hamiltonian = "hamiltonian"
     bands = "bands"
     nac_parity = "nac-parity"
+    population_parity = "population-parity"
     gap_and_coupling = "gap-and-coupling"
     dephasing = "dephasing"
     spectral_density = "spectral-density"
@@ -173,8 +174,8 @@ def figures(
 ) -> None:
     """Draw one figure.
 
-    Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json; nac-parity:
-    nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
+    Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json;
+    nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
     spectral-density: spectrum.json; character: character.json; populations: populations
     (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """

@@ -88,17 +88,21 @@ def parity(
     out: Annotated[Path, typer.Option(help="Report (JSON).")],
     settings: Settings = None,
     states_settings: StatesSettingsOption = None,
+    temperature: Annotated[
+        float, typer.Option(min=0.1, help="Temperature of the surface hopping on both, K.")
+    ] = 300.0,
 ) -> None:
-    """Compare the couplings of the network's H with those of DFT's H on the same frames."""
+    """Compare couplings and populations of the network's H with those of DFT's H on the same frames."""
     from rich.console import Console
     from rich.table import Table
 
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
-    from n2amd.couplings.parity import parity as compare
+    from n2amd.couplings.parity import compare_couplings, own_couplings, solve_both
     from n2amd.dataset.store import read_frames
     from n2amd.errors import InputError
     from n2amd.fields import number, whole
+    from n2amd.hopping.population_parity import compare_populations
     from n2amd.network.predict import load_predictor
     from n2amd.storage import open_hdf5, write_json
 
@@ -116,15 +120,18 @@ def parity(
     predictor = load_predictor(model)
     cross_overlap = predictor.cross_overlap(chosen.overlap)
     with frame_progress("parity of couplings") as report:
-        document = compare(
+        both = solve_both(
             read_frames(dataset),
             predictor,
             cross_overlap,
             chosen,
             states,
-            timestep,
             report=lambda done: report(done, n_frames),
         )
+    document = compare_couplings(both, chosen, states, timestep)
+    of_dft = own_couplings(both, "dft", chosen, states, timestep)
+    of_model = own_couplings(both, "model", chosen, states, timestep)
+    document["populations"] = populations = compare_populations(of_dft, of_model, temperature)
     config = {"couplings": chosen.model_dump(mode="json"), "states": states.model_dump(mode="json")}
     write_json(out, document, config=config, inputs=(dataset, model))
     table = Table("gap / eV", "pairs", "rms DFT / meV", "MAE / meV", title=f"{out}")
@@ -136,6 +143,20 @@ def parity(
         "VBM-CBM", str(document["n_frames"] - 1), f"{edge['rms_dft_meV']:.3f}", f"{edge['mae_meV']:.3f}"
     )
     Console().print(table)
+    if populations is None:
+        typer.echo("populations: none, for the frames are too few or their gap stands still")
+        return
+    recombined = populations["recombination"]
+    if (ratio := recombined["lifetime_ratio"]) is not None:
+        typer.echo(
+            f"lifetime at {populations['dephasing_fs']:.3g} fs: {recombined['lifetime_dft_ns']:.3g} ns from "
+            f"DFT's H, {recombined['lifetime_model_ns']:.3g} ns from the network's ({ratio:.2f} times)"
+        )
+    for carrier, found in populations["relaxation"].items():
+        typer.echo(
+            f"populations of the hot {carrier} over 1 ps differ by {found['rms_difference']:.3f} (rms), "
+            f"{found['largest_difference']:.3f} at most"
+        )
 
 
 @app.command()

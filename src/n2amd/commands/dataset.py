@@ -204,12 +204,12 @@ def split(
     import json
 
     from n2amd.config import load_section
-    from n2amd.dataset.split import split_indices
-    from n2amd.dataset.store import n_frames
+    from n2amd.dataset.split import split_frames
+    from n2amd.dataset.store import read_structures
     from n2amd.storage import write_json
 
     chosen = load_section(section.value, settings)
-    parts = split_indices(n_frames(path), chosen.validation_fraction, chosen.test_fraction, chosen.seed)
+    parts = split_frames(read_structures(path), chosen.validation_fraction, chosen.test_fraction, chosen.seed)
     document = {
         "train": parts.train.tolist(),
         "validation": parts.validation.tolist(),

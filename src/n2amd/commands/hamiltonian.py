@@ -28,23 +28,23 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Train the network: two-centre reference, then MAE of H, then the error seen by the states."""
+    """Train the model: a density that H0 is made of, a network of atom pairs, or both."""
     import time
 
     import torch
 
     from n2amd.config import load_section
-    from n2amd.network.trainer import History
+    from n2amd.network.loop import History
     from n2amd.network.training import train as train_network
     from n2amd.storage import single_writer
 
     torch.set_num_threads(threads)
     started = time.monotonic()
 
-    def report(history: History, total: int) -> None:
+    def report(stage: str, history: History, total: int) -> None:
+        scores = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.scores.items())
         print(
-            f"step {history.step[-1]}/{total}, stage {history.stage[-1]}: "
-            f"loss {history.loss_meV[-1]:.3f} meV, validation MAE {history.validation_mae_meV[-1]:.3f} meV, "
+            f"{stage}: step {history.step[-1]}/{total}, loss {history.loss[-1]:.4g}, validation: {scores}, "
             f"{time.monotonic() - started:.0f} s",
             file=sys.stderr,
             flush=True,
@@ -52,7 +52,7 @@ def train(
 
     with single_writer(out):
         model = train_network(dataset, load_section("hamiltonian", settings), out, workdir, report, overlap)
-    typer.echo(f"{out}: {sum(p.numel() for p in model.parameters())} parameters")
+    typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
 
 
 @app.command()
@@ -60,43 +60,56 @@ def evaluate(
     dataset: Dataset,
     model: Model,
     out: Annotated[Path, typer.Option(help="Report to write (hamiltonian.json).")],
+    on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Data set to judge it on instead, e.g. of a larger cell; may be given several times. Frames "
+            "that it was trained on are left out, wherever they are."
+        ),
+    ] = None,
     all_frames: Annotated[
         bool,
         typer.Option("--all-frames", help="Judge every frame of the data set, not only the held-out ones."),
     ] = False,
 ) -> None:
-    """Compare with DFT on the frames held out of training: elements, band edges, gap."""
+    """Compare with DFT on frames held out of training: elements, band edges, states, cells, what is wrong."""
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
+    from n2amd.commands.accuracy_table import print_accuracy
     from n2amd.dataset.store import n_frames, read_frames
-    from n2amd.network.evaluation import report
+    from n2amd.errors import InputError
+    from n2amd.network.cells import TrainingCells
+    from n2amd.network.evaluation import report, unseen
     from n2amd.network.predict import load_predictor
     from n2amd.storage import write_json
     from n2amd.versions import versions
 
     torch.set_num_threads(1)
+    if on and all_frames:
+        raise InputError("--on and --all-frames", field="all-frames", remedy="give one of them")
     predictor = load_predictor(model)
-    chosen = range(n_frames(dataset)) if all_frames else predictor.training["split"]["test"]
-    document = report(predictor, list(read_frames(dataset, list(chosen))))
-    document["history"] = predictor.training["history"]
-    document["settings"] = predictor.training["settings"]
-    document["seed"] = predictor.training["seed"]
-    document["n_parameters"] = predictor.training["n_parameters"]
-    document["training_cpu_seconds"] = predictor.training["cpu_seconds"]
+    training = predictor.training
+    if (stored := training.get("cells")) is not None:
+        cells = TrainingCells.from_document(stored)
+    else:
+        split = (read_frames(dataset, training["split"][name]) for name in ("train", "validation"))
+        cells = TrainingCells.of_structures(*([frame.structure for frame in frames] for frames in split))
+    if on:
+        frames = unseen((frame for path in on for frame in read_frames(path)), cells)
+    else:
+        chosen = range(n_frames(dataset)) if all_frames else training["split"]["test"]
+        frames = read_frames(dataset, list(chosen))
+    document = report(predictor, frames, cells=cells)
+    document["judged_on"] = [str(path) for path in on or [dataset]]
+    document["history"] = training["history"]
+    document["settings"] = training["settings"]
+    document["seed"] = training["seed"]
+    document["n_parameters"] = training["n_parameters"]
+    document["training_cpu_seconds"] = training["cpu_seconds"]
     document["versions"] = versions()
-    write_json(out, document, config=predictor.training["settings"], inputs=[dataset, model])
-    table = Table(title=f"{document['test']['n_frames']} frames against DFT", show_header=False)
-    for label, key in (
-        ("MAE of H", "mae_meV"),
-        ("VBM", "vbm_mae_meV"),
-        ("CBM", "cbm_mae_meV"),
-        ("gap", "gap_mae_meV"),
-        ("gap, median", "gap_median_error_meV"),
-    ):
-        table.add_row(label, f"{document['test'][key]:.2f} meV")
-    Console().print(table)
+    inputs = [*dict.fromkeys([dataset, *(on or [])]), model]
+    write_json(out, document, config=training["settings"], inputs=inputs)
+    print_accuracy(document)
 
 
 @app.command()
@@ -116,7 +129,7 @@ def bands(
     import torch
 
     from n2amd.dataset.store import read_frames
-    from n2amd.network.evaluation import evaluate_frame
+    from n2amd.network.evaluation import predict_aligned
     from n2amd.network.predict import load_predictor
     from n2amd.states.bands import band_path, band_structure
     from n2amd.storage import write_json
@@ -125,11 +138,11 @@ def bands(
     predictor = load_predictor(model)
     index = predictor.training["split"]["test"][0] if frame is None else frame
     chosen = next(iter(read_frames(dataset, [index])))
-    errors = evaluate_frame(predictor, chosen)
+    predicted = predict_aligned(predictor, chosen)
     line = band_path(chosen.structure, path.split("-") if path else None, points)
     offsets = predictor.basis.orbital_offsets(chosen.structure.numbers)
     dft = band_structure(chosen.hamiltonian, chosen.overlap, offsets, line.kpoints)
-    network = band_structure(errors.aligned, chosen.overlap, offsets, line.kpoints)
+    network = band_structure(predicted.aligned, chosen.overlap, offsets, line.kpoints)
     document = {
         "labels": line.labels,
         "distance": line.distance,

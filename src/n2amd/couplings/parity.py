@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.couplings.assemble import Joined, couple, keep_states
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
 from n2amd.couplings.order import arrange
+from n2amd.couplings.store import Couplings
 from n2amd.couplings.tracking import align, track
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
@@ -19,27 +22,79 @@ from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overl
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.shards import FrameSolver, Predictor
 from n2amd.states.solver import WindowStates
-from n2amd.states.window import state_window
+from n2amd.states.store import ShardInfo
+from n2amd.states.window import StateWindow, state_window
 from n2amd.structure import Structure
 
 #: Borders of the gap bins, eV.
 GAP_BINS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 
 
-def parity(
+@dataclass(frozen=True)
+class BothStates:
+    """States of the same frames by two Hamiltonians, in their own gauges.
+
+    Attributes
+    ----------
+    dft, model
+        States of each frame.
+    dft_overlap, model_overlap
+        O(t, t+dt) of each Hamiltonian's states, (w, w).
+    projection
+        C_dft^dagger S C_model of each frame, (w, w).
+    window, n_orbitals
+        Which states, of how many.
+    """
+
+    dft: list[WindowStates]
+    model: list[WindowStates]
+    dft_overlap: NDArray
+    model_overlap: NDArray
+    projection: NDArray
+    window: StateWindow
+    n_orbitals: int
+
+    def joined(
+        self,
+        which: Literal["dft", "model"],
+        couplings: CouplingsSettings,
+        states: StatesSettings,
+        timestep: float,
+    ) -> Joined:
+        """States of one Hamiltonian as those of a trajectory."""
+        found: list[WindowStates] = getattr(self, which)
+        info = ShardInfo(
+            shard=0,
+            shards=1,
+            start=0,
+            stop=len(found) - 1,
+            n_frames_total=len(found),
+            n_occupied=self.window.n_occupied,
+            n_orbitals=self.n_orbitals,
+            timestep_fs=timestep,
+            valence=states.valence,
+            conduction=states.conduction,
+            overlap_kind=couplings.overlap,
+            kpoint=states.kpoint,
+        )
+        return Joined(
+            info,
+            np.array([f.energies for f in found]),
+            self.window.band_index,
+            getattr(self, f"{which}_overlap"),
+            canonical_gauge(found[0].coefficients, found[0].energies),
+        )
+
+
+def solve_both(
     frames: Iterable[Frame],
     predictor: Predictor,
     cross_overlap: CrossOverlap,
     settings: CouplingsSettings,
     states_settings: StatesSettings,
-    timestep: float,
     report: Callable[[int], None] = lambda done: None,
-) -> dict[str, Any]:
-    """Compare couplings frame by frame.
-
-    DFT's states are tracked as in a trajectory. The network's states of each frame are brought into the gauge
-    of DFT's by their overlap C_dft^dagger S C_model (assignment, transport in degenerate groups), so that
-    couplings compare with their signs.
+) -> BothStates:
+    """Solve consecutive DFT frames with DFT's H and S and with the network's.
 
     Parameters
     ----------
@@ -48,16 +103,9 @@ def parity(
     predictor, cross_overlap
         The network; S between two geometries.
     settings, states_settings
-        Overlap kind, degeneracy and order of columns; window and k point.
-    timestep
-        Time between frames, fs.
+        Overlap kind; window and k point.
     report
         Called with the number of frames done.
-
-    Returns
-    -------
-    document
-        `nac_parity.json`; couplings in meV, their magnitudes off Gamma.
 
     Raises
     ------
@@ -67,7 +115,7 @@ def parity(
     solver: FrameSolver | None = None
     before: tuple[Structure, WindowStates, WindowStates] | None = None
     dft: list[WindowStates] = []
-    model_energies: list[NDArray] = []
+    model: list[WindowStates] = []
     dft_overlap: list[NDArray] = []
     model_overlap: list[NDArray] = []
     projection: list[NDArray] = []
@@ -104,7 +152,7 @@ def parity(
                 )
         before = frame.structure, states, predicted
         dft.append(states)
-        model_energies.append(predicted.energies)
+        model.append(predicted)
         report(number + 1)
     if solver is None or len(dft) < 2:
         raise InputError(
@@ -112,32 +160,88 @@ def parity(
             field="n_frames",
             remedy="pass at least two consecutive frames",
         )
-    degeneracy = settings.degeneracy_meV / 1000
-    first_gauge = canonical_gauge(dft[0].coefficients, dft[0].energies)
-    tracked = track(
-        np.array([states.energies for states in dft]),
+    return BothStates(
+        dft,
+        model,
         np.array(dft_overlap),
-        timestep,
-        degeneracy,
-        first_gauge,
+        np.array(model_overlap),
+        np.array(projection),
+        solver.window,
+        int(solver.offsets[-1]),
     )
+
+
+def own_couplings(
+    both: BothStates,
+    which: Literal["dft", "model"],
+    settings: CouplingsSettings,
+    states_settings: StatesSettings,
+    timestep: float,
+) -> Couplings:
+    """Couplings of one of the two Hamiltonians as a trajectory would have them, for surface hopping."""
+    joined = both.joined(which, settings, states_settings, timestep)
+    coupled = couple(joined, timestep, settings.degeneracy_meV / 1000, settings.order)
+    return keep_states(joined, coupled, settings.order)
+
+
+def parity(
+    frames: Iterable[Frame],
+    predictor: Predictor,
+    cross_overlap: CrossOverlap,
+    settings: CouplingsSettings,
+    states_settings: StatesSettings,
+    timestep: float,
+    report: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Solve both (`solve_both`) and compare their couplings (`compare_couplings`)."""
+    both = solve_both(frames, predictor, cross_overlap, settings, states_settings, report)
+    return compare_couplings(both, settings, states_settings, timestep)
+
+
+def compare_couplings(
+    both: BothStates, settings: CouplingsSettings, states_settings: StatesSettings, timestep: float
+) -> dict[str, Any]:
+    """Compare couplings pair by pair.
+
+    DFT's states are tracked as in a trajectory. The network's states of each frame are brought into the gauge
+    of DFT's by their overlap C_dft^dagger S C_model (assignment, transport in degenerate groups), so that
+    couplings compare with their signs.
+
+    Parameters
+    ----------
+    both
+        From `solve_both`.
+    settings, states_settings
+        Degeneracy and order of columns; states that are kept.
+    timestep
+        Time between frames, fs.
+
+    Returns
+    -------
+    document
+        `nac_parity.json`; couplings in meV, their magnitudes off Gamma.
+    """
+    model_energies = [states.energies for states in both.model]
+    degeneracy = settings.degeneracy_meV / 1000
+    joined = both.joined("dft", settings, states_settings, timestep)
+    tracked = track(joined.energies, joined.overlap, timestep, degeneracy, joined.first_gauge)
     columns = arrange(tracked, settings.order)
     gauge = np.stack(
         [
             align(adjoint(own) @ overlap, energies, timestep, degeneracy).gauge
-            for own, overlap, energies in zip(columns.gauge, projection, model_energies)
+            for own, overlap, energies in zip(columns.gauge, both.projection, model_energies)
         ]
     )
-    cbm = solver.window.n_occupied - solver.window.low
+    cbm = both.window.n_occupied - both.window.low
     keep = slice(cbm - states_settings.valence, cbm + states_settings.conduction)
-    matched = adjoint(gauge[:-1]) @ np.array(model_overlap) @ gauge[1:]
+    matched = adjoint(gauge[:-1]) @ both.model_overlap @ gauge[1:]
     matched_energies = np.einsum("tki,tk->ti", np.abs(gauge) ** 2, np.array(model_energies))
     return _document(
         hammes_schiffer_tully(columns.overlap[:, keep, keep], timestep),
         hammes_schiffer_tully(matched[:, keep, keep], timestep),
         columns.energies[:, keep],
         matched_energies[:, keep],
-        first_band=solver.window.low + keep.start,
+        first_band=both.window.low + keep.start,
         vbm=states_settings.valence - 1,
     )
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,18 @@ def read_names(path: str | Path) -> list[str]:
     """Return the names of the frames."""
     with open_hdf5(path, FORMAT) as file:
         return list(file["frames/name"].asstr()[...])
+
+
+def read_structures(path: str | Path) -> list[Structure]:
+    """Return the structures of all frames, without their matrices."""
+    with open_hdf5(path, FORMAT) as file:
+        frames, atoms = file["frames"], file["atoms"]
+        offsets, cells, pbc = frames["atom_offset"][...], frames["cell"][...], frames["pbc"][...]
+        positions, numbers = atoms["positions"][...], atoms["numbers"][...]
+    return [
+        Structure(cells[k], positions[a:b], numbers[a:b], tuple(pbc[k]))
+        for k, (a, b) in enumerate(pairwise(offsets))
+    ]
 
 
 def read_gate(path: str | Path) -> dict[str, NDArray[np.float64]]:

@@ -16,8 +16,8 @@ import yaml
 
 from n2amd.config import ForceFieldSettings
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.split import Split, split_indices
-from n2amd.dataset.store import n_frames, read_frames
+from n2amd.dataset.split import Split, split_frames
+from n2amd.dataset.store import read_frames, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
 from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
@@ -86,8 +86,8 @@ def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path)
     """
     preset, device = resolve(settings), choose_device(settings.device)
     compiled = _wants_compilation(settings, preset)
-    split = split_indices(
-        n_frames(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
+    split = split_frames(
+        read_structures(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
     )
     identity = sha256_of_config(
         [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import Scissor
-from n2amd.couplings.store import read_states
+from n2amd.couplings.store import Couplings, States, read_states
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
 from n2amd.units import BOLTZMANN_EV_K
@@ -195,7 +195,11 @@ def read_window(file: str | Path) -> ClassicalPath:
     InputError
         If the file is not a whole couplings file or its numbers cannot be right.
     """
-    states = read_states(file)
+    return window_of(read_states(file))
+
+
+def window_of(states: States | Couplings) -> ClassicalPath:
+    """Every kept state of couplings, valence and conduction, as the path of an electron."""
     vbm, cbm, n = states.vbm, states.cbm, states.energies.shape[1]
     kept = ClassicalPath(
         energies=states.energies,
@@ -242,7 +246,12 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     InputError
         If the file is not a whole couplings file or its numbers cannot be right.
     """
-    window = replace(read_window(file), carrier=carrier)
+    return path_of(read_states(file), carrier, pair_states)
+
+
+def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
+    """States of one carrier, as `read_couplings` has them, of couplings at hand."""
+    window = replace(window_of(states), carrier=carrier)
     if carrier == "pair":
         return pair_path(window, pair_states)
     vbm, cbm, n = window.final, window.start, window.states

@@ -1,8 +1,9 @@
-"""The model file: weights, basis, architecture and what is needed to predict."""
+"""The model file: networks, basis, ingredients of H0 and what else is needed to predict."""
 
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import torch
 
 from n2amd import provenance
 from n2amd.baseline.ingredients import Ingredients
+from n2amd.baseline.model_density import ModelDensity
+from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.errors import InputError
+from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import atomic_path
 
 FORMAT = "n2amd/hamiltonian"
-VERSION = "1.0"
+VERSION = "2.0"
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
@@ -49,14 +53,51 @@ def load_state(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
+@dataclass(frozen=True)
+class HamiltonianModel:
+    """Everything that predicts the Hamiltonian of a material: H = H0[density] + pair network.
+
+    Attributes
+    ----------
+    basis
+        Orbital basis.
+    zeroth
+        H0 from atoms and a model density; None: the pair network has a two-centre reference instead.
+    density
+        Network of the density that H0 is made of; None: average atoms.
+    pair
+        Network of what H0 leaves, or of the whole H; None: nothing is left.
+    """
+
+    basis: Basis
+    zeroth: ZerothHamiltonian | None
+    density: DensityNetwork | None
+    pair: HamiltonianNetwork | None
+
+    @property
+    def kind(self) -> str:
+        """What H is made of, as the configuration names it."""
+        if self.zeroth is None:
+            return "pair"
+        parts = ["atoms" if self.density is None else "density"]
+        return "+".join(parts if self.pair is None else [*parts, "pair"])
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights of the networks."""
+        networks = [network for network in (self.density, self.pair) if network is not None]
+        return sum(p.numel() for network in networks for p in network.parameters())
+
+    def to(self, device: str) -> HamiltonianModel:
+        """Move the networks to a device and set them to evaluation mode."""
+        for network in (self.density, self.pair):
+            if network is not None:
+                network.to(device).eval()
+        return self
+
+
 def save_model(
-    path: str | Path,
-    model: HamiltonianNetwork,
-    *,
-    training: dict[str, Any],
-    config: Any,
-    inputs: list[Path],
-    ingredients: Ingredients | None = None,
+    path: str | Path, model: HamiltonianModel, *, training: dict[str, Any], config: Any, inputs: list[Path]
 ) -> None:
     """Write a model file.
 
@@ -65,14 +106,13 @@ def save_model(
     path
         Where to.
     model
-        The network with the weights to keep.
+        The networks with the weights to keep.
     training
-        What the evaluation needs to know of the training (split, gauge, history, seed).
+        What the evaluation needs to know of the training (split, cells, history, seed).
     config, inputs
         Settings and files it was made from (hashed).
-    ingredients
-        What H0 needs of the DFT code, where the data set has it.
     """
+    zeroth, density, pair = model.zeroth, model.density, model.pair
     state = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -81,23 +121,19 @@ def save_model(
         "inputs_sha256": provenance.sha256_of_files(inputs),
         "cpu_seconds": provenance.cpu_seconds(),
         "basis": model.basis.to_json(),
-        "architecture": model.architecture.to_dict(),
-        "weights": model.state_dict(),
+        "ingredients": zeroth and zeroth.ingredients.to_json(),
+        "model_density": zeroth and zeroth.model.to_json(),
+        "density": density
+        and {"architecture": density.architecture.to_dict(), "weights": density.state_dict()},
+        "pair": pair and {"architecture": pair.architecture.to_dict(), "weights": pair.state_dict()},
         "training": training,
         "complete": 1,
     }
-    if ingredients is not None:
-        state["ingredients"] = ingredients.to_json()
     save_state(path, state)
 
 
-def ingredients_of(state: dict[str, Any]) -> Ingredients | None:
-    """What H0 needs of the DFT code, from the state that `load_model` returns; None where it is not there."""
-    return Ingredients.from_json(state["ingredients"]) if "ingredients" in state else None
-
-
-def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianNetwork, dict[str, Any]]:
-    """Read a model file; returns the network (evaluation mode) and the rest of the file.
+def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianModel, dict[str, Any]]:
+    """Read a model file; returns the model (evaluation mode) and what it tells of its training.
 
     Raises
     ------
@@ -115,6 +151,17 @@ def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianNetwor
             file=path,
             remedy="train the network again with this version of n2amd",
         )
-    model = HamiltonianNetwork(Basis.from_json(state["basis"]), Architecture.from_dict(state["architecture"]))
-    model.load_state_dict(state.pop("weights"))
-    return model.to(device).eval(), state
+    basis = Basis.from_json(state["basis"])
+    zeroth, density, pair = None, None, None
+    if state["ingredients"]:
+        ingredients = Ingredients.from_json(state["ingredients"])
+        zeroth = ZerothHamiltonian(basis, ingredients, ModelDensity.from_json(state["model_density"]))
+        if kept := state["density"]:
+            density = DensityNetwork(
+                zeroth.model.auxiliary, DensityArchitecture.from_dict(kept["architecture"])
+            )
+            density.load_state_dict(kept["weights"])
+    if kept := state["pair"]:
+        pair = HamiltonianNetwork(basis, Architecture.from_dict(kept["architecture"]))
+        pair.load_state_dict(kept["weights"])
+    return HamiltonianModel(basis, zeroth, density, pair).to(device), state["training"]

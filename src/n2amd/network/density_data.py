@@ -30,14 +30,10 @@ from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 
 
-def choose_model(
-    frames: Sequence[Frame], basis: Basis, ingredients: Ingredients
-) -> ModelDensity:
+def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients) -> ModelDensity:
     """Choose the density functions on some of the training frames; the mean atoms are filled in later."""
     chosen = frames_for_choice([f.structure for f in frames])
-    auxiliary = choose_functions(
-        (frame_density(frames[k], basis, ingredients) for k in chosen), basis
-    )
+    auxiliary = choose_functions((frame_density(frames[k], basis, ingredients) for k in chosen), basis)
     return ModelDensity(auxiliary, {z: np.zeros(auxiliary.n_functions(z)) for z in auxiliary.atoms})
 
 
@@ -60,7 +56,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     structure = frame.structure
     density: FrameDensity = frame_density(frame, basis, ingredients)
     equations = fit_equations(density, auxiliary)
-    coefficients = equations.solve()
+    coefficients = equations.solve(auxiliary.charges_of(structure.numbers), -frame.charge)
     atoms = zeroth.densities(structure, density.mesh)
     mesh, potential = zeroth.potential(structure, coefficients)
     reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -98,8 +99,10 @@ class DensityNetwork(nn.Module):
             self.register_buffer(f"charge_{z}", torch.from_numpy(charges))
             self.register_buffer(f"mean_{z}", torch.zeros(size, dtype=torch.float64))
             self.register_buffer(f"scale_{z}", torch.ones(size, dtype=torch.float64))
-            for weight in self.readout[str(z)].second.natural:  # type: ignore[union-attr]
-                weight.data *= 0.1  # type: ignore[operator]
+        with torch.no_grad():
+            for readout in self.readout.values():
+                for weight in cast(SiteReadout, readout).second.natural:
+                    weight.mul_(0.1)
 
     def fit_scales(self, coefficients: Mapping[int, NDArray[np.float64]]) -> None:
         """Set mean and spread of the outputs from fitted coefficients, per element (n_atoms, n_functions)."""
@@ -164,13 +167,31 @@ class DensityNetwork(nn.Module):
         coefficients
             One tensor (n_total,) a frame, float64, in the order of `AuxiliaryBasis.offsets`.
         """
-        by_element = self(graph, frames)
+        sizes = [waves.n_atoms for waves in frames]
+        return self._by_frame(self(graph, frames), graph, sizes, excess or [0.0] * len(sizes))
+
+    def average(self, graph: Graph, excess: float = 0.0) -> Tensor:
+        """Coefficients of average atoms for one frame: the network's outputs before it has learned anything."""
+        by_element = {}
+        for k, z in enumerate(self.numbers):
+            if count := int((graph.species == k).sum()):
+                by_element[z] = getattr(self, f"mean_{z}").expand(count, -1)
+        return self._by_frame(by_element, graph, [len(graph.species)], [excess])[0]
+
+    def _by_frame(
+        self,
+        by_element: Mapping[int, Tensor],
+        graph: Graph,
+        sizes: Sequence[int],
+        excess: Sequence[float],
+    ) -> list[Tensor]:
+        """Sort the outputs by frame and atom, and conserve charge."""
         species = graph.species.cpu().numpy()
         results, start = [], 0
         used = dict.fromkeys(by_element, 0)
-        for number, waves in enumerate(frames):
-            kinds = species[start : start + waves.n_atoms]
-            start += waves.n_atoms
+        for size, electrons in zip(sizes, excess):
+            kinds = species[start : start + size]
+            start += size
             numbers = np.array([self.numbers[k] for k in kinds])
             offsets = self.auxiliary.offsets(numbers)
             places, values, charges, spreads = [], [], [], []
@@ -184,7 +205,7 @@ class DensityNetwork(nn.Module):
                 spreads.append(getattr(self, f"scale_{z}").square().repeat(len(atoms)))
             flat, charge, spread = torch.cat(values), torch.cat(charges), torch.cat(spreads)
             # the smallest change, in units of the coefficients' spreads, that brings the electrons right
-            wrong = charge @ flat - (excess[number] if excess else 0.0)
+            wrong = charge @ flat - electrons
             flat = flat - wrong * spread * charge / (spread * charge.square()).sum()
             order = torch.from_numpy(np.argsort(np.concatenate(places))).to(flat.device)
             results.append(flat[order])

@@ -110,11 +110,13 @@ class DensityTrainer(TrainingLoop):
         self.atoms_per_step, self.state_weight = atoms_per_step, state_weight
         sizes = np.array([s.n_atoms for s in self.train], dtype=np.float64)
         self.probability = sizes / sizes.sum()
-        # one scale for all frames, so that a frame that is hard to explain weighs more
-        self.scale = sum(s.norm for s in self.train) / sizes.sum()
-        # errors of states count against what they are before anything is learned
-        squares = np.concatenate([s.wanted.numpy() ** 2 for s in self.train])
-        self.state_scale = float(squares.mean()) if len(squares) else 1.0
+        # both errors count against those of average atoms, which is where the network starts
+        with torch.no_grad():
+            average = [model.average(s.graph, s.excess) for s in self.train]
+        densities = sum(float(s.density_error(c)) for s, c in zip(self.train, average))
+        self.density_scale = densities / sizes.sum()
+        states = torch.cat([s.state_errors(c) for s, c in zip(self.train, average)])
+        self.state_scale = float(states.square().mean()) if len(states) else 1.0
 
     def coefficients(self, samples: Sequence[DensitySample]) -> list[Tensor]:
         """Predicted coefficients of each sample."""
@@ -128,7 +130,7 @@ class DensityTrainer(TrainingLoop):
         total, atoms = torch.zeros((), dtype=torch.float64), sum(s.n_atoms for s in samples)
         for sample, c in zip(samples, self.coefficients(samples)):
             c = c.cpu()
-            total = total + sample.density_error(c) / (self.scale * atoms)
+            total = total + sample.density_error(c) / (self.density_scale * atoms)
             if len(sample.wanted):
                 share = sample.n_atoms / atoms
                 states = sample.state_errors(c).square().mean() / self.state_scale
@@ -164,9 +166,7 @@ def density_scores(
     """Root mean square of the band edges' first-order errors (meV) and the densities' unexplained share."""
     edges, left, norm = list[float](), 0.0, 0.0
     for sample in samples:
-        (c,) = model.coefficients(
-            sample.graph.to(device), [sample.waves.to(device)], [sample.excess]
-        )
+        (c,) = model.coefficients(sample.graph.to(device), [sample.waves.to(device)], [sample.excess])
         c = c.cpu()
         left += float(sample.density_error(c))
         norm += sample.norm

@@ -1,190 +1,278 @@
-"""How good the network is on frames it has not seen: elements, bands, and where the errors sit."""
+"""How good the network is on frames it has not seen: elements, states, cells, and what is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, add_overlap, fold, gauge_shift
+from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift
+from n2amd.blocks.pair_codes import lay_out
 from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+from n2amd.network import element_errors
+from n2amd.network.cells import TrainingCells, geometry_hash, smallest_g
+from n2amd.network.diagnosis import Evidence, diagnose
+from n2amd.network.element_errors import Elements
 from n2amd.network.predict import HamiltonianPredictor
-
-#: The time-reversal invariant points: they hold Gamma and fold onto it in a 2x2x2 supercell.
-EDGE_KPOINTS = np.stack(np.meshgrid([0.0, 0.5], [0.0, 0.5], [0.0, 0.5], indexing="ij"), -1).reshape(-1, 3)
-#: Bin width of the errors by distance, Angstrom.
-DISTANCE_BIN_A = 0.5
-#: Matrix elements kept for the parity figure.
-PARITY_ELEMENTS = 4000
+from n2amd.network.spectrum_errors import SpectrumErrors, compare_spectra
+from n2amd.orbitals.overlap_fit import LimitedTable
+from n2amd.orbitals.two_centre import overlap
 
 
 @dataclass(frozen=True)
-class FrameErrors:
-    """Errors of one frame after gauge alignment.
+class AlignedPrediction:
+    """The network's H of a DFT frame.
 
     Attributes
     ----------
-    aligned
-        The predicted H on the pairs of DFT's, moved to DFT's gauge.
+    aligned, raw
+        Predicted H on the pairs of DFT's, moved to DFT's gauge and as it is.
     raw_shift
         The gauge difference that was removed, eV.
-    edges_dft, edges_model
-        (VBM, CBM) over the time-reversal invariant points, eV.
     """
 
     frame: Frame
     aligned: BlockMatrix
     raw: BlockMatrix
     raw_shift: float
-    edges_dft: tuple[float, float]
-    edges_model: tuple[float, float]
 
 
-def on_pairs_of(predicted: BlockMatrix, frame: Frame) -> BlockMatrix:
-    """Lay the predicted blocks out on the pairs of the DFT frame; pairs beyond the model's range are zero."""
-    values = {}
-    for key, index in frame.hamiltonian.pairs.items():
-        blocks = np.zeros_like(frame.hamiltonian.values[key])
-        if key in predicted.pairs:
-            rows = {pair: k for k, pair in enumerate(_labels(predicted.pairs[key]))}
-            found = [(k, rows[pair]) for k, pair in enumerate(_labels(index)) if pair in rows]
-            here, there = np.array(found).T
-            blocks[:, here] = predicted.values[key][:, there]
-        values[key] = blocks
-    return frame.hamiltonian.map(values)
+@dataclass(frozen=True)
+class FrameErrors:
+    """Errors of one frame."""
+
+    prediction: AlignedPrediction
+    elements: Elements
+    spectrum: SpectrumErrors
+    evidence: Evidence
+
+    @property
+    def frame(self) -> Frame:
+        """The DFT frame."""
+        return self.prediction.frame
 
 
-def _labels(index: PairIndex) -> list[tuple[int, ...]]:
-    return [tuple(row) for row in np.column_stack([index.i, index.j, index.shift]).tolist()]
+def predict_aligned(predictor: HamiltonianPredictor, frame: Frame) -> AlignedPrediction:
+    """Predict H of a DFT frame and move it to DFT's gauge.
+
+    Raises
+    ------
+    InputError
+        If the frame is spin-polarised or has elements or orbitals that the model does not know.
+    """
+    _check_knows(predictor, frame)
+    raw = lay_out(predictor.hamiltonian(frame.structure), frame.hamiltonian)
+    shift = gauge_shift(frame.hamiltonian, frame.overlap) - gauge_shift(raw, frame.overlap)
+    return AlignedPrediction(frame, add_overlap(raw, frame.overlap, shift), raw, shift)
 
 
-def band_edges(
-    hamiltonian: BlockMatrix, overlap: BlockMatrix, offsets: NDArray[np.int64], n_occupied: int
-) -> tuple[float, float]:
-    """Return VBM and CBM over the time-reversal invariant points, eV."""
-    valence, conduction = [], []
-    for k in EDGE_KPOINTS:
-        energies = scipy.linalg.eigh(
-            fold(hamiltonian, offsets, k),
-            fold(overlap, offsets, k),
-            eigvals_only=True,
-            subset_by_index=[n_occupied - 1, n_occupied],
+def _check_knows(predictor: HamiltonianPredictor, frame: Frame) -> None:
+    if frame.hamiltonian.n_spin != 1:
+        raise InputError(
+            f"the Hamiltonian has {frame.hamiltonian.n_spin} spin components, the network predicts 1",
+            frame=frame.name,
+            field="hamiltonian",
+            remedy="judge it on frames without spin polarisation",
         )
-        valence.append(energies[0])
-        conduction.append(energies[1])
-    return float(max(valence)), float(min(conduction))
+    known = set(predictor.basis.numbers)
+    if unknown := sorted({int(z) for z in frame.structure.numbers} - known):
+        raise InputError(
+            f"the model knows the elements {sorted(known)}, not atomic number {unknown[0]}",
+            frame=frame.name,
+            field="numbers",
+            remedy="judge it on frames of this material",
+        )
+    size = {z: predictor.basis[z].n_orbitals for z in predictor.basis.numbers}
+    for (a, b), blocks in frame.hamiltonian.values.items():
+        if blocks.shape[2:] != (size[a], size[b]):
+            raise InputError(
+                f"blocks of elements {(a, b)} are {blocks.shape[2]} x {blocks.shape[3]}, the model's "
+                f"{size[a]} x {size[b]}",
+                frame=frame.name,
+                field="basis",
+                remedy="judge it on frames with the basis it was trained on",
+            )
 
 
 def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors:
     """Predict one frame and compare with DFT, using DFT's own S for both."""
-    raw = on_pairs_of(predictor.hamiltonian(frame.structure), frame)
-    shift = gauge_shift(frame.hamiltonian, frame.overlap) - gauge_shift(raw, frame.overlap)
-    aligned = add_overlap(raw, frame.overlap, shift)
+    prediction = predict_aligned(predictor, frame)
+    ranges = predictor.ranges
+    elements = Elements.of_frame(frame, prediction.aligned, prediction.raw, predictor.basis, ranges)
     offsets = predictor.basis.orbital_offsets(frame.structure.numbers)
-    edges = [band_edges(h, frame.overlap, offsets, frame.n_occupied) for h in (frame.hamiltonian, aligned)]
-    return FrameErrors(frame, aligned, raw, shift, edges[0], edges[1])
+    spectrum = compare_spectra(
+        frame.hamiltonian, prediction.aligned, frame.overlap, offsets, frame.n_occupied
+    )
+    beyond = elements_beyond(predictor, frame)
+    gap_error = np.diff(spectrum.edges_model)[0] - np.diff(spectrum.edges_dft)[0]
+    evidence = Evidence(
+        name=frame.name,
+        n_atoms=frame.structure.n_atoms,
+        smallest_g=smallest_g(frame.structure.cell),
+        beyond_max=float(np.abs(beyond).max(initial=0.0)),
+        beyond_rms=float(np.sqrt((beyond**2).mean())) if len(beyond) else 0.0,
+        raw_shift=prediction.raw_shift,
+        overlap_error=overlap_error(predictor, frame),
+        overlap_is_recovered=isinstance(predictor.table, LimitedTable),
+        mae=float(elements.error.mean()),
+        gap_error=abs(float(gap_error)),
+        false_states=spectrum.false_states,
+    )
+    return FrameErrors(prediction, elements, spectrum, evidence)
 
 
-def report(predictor: HamiltonianPredictor, frames: Sequence[Frame], seed: int = 1) -> dict[str, Any]:
+def elements_beyond(predictor: HamiltonianPredictor, frame: Frame) -> NDArray[np.float64]:
+    """DFT's elements, eV, between atoms that the model holds to be out of range, flat."""
+    found = [np.zeros(0)]
+    for key, index in frame.hamiltonian.pairs.items():
+        distance = np.linalg.norm(index.vectors(frame.structure), axis=1)
+        outside = (distance >= predictor.ranges.get(key, 0.0)) & ~index.on_site
+        found.append(frame.hamiltonian.values[key][0, outside].ravel())
+    return np.concatenate(found)
+
+
+def overlap_error(predictor: HamiltonianPredictor, frame: Frame) -> float:
+    """Largest difference between the predictor's S and the frame's own."""
+    ours = lay_out(overlap(predictor.table, frame.structure), frame.hamiltonian)
+    return max(
+        float(np.abs(ours.values[key] - blocks).max(initial=0.0))
+        for key, blocks in frame.overlap.values.items()
+    )
+
+
+def unseen(frames: Iterable[Frame], cells: TrainingCells) -> Iterator[Frame]:
+    """Leave out frames that training or validation used, and geometries that came before."""
+    seen = set(cells.geometries)
+    for frame in frames:
+        name = geometry_hash(frame.structure)
+        if name not in seen:
+            seen.add(name)
+            yield frame
+
+
+def report(
+    predictor: HamiltonianPredictor,
+    frames: Iterable[Frame],
+    seed: int = 1,
+    cells: TrainingCells | None = None,
+) -> dict[str, Any]:
     """Evaluate frames; the layout is `hamiltonian.json` of docs/file-formats.md.
 
     Errors are over the true matrix elements within the Hamiltonian's range (the zeros beyond would flatter
     them), in meV, after gauge alignment; `mae_raw_meV` is before.
+
+    Parameters
+    ----------
+    predictor
+        The network.
+    frames
+        DFT frames that it was not trained on.
+    seed
+        Draws the elements of the parity figure.
+    cells
+        What it was trained on; None where that is unknown.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, or one that the network cannot be judged on.
     """
     errors = [evaluate_frame(predictor, frame) for frame in frames]
-    ranges = predictor.model.architecture.ranges
-    absolute, raw, dft, model, kinds, distances = [], [], [], [], [], []
-    for e in errors:
-        for key, index in e.frame.hamiltonian.pairs.items():
-            distance = np.linalg.norm(index.vectors(e.frame.structure), axis=1)
-            within = distance < ranges.get(key, 0.0)
-            reference = e.frame.hamiltonian.values[key][0, within]
-            predicted = e.aligned.values[key][0, within]
-            absolute.append(np.abs(predicted - reference).ravel())
-            raw.append(np.abs(e.raw.values[key][0, within] - reference).ravel())
-            dft.append(reference.ravel())
-            model.append(predicted.ravel())
-            kinds.append(np.tile(_shell_kinds(predictor, key).ravel(), len(reference)))
-            distances.append(np.repeat(distance[within], reference[0].size if len(reference) else 0))
-    error, kind, distance = np.concatenate(absolute), np.concatenate(kinds), np.concatenate(distances)
-    edges_dft, edges_model = (
-        np.array([getattr(e, name) for e in errors]) for name in ("edges_dft", "edges_model")
-    )
-    edge_error = np.abs(edges_model - edges_dft)
-    gap_error = np.abs(np.diff(edges_model) - np.diff(edges_dft))
-    chosen = np.random.default_rng(seed).choice(
-        len(error), size=min(PARITY_ELEMENTS, len(error)), replace=False
-    )
-    chosen.sort()
+    if not errors:
+        raise InputError(
+            "no frame is left to judge the network on",
+            field="n_frames",
+            remedy="pass frames that it was not trained on (`--on`)",
+        )
+    elements = Elements.joined([e.elements for e in errors])
+    basis = predictor.basis
     return {
-        "test": {
-            "mae_meV": 1e3 * error.mean(),
-            "mae_raw_meV": 1e3 * np.concatenate(raw).mean(),
-            "vbm_mae_meV": 1e3 * edge_error[:, 0].mean(),
-            "cbm_mae_meV": 1e3 * edge_error[:, 1].mean(),
-            "gap_mae_meV": 1e3 * gap_error.mean(),
-            "gap_median_error_meV": 1e3 * float(np.median(gap_error)),
-            "gap_max_error_meV": 1e3 * gap_error.max(),
-            "n_frames": len(frames),
-        },
-        "frames": [
-            {"name": e.frame.name, "gap_dft_eV": b - a, "gap_model_eV": d - c}
-            for e, (a, b), (c, d) in zip(errors, edges_dft, edges_model)
-        ],
-        "by_shell_pair": _by_shell_pair(predictor, error, kind),
-        "by_distance": _by_distance(error, distance),
-        "parity": {
-            "dft_eV": np.concatenate(dft)[chosen],
-            "model_eV": np.concatenate(model)[chosen],
-            "distance_A": distance[chosen],
-        },
+        "test": {**_figures(errors), "largest_trained_cell_atoms": cells.largest if cells else None},
+        "frames": [_row(e) for e in errors],
+        "by_cell": _by_cell(errors, cells),
+        "by_site": element_errors.by_site(elements),
+        "by_element": element_errors.by_element(elements, basis),
+        "by_species_pair": element_errors.by_species_pair(elements, basis),
+        "by_shell_pair": element_errors.by_shell_pair(elements, basis),
+        "by_distance": element_errors.by_distance(elements),
+        "parity": element_errors.parity_sample(elements, seed),
+        "evidence": [vars(e.evidence) for e in errors],
+        "diagnosis": [vars(finding) for finding in diagnose([e.evidence for e in errors], cells)],
     }
 
 
-def _species_pairs(predictor: HamiltonianPredictor) -> list[SpeciesPair]:
-    numbers = predictor.basis.numbers
-    return [(a, b) for a in numbers for b in numbers if a <= b]
+def _figures(errors: Sequence[FrameErrors]) -> dict[str, Any]:
+    """Figures of some frames together."""
+    elements = Elements.joined([e.elements for e in errors])
+    edges_dft = np.array([e.spectrum.edges_dft for e in errors])
+    edges_model = np.array([e.spectrum.edges_model for e in errors])
+    edge_error = 1e3 * np.abs(edges_model - edges_dft)
+    gap_error = 1e3 * np.abs(np.diff(edges_model) - np.diff(edges_dft))
+    error, on_site = elements.error, elements.on_site
+    window = [e.spectrum.window for e in errors]
+    weight, same, energy = (
+        np.concatenate([getattr(w, name) for w in window]) for name in ("weight", "overlap", "energy")
+    )
+    lowest = {
+        who: [v for e in errors if (v := getattr(e.spectrum, f"nearly_empty_{who}")) is not None]
+        for who in ("dft", "model")
+    }
+    return {
+        "mae_meV": 1e3 * float(error.mean()),
+        "rms_meV": 1e3 * float(np.sqrt((error**2).mean())),
+        "mae_raw_meV": 1e3 * float(np.abs(elements.raw - elements.dft).mean()),
+        "on_site_mae_meV": element_errors.figures(error[on_site])["mae_meV"],
+        "off_site_mae_meV": element_errors.figures(error[~on_site])["mae_meV"],
+        "vbm_mae_meV": float(edge_error[:, 0].mean()),
+        "cbm_mae_meV": float(edge_error[:, 1].mean()),
+        "gap_mae_meV": float(gap_error.mean()),
+        "gap_median_error_meV": float(np.median(gap_error)),
+        "gap_max_error_meV": float(gap_error.max()),
+        "window_energy_mae_meV": 1e3 * float(energy.mean()),
+        "window_energy_max_meV": 1e3 * float(energy.max()),
+        "window_weight_mean": float(weight.mean()),
+        "window_weight_worst": float(weight.min()),
+        "window_overlap_mean": float(same.mean()),
+        "window_overlap_worst": float(same.min()),
+        "window_angle_worst_degrees": max(w.angle for w in window),
+        "dos_error_mean": float(np.mean([e.spectrum.dos_error for e in errors])),
+        "dos_error_worst": max(e.spectrum.dos_error for e in errors),
+        "false_states": sum(e.spectrum.false_states for e in errors),
+        "false_states_in_gap": sum(e.spectrum.false_states_in_gap for e in errors),
+        "frames_with_false_states": sum(e.spectrum.false_states > 0 for e in errors),
+        "nearly_empty_dft_eV": min(lowest["dft"], default=None),
+        "nearly_empty_model_eV": min(lowest["model"], default=None),
+        "n_frames": len(errors),
+    }
 
 
-def _shell_kinds(predictor: HamiltonianPredictor, key: SpeciesPair) -> NDArray[np.int64]:
-    """Label of the (species pair, l, l') that each element of a block belongs to, (n_i, n_j)."""
-    l_of = [np.concatenate([[s.l] * s.n_orbitals for s in predictor.basis[z].shells]) for z in key]
-    return 10000 * _species_pairs(predictor).index(key) + 100 * l_of[0][:, None] + l_of[1][None, :]
+def _row(e: FrameErrors) -> dict[str, Any]:
+    (vbm, cbm), (model_vbm, model_cbm) = e.spectrum.edges_dft, e.spectrum.edges_model
+    return {
+        "name": e.frame.name,
+        "n_atoms": e.frame.structure.n_atoms,
+        "mae_meV": 1e3 * float(e.elements.error.mean()),
+        "gap_dft_eV": cbm - vbm,
+        "gap_model_eV": model_cbm - model_vbm,
+        "vbm_error_meV": 1e3 * (model_vbm - vbm),
+        "cbm_error_meV": 1e3 * (model_cbm - cbm),
+        "window_weight_worst": float(e.spectrum.window.weight.min()),
+        "dos_error": e.spectrum.dos_error,
+        "false_states": e.spectrum.false_states,
+        "nearly_empty_dft_eV": e.spectrum.nearly_empty_dft,
+        "nearly_empty_model_eV": e.spectrum.nearly_empty_model,
+        "n_kpoints": e.spectrum.n_kpoints,
+    }
 
 
-def _by_shell_pair(predictor: HamiltonianPredictor, error: NDArray, kind: NDArray) -> list[dict[str, Any]]:
-    from ase.data import chemical_symbols
-
-    names, rows = "spdfgh", []
-    for label in np.unique(kind):
-        a, b = _species_pairs(predictor)[label // 10000]
-        chosen = error[kind == label]
-        rows.append(
-            {
-                "pair": f"{chemical_symbols[a]}-{chemical_symbols[b]}",
-                "shells": f"{names[label // 100 % 100]}-{names[label % 100]}",
-                "mae_meV": 1e3 * chosen.mean(),
-                "n": len(chosen),
-            }
-        )
-    return rows
-
-
-def _by_distance(error: NDArray, distance: NDArray) -> list[dict[str, Any]]:
+def _by_cell(errors: Sequence[FrameErrors], cells: TrainingCells | None) -> list[dict[str, Any]]:
     rows = []
-    bins = np.floor(distance / DISTANCE_BIN_A).astype(int)
-    for k in np.unique(bins):
-        chosen = error[bins == k]
-        rows.append(
-            {
-                "distance_A": 0.0 if k == 0 else (k + 0.5) * DISTANCE_BIN_A,
-                "mae_meV": 1e3 * chosen.mean(),
-                "max_meV": 1e3 * chosen.max(),
-                "n": len(chosen),
-            }
-        )
+    for n_atoms in sorted({e.evidence.n_atoms for e in errors}):
+        chosen = [e for e in errors if e.evidence.n_atoms == n_atoms]
+        beyond = None if cells is None else n_atoms > cells.largest
+        rows.append({"n_atoms": n_atoms, "larger_than_trained": beyond, **_figures(chosen)})
     return rows

@@ -191,9 +191,7 @@ class TrainingLoop(ABC):
         # every step has its own stream, so that a resumed run draws what an unbroken one would have drawn
         rng = np.random.default_rng([self.seed, self.step])
         schedule = self.schedule
-        rate = learning_rate(
-            self.step, schedule.steps, schedule.learning_rate, schedule.final_learning_rate
-        )
+        rate = learning_rate(self.step, schedule.steps, schedule.learning_rate, schedule.final_learning_rate)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss = self.loss(rng)

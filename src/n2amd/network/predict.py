@@ -1,7 +1,8 @@
-"""From a structure to H(R) and S(R): the network for one, the two-centre tables for the other."""
+"""From a structure to H(R) and S(R): H0 and the networks for one, the two-centre tables for the other."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
+from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
-from n2amd.network.checkpoint import load_model
+from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
+from n2amd.network.density_model import DensityNetwork
+from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph, off_site
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.precision import require_full_precision
@@ -24,21 +29,57 @@ from n2amd.states.cross_time import CrossOverlap, OverlapKind
 from n2amd.structure import Structure
 
 
+@torch.no_grad()
+def predict_density(network: DensityNetwork, structure: Structure) -> NDArray[np.float64]:
+    """Density coefficients of a neutral structure, (n_total,).
+
+    Raises
+    ------
+    InputError
+        If the structure has an element that the model does not know.
+    """
+    parameter = next(network.parameters())
+    cutoff = network.architecture.message_cutoff
+    graph = build_graph(structure, network.numbers, cutoff, {}, parameter.dtype).to(parameter.device)
+    waves = FieldWaves.of(structure).to(parameter.device)
+    (coefficients,) = network.coefficients(graph, [waves])
+    return coefficients.cpu().numpy()
+
+
+@torch.no_grad()
+def predict_pairs(network: HamiltonianNetwork, structure: Structure) -> BlockMatrix:
+    """Blocks of the pair network, Hermitian half, eV; on-site blocks first in every group.
+
+    Raises
+    ------
+    InputError
+        If the structure has an element that the model does not know.
+    """
+    parameter = next(network.parameters())
+    pairs = off_site(find_pairs(structure, network.architecture.ranges, half=True))
+    cutoff = network.architecture.message_cutoff
+    graph = build_graph(structure, network.numbers, cutoff, pairs, parameter.dtype)
+    site, pair = network(graph.to(parameter.device))
+    atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
+    cpu_site = {z: blocks.cpu() for z, blocks in site.items()}
+    return assemble(pairs, atoms_of, cpu_site, {key: blocks.cpu() for key, blocks in pair.items()})
+
+
 @dataclass(frozen=True)
 class HamiltonianPredictor:
-    """A trained network with the overlap tables of its basis.
+    """A trained model with the overlap tables of its basis.
 
     Attributes
     ----------
     model
-        The network, in evaluation mode.
+        H0 and networks, in evaluation mode.
     table
         Two-centre overlap tables; limited where the radial functions were recovered from overlaps.
     training
         What the model file tells of its training.
     """
 
-    model: HamiltonianNetwork
+    model: HamiltonianModel
     table: OverlapTable | LimitedTable
     training: dict[str, Any]
 
@@ -47,24 +88,59 @@ class HamiltonianPredictor:
         """Orbital basis."""
         return self.model.basis
 
-    def hamiltonian(self, structure: Structure) -> BlockMatrix:
-        """Predict H(R), Hermitian half, eV; on-site blocks first in every group.
+    @property
+    def ranges(self) -> dict[SpeciesPair, float]:
+        """Range of the predicted H per species pair, Angstrom."""
+        ranges: dict[SpeciesPair, float] = {}
+        if self.model.zeroth is not None:
+            ranges.update(self.model.zeroth.ranges)
+        if self.model.pair is not None:
+            for key, reach in self.model.pair.architecture.ranges.items():
+                ranges[key] = max(ranges.get(key, 0.0), reach)
+        return ranges
+
+    def density(self, structure: Structure) -> NDArray[np.float64]:
+        """Density coefficients that H0 of a structure is made of, (n_total,).
+
+        Raises
+        ------
+        ValueError
+            If the model has no H0.
+        """
+        if self.model.zeroth is None:
+            raise ValueError("a model without H0 predicts no density")
+        if self.model.density is None:
+            return self.model.zeroth.model.spherical(structure.numbers)
+        return predict_density(self.model.density, structure)
+
+    def hamiltonian(
+        self, structure: Structure, pairs: Mapping[SpeciesPair, PairIndex] | None = None
+    ) -> BlockMatrix:
+        """Predict H(R), Hermitian half, eV.
+
+        Parameters
+        ----------
+        structure
+            Atoms.
+        pairs
+            Pairs wanted, with every on-site pair; default: all within the model's range. A model without H0
+            gives its own.
 
         Raises
         ------
         InputError
             If the structure has an element that the model does not know.
         """
-        parameter = next(self.model.parameters())
-        pairs = off_site(find_pairs(structure, self.model.architecture.ranges, half=True))
-        graph = build_graph(
-            structure, self.model.numbers, self.model.architecture.message_cutoff, pairs, parameter.dtype
-        )
-        with torch.no_grad():
-            site, pair = self.model(graph.to(parameter.device))
-        atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
-        cpu_site = {z: blocks.cpu() for z, blocks in site.items()}
-        return assemble(pairs, atoms_of, cpu_site, {key: blocks.cpu() for key, blocks in pair.items()})
+        zeroth, pair = self.model.zeroth, self.model.pair
+        if zeroth is None:
+            assert pair is not None
+            return predict_pairs(pair, structure)
+        chosen = find_pairs(structure, self.ranges, half=True) if pairs is None else pairs
+        h0 = zeroth.matrix(structure, self.density(structure), chosen)
+        if pair is None:
+            return h0
+        rest = lay_out(predict_pairs(pair, structure), h0)
+        return h0.map({key: blocks + rest.values[key] for key, blocks in h0.values.items()})
 
     def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
         """Return H(R) and S(R) of a structure (Hermitian halves; their pairs differ)."""
@@ -92,9 +168,9 @@ def load_predictor(path: str | Path, device: str = "cpu") -> HamiltonianPredicto
         If the file is not a whole model, or its basis has no radial functions.
     """
     require_full_precision()
-    model, state = load_model(path, device)
+    model, training = load_model(path, device)
     table = OverlapTable.from_basis(model.basis)
-    if (limits := state["training"].get("overlap_limits")) is None:
-        return HamiltonianPredictor(model, table, state["training"])
+    if (limits := training.get("overlap_limits")) is None:
+        return HamiltonianPredictor(model, table, training)
     limited = LimitedTable(table, OverlapLimits.from_document(limits))
-    return HamiltonianPredictor(model, limited, state["training"])
+    return HamiltonianPredictor(model, limited, training)

@@ -10,6 +10,33 @@ from n2amd.network.loop import Schedule
 
 
 @dataclass(frozen=True)
+class DensityPreset:
+    """Shape of the density network and schedule of its training.
+
+    Attributes
+    ----------
+    channels, layers, message_cutoff_A, n_radial, radial_hidden, n_latent
+        See `n2amd.network.density_model.DensityArchitecture`.
+    schedule
+        Length and rates.
+    atoms_per_step
+        Frames are drawn until a step holds about this many atoms.
+    state_weight
+        Weight of the errors of states against that of the density.
+    """
+
+    channels: tuple[int, ...]
+    layers: int
+    message_cutoff_A: float
+    n_radial: int
+    radial_hidden: int
+    n_latent: int
+    schedule: Schedule
+    atoms_per_step: int
+    state_weight: float
+
+
+@dataclass(frozen=True)
 class Preset:
     """Shape of the network and schedule of its training.
 
@@ -27,6 +54,8 @@ class Preset:
         Decay of the averaged weights, the ones that are kept.
     validate_every
         Steps between validations; also between restart points.
+    density
+        Of the density network.
     """
 
     channels: tuple[int, ...]
@@ -41,6 +70,7 @@ class Preset:
     final_learning_rate: float
     ema_decay: float
     validate_every: int
+    density: DensityPreset
 
     @property
     def schedule(self) -> Schedule:
@@ -55,10 +85,26 @@ class Preset:
         )
 
 
+_DENSITY = {
+    "test": DensityPreset(
+        (8, 6, 4, 2, 2), 1, 4.0, 6, 16, 2, Schedule(40, 5e-3, 1e-4, 1e-2, 0.9, 20), 12, 3.0
+    ),
+    "quick": DensityPreset(
+        (24, 20, 16, 8, 6), 2, 5.0, 8, 32, 4, Schedule(400, 6e-3, 6e-5, 1e-2, 0.98, 50), 48, 3.0
+    ),
+    "paper": DensityPreset(
+        (48, 40, 32, 16, 12), 3, 6.0, 12, 64, 8, Schedule(6000, 4e-3, 1e-5, 1e-2, 0.995, 250), 96, 3.0
+    ),
+}
+
 PRESETS = {
-    "test": Preset((8, 6, 4, 2, 2), 1, 4.0, 6, 16, 60, 10, 2, 5e-3, 1e-4, 0.9, 20),
-    "quick": Preset((32, 24, 16, 8, 4), 2, 5.0, 10, 48, 200, 1000, 2, 3e-3, 1e-5, 0.99, 100),
-    "paper": Preset((64, 48, 32, 24, 16), 5, 6.0, 16, 128, 20000, 180000, 4, 1e-3, 1e-5, 0.999, 1000),
+    "test": Preset((8, 6, 4, 2, 2), 1, 4.0, 6, 16, 60, 10, 2, 5e-3, 1e-4, 0.9, 20, _DENSITY["test"]),
+    "quick": Preset(
+        (32, 24, 16, 8, 4), 2, 5.0, 10, 48, 200, 1000, 2, 3e-3, 1e-5, 0.99, 100, _DENSITY["quick"]
+    ),
+    "paper": Preset(
+        (64, 48, 32, 24, 16), 5, 6.0, 16, 128, 20000, 180000, 4, 1e-3, 1e-5, 0.999, 1000, _DENSITY["paper"]
+    ),
 }
 
 
@@ -74,4 +120,8 @@ def resolve(settings: HamiltonianSettings) -> Preset:
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
     }
-    return replace(preset, **{key: value for key, value in chosen.items() if value is not None})
+    preset = replace(preset, **{key: value for key, value in chosen.items() if value is not None})
+    if settings.density_steps is None:
+        return preset
+    schedule = replace(preset.density.schedule, steps=settings.density_steps)
+    return replace(preset, density=replace(preset.density, schedule=schedule))

@@ -1,61 +1,38 @@
-"""From a data set to a model file: split, align, fit the reference, train in two stages, save."""
+"""From a data set to a model file: what to learn, the split, the stages of training, the file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from n2amd import provenance
-from n2amd.blocks.matrix import gauge_shift
-from n2amd.blocks.pairs import find_pairs
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.blocks.matrix import BlockMatrix, gauge_shift
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.split import split_indices
-from n2amd.dataset.store import n_frames, read_basis, read_frames, read_ingredients
+from n2amd.dataset.split import split_frames
+from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import InputError
-from n2amd.network.checkpoint import save_model
-from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, make_sample
-from n2amd.network.model import Architecture, HamiltonianNetwork
+from n2amd.network.cells import TrainingCells
+from n2amd.network.checkpoint import HamiltonianModel, save_model
+from n2amd.network.density_stage import DensityStage
+from n2amd.network.loop import History
+from n2amd.network.pair_training import train_pair
+from n2amd.network.plan import Plan, choose_plan
 from n2amd.network.precision import require_full_precision
+from n2amd.network.predict import predict_density
 from n2amd.network.presets import Preset, resolve
-from n2amd.network.reference_fit import fit_reference, residual_targets
-from n2amd.network.trainer import History, Trainer
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
-from n2amd.orbitals.two_centre import OverlapTable
 from n2amd.storage import read_json
 
-
-def check_message_cutoff(frames: Sequence[Frame], cutoff: float) -> float:
-    """Return the mean number of neighbours; refuse a cutoff that leaves an atom alone.
-
-    Raises
-    ------
-    InputError
-        If an atom has no neighbour within the cutoff.
-    """
-    counts = []
-    for frame in frames:
-        numbers = sorted({int(z) for z in frame.structure.numbers})
-        ranges = {(a, b): cutoff for a in numbers for b in numbers if a <= b}
-        pairs = find_pairs(frame.structure, ranges, half=False)
-        neighbours = np.zeros(frame.structure.n_atoms)
-        for index in pairs.values():
-            np.add.at(neighbours, index.i[~index.on_site], 1)
-        if not neighbours.all():
-            raise InputError(
-                f"atom {int(np.argmin(neighbours))} has no neighbour within {cutoff} A",
-                frame=frame.name,
-                field="hamiltonian.message_cutoff_A",
-                remedy="use a longer cutoff",
-            )
-        counts.append(neighbours.mean())
-    return float(np.mean(counts))
+#: Told of progress: the stage, its history so far, its steps.
+Report = Callable[[str, History, int], None]
 
 
 def basis_to_train(dataset: Path, overlap_fit: Path | None) -> tuple[Basis, OverlapLimits | None]:
@@ -90,30 +67,15 @@ def basis_to_train(dataset: Path, overlap_fit: Path | None) -> tuple[Basis, Over
     return found.basis, found.limits
 
 
-def build_model(frames: Sequence[Frame], basis: Basis, preset: Preset, seed: int) -> HamiltonianNetwork:
-    """Make an untrained network whose ranges and normalisation come from the (aligned) training frames."""
-    architecture = Architecture(
-        channels=preset.channels,
-        layers=preset.layers,
-        message_cutoff=preset.message_cutoff_A,
-        ranges=hamiltonian_ranges(frames),
-        neighbours=check_message_cutoff(frames, preset.message_cutoff_A),
-        n_radial=preset.n_radial,
-        radial_hidden=preset.radial_hidden,
-    )
-    torch.manual_seed(seed)
-    return HamiltonianNetwork(basis, architecture)
-
-
 def train(
     dataset: Path,
     settings: HamiltonianSettings,
     out: Path,
     workdir: Path,
-    report: Callable[[History, int], None],
+    report: Report,
     overlap_fit: Path | None = None,
-) -> HamiltonianNetwork:
-    """Train the network of one data set and write the model file.
+) -> HamiltonianModel:
+    """Train the model of one data set and write the model file.
 
     Parameters
     ----------
@@ -126,7 +88,7 @@ def train(
     workdir
         Checkpoints; a run that was killed goes on from there to the same result.
     report
-        Called with the history and the total number of steps after every validation.
+        Called with the stage, its history and its number of steps after every validation.
     overlap_fit
         `overlap.json`, where the data set has no radial functions.
 
@@ -137,52 +99,110 @@ def train(
     """
     require_full_precision()
     basis, limits = basis_to_train(dataset, overlap_fit)
+    ingredients = None if overlap_fit else read_ingredients(dataset)
+    attributes = read_attributes(dataset)
+    plan = choose_plan(settings.model, ingredients, str(attributes["functional"]), attributes.get("h0"))
     preset = resolve(settings)
-    device = choose_device(settings.device)
-    split = split_indices(
-        n_frames(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
-    )
-    frames = list(read_frames(dataset, [*split.train, *split.validation]))
-    aligned = align_gauge(frames)
-    n_train = len(split.train)
+    structures = read_structures(dataset)
+    split = split_frames(structures, settings.validation_fraction, settings.test_fraction, settings.seed)
     basis = with_valence_charges(basis, Census.of_dataset(dataset))
-    model = build_model(aligned[:n_train], basis, preset, settings.seed)
-    samples = [
-        make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges) for f in aligned
-    ]
-    fit_reference(model, samples[:n_train])
-    residual = join_targets([residual_targets(model, s) for s in samples[:n_train]])
-    model.fit_scales(residual.site, residual.pair)
-    model.to(device)
     inputs = [dataset] if overlap_fit is None else [dataset, overlap_fit]
     fingerprint = provenance.sha256_of_config(
-        [settings.model_dump(mode="json"), vars(preset), provenance.sha256_of_files(inputs)]
+        [settings.model_dump(mode="json"), repr(preset), plan.kind, provenance.sha256_of_files(inputs)]
     )
     workdir.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(
-        model,
-        samples[:n_train],
-        samples[n_train:],
-        preset,
-        band_weight=settings.band_weight,
-        seed=settings.seed,
-        workdir=workdir,
-        fingerprint=fingerprint,
-        table=OverlapTable.from_basis(basis),
-    )
-    trainer.resume()
-    trainer.run(lambda history: report(history, trainer.total_steps))
-    model.to("cpu")
+    frames = [list(read_frames(dataset, indices)) for indices in (split.train, split.validation)]
+    stages = _Stages(basis, settings, preset, workdir, fingerprint, report)
+    model = stages.run(plan, ingredients, *frames)
     training = {
+        "kind": plan.kind,
+        "reason": plan.reason,
         "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
-        "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames])),
-        "history": trainer.history.to_dict(),
+        "cells": TrainingCells.of_structures(
+            *([structures[k] for k in part] for part in (split.train, split.validation))
+        ).to_document(),
+        "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames[0]])),
+        "history": {stage: history.to_dict() for stage, history in stages.histories.items()},
         "settings": settings.model_dump(mode="json"),
         "seed": settings.seed,
-        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "n_parameters": model.n_parameters,
         "cpu_seconds": provenance.cpu_seconds(),
         "overlap_limits": limits and limits.to_document(),
     }
-    kept = read_ingredients(dataset)
-    save_model(out, model, training=training, config=settings, inputs=inputs, ingredients=kept)
+    save_model(out, model, training=training, config=settings, inputs=inputs)
     return model
+
+
+class _Stages:
+    """The stages of one training run, and what they leave behind."""
+
+    def __init__(
+        self,
+        basis: Basis,
+        settings: HamiltonianSettings,
+        preset: Preset,
+        workdir: Path,
+        fingerprint: str,
+        report: Report,
+    ) -> None:
+        self.basis, self.settings, self.preset = basis, settings, preset
+        self.workdir, self.fingerprint, self.report = workdir, fingerprint, report
+        self.device = choose_device(settings.device)
+        self.histories: dict[str, History] = {}
+
+    def run(
+        self,
+        plan: Plan,
+        ingredients: Ingredients | None,
+        train: Sequence[Frame],
+        validation: Sequence[Frame],
+    ) -> HamiltonianModel:
+        """Train what the plan asks for."""
+        zeroth, density, pair = None, None, None
+        if plan.zeroth:
+            assert ingredients is not None
+            stage = DensityStage(
+                self.basis,
+                ingredients,
+                self.settings,
+                self.preset,
+                self.workdir,
+                self.fingerprint,
+                self.device,
+            )
+            progress = self._progress("density")
+            zeroth, density, history = stage.run(train, validation, progress, learn=plan.density)
+            if history is not None:
+                self.histories["density"] = history
+        if plan.pair:
+            done = HamiltonianModel(self.basis, zeroth, density, None)
+            remain, judged = ([what_is_left(done, f) for f in frames] for frames in (train, validation))
+            pair, self.histories["pair"] = train_pair(
+                remain,
+                judged,
+                self.basis,
+                self.settings,
+                self.preset,
+                self.workdir / "pair.pt",
+                self.fingerprint,
+                self.device,
+                self._progress("pair"),
+                floors=zeroth is None,
+            )
+        return HamiltonianModel(self.basis, zeroth, density, pair)
+
+    def _progress(self, stage: str) -> Callable[[History, int], None]:
+        return lambda history, total: self.report(stage, history, total)
+
+
+def what_is_left(model: HamiltonianModel, frame: Frame) -> Frame:
+    """Return the frame with H0 of the model taken from its H; the frame itself where there is no H0."""
+    if model.zeroth is None:
+        return frame
+    if model.density is None:
+        coefficients = model.zeroth.model.spherical(frame.structure.numbers)
+    else:
+        coefficients = predict_density(model.density, frame.structure)
+    h0 = model.zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
+    values = {key: blocks - h0.values[key] for key, blocks in frame.hamiltonian.values.items()}
+    return replace(frame, hamiltonian=BlockMatrix(frame.hamiltonian.pairs, values))

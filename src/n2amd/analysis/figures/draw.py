@@ -22,6 +22,7 @@ FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "forcefield-force": parity.forcefield_force,
     "hamiltonian": parity.hamiltonian,
     "nac-parity": parity.nac_parity,
+    "population-parity": lifetimes.population_parity,
     "bands": electrons.bands,
     "dephasing": electrons.dephasing,
     "spectral-density": spectra.spectral_density,

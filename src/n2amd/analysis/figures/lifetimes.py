@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 #: Largest population over a run below which a state is left out of the figure.
 SEEN = 0.01
+#: Key, name, colour, dashes and line width of the two Hamiltonians.
+_BOTH: Final = (
+    ("dft", "DFT", style.GREY, "-", 1.8),
+    ("model", "network", style.BLUE, (0, (3, 1.6)), 1.1),
+)
 
 
 def readable_time(lifetime_ns: float) -> str:
@@ -32,6 +37,43 @@ def _time_axis(axes: Axes, longest: float) -> float:
     in_ps = longest > 2000
     axes.set_xlabel("Time (ps)" if in_ps else "Time (fs)")
     return 1e-3 if in_ps else 1.0
+
+
+def population_parity(report: dict[str, Any]) -> Figure:
+    """Populations from the network's Hamiltonian over those from DFT's, on the same frames.
+
+    Parameters
+    ----------
+    report
+        Content of `nac_parity.json`.
+    """
+    figure, (left, right) = style.panels(1, 2, width=6.6, height=2.8)
+    found = at(report, "populations")
+    if found is None:
+        for axes in (left, right):
+            axes.text(0.5, 0.5, "too few frames", transform=axes.transAxes, ha="center", va="center")
+        return figure
+    time = np.asarray(at(found, "time_fs"), float)
+    recombined = at(found, "recombination")
+    for who, name, colour, dashes, width in _BOTH:
+        lifetime = recombined[f"lifetime_{who}_ns"]
+        label = name if lifetime is None else f"{name}, {readable_time(lifetime)}"
+        share = 100 * np.asarray(recombined[who], float)
+        left.plot(time, share, color=colour, ls=dashes, lw=width, label=label)
+    left.set(xlabel="Time (fs)", ylabel="Recombined (%)")
+    left.ticklabel_format(axis="y", scilimits=(-2, 3))
+    left.margins(x=0)
+    left.legend(loc="upper left", title=f"dephasing {at(found, 'dephasing_fs'):.3g} fs")
+    for carrier, colour in (("electron", style.BLUE), ("hole", style.ORANGE)):
+        relaxed = at(found, "relaxation", carrier)
+        for who, name, _, dashes, width in _BOTH:
+            hot = np.asarray(relaxed[who], float)[:, -1]
+            faint = 0.45 if who == "dft" else 1.0
+            right.plot(time, hot, color=colour, alpha=faint, ls=dashes, lw=width, label=f"{carrier}, {name}")
+    right.set(xlabel="Time (fs)", ylabel="Left in the outermost state", ylim=(-0.03, 1.03))
+    right.margins(x=0)
+    right.legend(loc="best")
+    return figure
 
 
 def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import PairIndex
+from n2amd.blocks.matrix import BlockMatrix, PairIndex
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,33 @@ def find_sorted(wanted: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[
         return np.full(len(codes), -1)
     place = np.minimum(np.searchsorted(wanted, codes), len(wanted) - 1)
     return np.where(wanted[place] == codes, place, -1)
+
+
+def lay_out(matrix: BlockMatrix, like: BlockMatrix) -> BlockMatrix:
+    """Lay the blocks of a matrix out on the pairs of another one of the same structure.
+
+    Pairs that it does not have are zero, those that the other does not have are dropped.
+
+    Parameters
+    ----------
+    matrix
+        Blocks to lay out.
+    like
+        Gives pairs and shapes.
+    """
+    values = {}
+    for key, index in like.pairs.items():
+        shape = like.values[key].shape
+        blocks = np.zeros((matrix.n_spin, *shape[1:]), dtype=next(iter(matrix.values.values())).dtype)
+        if key in matrix.pairs:
+            theirs = matrix.pairs[key]
+            both = [index, theirs]
+            n_atoms = 1 + max(int(max(p.i.max(initial=0), p.j.max(initial=0))) for p in both)
+            codes = PairCodes(n_atoms, max(int(np.abs(p.shift).max(initial=0)) for p in both))
+            listed = codes.encode(theirs.i, theirs.j, theirs.shift)
+            order = np.argsort(listed)
+            place = find_sorted(listed[order], codes.encode(index.i, index.j, index.shift))
+            found = place >= 0
+            blocks[:, found] = matrix.values[key][:, order[place[found]]]
+        values[key] = blocks
+    return BlockMatrix(like.pairs, values, like.hermitian)

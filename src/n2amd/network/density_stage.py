@@ -1,0 +1,101 @@
+"""The density stage of training: fits of the frames' densities, then the network of their coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.baseline.model_density import coefficients_by_element
+from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.config import HamiltonianSettings
+from n2amd.dataset.frame import Frame
+from n2amd.network.density_data import FittedFrame, choose_model, fit_frames, with_means
+from n2amd.network.density_model import DensityArchitecture, DensityNetwork
+from n2amd.network.density_training import DensityTrainer
+from n2amd.network.loop import History
+from n2amd.network.pair_training import check_message_cutoff
+from n2amd.network.presets import Preset
+from n2amd.orbitals.basis import Basis
+
+#: Name of the fit of densities among the stages that report progress.
+FITTING = "density fit"
+
+
+@dataclass(frozen=True)
+class DensityStage:
+    """What the density stage works with."""
+
+    basis: Basis
+    ingredients: Ingredients
+    settings: HamiltonianSettings
+    preset: Preset
+    workdir: Path
+    fingerprint: str
+    device: str
+
+    def run(
+        self,
+        train: Sequence[Frame],
+        validation: Sequence[Frame],
+        report: Callable[[History, int], None],
+        *,
+        learn: bool,
+    ) -> tuple[ZerothHamiltonian, DensityNetwork | None, History | None]:
+        """Fit the densities of frames and, where asked, train the network.
+
+        Parameters
+        ----------
+        train, validation
+            DFT frames.
+        report
+            Called with the history and the number of steps after every validation.
+        learn
+            False: only average atoms are wanted.
+        """
+        shape = self.preset.density
+        model = choose_model(train, self.basis, self.ingredients)
+        zeroth = ZerothHamiltonian(self.basis, self.ingredients, model)
+        fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
+        zeroth = ZerothHamiltonian(self.basis, self.ingredients, with_means(model, fitted[: len(train)]))
+        if not learn:
+            return zeroth, None, None
+        network = self._network(zeroth, train, fitted[: len(train)])
+        samples = [f.sample for f in fitted]
+        trainer = DensityTrainer(
+            network,
+            samples[: len(train)],
+            samples[len(train) :],
+            shape.schedule,
+            atoms_per_step=shape.atoms_per_step,
+            state_weight=shape.state_weight,
+            seed=self.settings.seed,
+            checkpoint=self.workdir / "density.pt",
+            fingerprint=self.fingerprint,
+        )
+        trainer.resume()
+        trainer.run(lambda history: report(history, shape.schedule.steps))
+        return zeroth, network.to("cpu"), trainer.history
+
+    def _network(
+        self, zeroth: ZerothHamiltonian, train: Sequence[Frame], fitted: Sequence[FittedFrame]
+    ) -> DensityNetwork:
+        """Make the untrained network, its outputs scaled to the fitted coefficients."""
+        shape = self.preset.density
+        architecture = DensityArchitecture(
+            channels=shape.channels,
+            layers=shape.layers,
+            message_cutoff=shape.message_cutoff_A,
+            neighbours=check_message_cutoff(train, shape.message_cutoff_A),
+            n_radial=shape.n_radial,
+            radial_hidden=shape.radial_hidden,
+            n_latent=shape.n_latent,
+        )
+        torch.manual_seed(self.settings.seed)
+        network = DensityNetwork(zeroth.model.auxiliary, architecture)
+        rows = [(f.structure, f.coefficients) for f in fitted]
+        network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, rows))
+        return network.to(self.device)
