@@ -1,4 +1,4 @@
-"""Ingredients from frames alone, against the code's own pseudopotentials on a structure that was not fitted."""
+"""Ingredients from frames alone, against the code's own pseudopotentials on an unseen structure."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ def test_projector_shapes_are_orthonormal_and_end():
         shapes = [shell.radial for shell in TrialSpace().projector_shapes(l)]
         r = shapes[0].step * np.arange(len(shapes[0].values))
         values = np.array([s.values for s in shapes]) * r**l
-        np.testing.assert_allclose((values * r**2) @ values.T * shapes[0].step, np.eye(len(shapes)), atol=1e-8)
+        np.testing.assert_allclose(
+            (values * r**2) @ values.T * shapes[0].step, np.eye(len(shapes)), atol=1e-8
+        )
         np.testing.assert_allclose(values[:, r >= shapes[0].cutoff - 1e-9], 0, atol=1e-12)
 
 

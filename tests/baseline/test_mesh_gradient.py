@@ -107,5 +107,5 @@ def test_differences_are_antisymmetric_and_blind_to_constants(axis: int) -> None
 
 def test_unknown_method_is_told_with_the_known_ones() -> None:
     mesh = Mesh(SKEW, (4, 4, 4))
-    with pytest.raises(InputError, match=r"'spline'.*siesta, fourier"):
+    with pytest.raises(InputError, match=r"'spline'.*siesta, openmx, fourier"):
         gradient(torch.zeros(mesh.shape, dtype=torch.float64), mesh, "spline")

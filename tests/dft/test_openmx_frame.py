@@ -169,6 +169,8 @@ def test_observables_are_those_of_the_log(loaded):
         "mesh_cutoff": "150",
         "spin": "on",
         "spin_orbit": "off",
+        "smearing": "Fermi-Dirac of order 0, 0.02585199979 eV",
+        "h0": "no .vps file of H_PBE19",
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from n2amd.baseline.superposition import superpose
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 #: Electrons by which a density on the mesh may miss those of the frame, relative.
@@ -77,7 +78,7 @@ class FrameDensity:
     Attributes
     ----------
     frame
-        Where it is from.
+        Where it is from; its atoms are moved so that the mesh starts at the corner of the cell.
     mesh
         The code's mesh.
     valence
@@ -105,7 +106,8 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
     """
     mesh = ingredients.mesh_of(frame.structure.cell)
     matrix = density_matrix(frame, basis)
-    valence = density_on_mesh(basis, frame.structure, mesh, matrix).sum(axis=0)
+    frame = replace(frame, structure=ingredients.on_mesh(frame.structure))
+    valence = density_on_mesh(uniform_basis(basis), frame.structure, mesh, matrix).sum(axis=0)
     electrons = float(valence.sum()) * mesh.volume_element
     if abs(electrons - frame.n_electrons) > CHARGE_TOLERANCE * frame.n_electrons:
         raise InputError(
@@ -128,6 +130,7 @@ def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEqu
 
 def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> AuxiliaryBasis:
     """Find the density functions that some (small) frames need: principal components of their fits."""
+    basis = uniform_basis(basis)
     primitives = primitive_basis(basis)
     covariance: dict[tuple[int, int], NDArray[np.float64]] = {}
     metric: dict[tuple[int, int], NDArray[np.float64]] = {}

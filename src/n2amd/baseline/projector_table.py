@@ -81,10 +81,12 @@ def interaction_ranges(basis: Basis, ingredients: Ingredients) -> dict[SpeciesPa
     Two orbitals that overlap, or that reach the projectors of one third atom.
     """
     radius = {z: known_cutoff(basis[z]) for z in basis.numbers}
+    pairs = combinations_with_replacement(basis.numbers, 2)
+    if ingredients.scheme == "openmx":  # it keeps blocks of orbitals that overlap, and no others
+        return {(a, b): radius[a] + radius[b] for a, b in pairs}
     # a projector without energy connects nothing
     reaching = [ingredients[z] for z in radius if np.any(ingredients[z].projector_energies)]
     projector = max((known_cutoff(atom.projector_basis) for atom in reaching), default=0.0)
-    pairs = combinations_with_replacement(basis.numbers, 2)
     return {(a, b): radius[a] + radius[b] + 2 * projector for a, b in pairs}
 
 

@@ -28,6 +28,7 @@ from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable
+from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 #: Electrons per A^3 below which a model density is cut: it may dip below zero in empty space.
@@ -56,6 +57,11 @@ class ZerothHamiltonian:
     model: ModelDensity
 
     @cached_property
+    def orbitals(self) -> Basis:
+        """The basis on uniform grids."""
+        return uniform_basis(self.basis)
+
+    @cached_property
     def kinetic(self) -> OverlapTable:
         """Two-centre table of T."""
         return kinetic_table(self.basis, self.ingredients.rydberg, self.ingredients.bohr)
@@ -63,12 +69,12 @@ class ZerothHamiltonian:
     @cached_property
     def projectors(self) -> ProjectorTable:
         """Two-centre tables <orbital | projector>."""
-        return projector_table(self.basis, self.ingredients)
+        return projector_table(self.orbitals, self.ingredients)
 
     @cached_property
     def ranges(self) -> dict[SpeciesPair, float]:
         """Range of H0 per species pair, Angstrom."""
-        return interaction_ranges(self.basis, self.ingredients)
+        return interaction_ranges(self.orbitals, self.ingredients)
 
     def densities(self, structure: Structure, mesh: Mesh) -> NeutralAtoms:
         """Potential, density and core of neutral atoms on the mesh."""
@@ -80,7 +86,7 @@ class ZerothHamiltonian:
             ]
             for z in np.unique(structure.numbers)
         }
-        return NeutralAtoms(*superpose(structure, mesh, functions))
+        return NeutralAtoms(*superpose(self.ingredients.on_mesh(structure), mesh, functions))
 
     def potential(
         self, structure: Structure, coefficients: NDArray[np.float64]
@@ -95,6 +101,7 @@ class ZerothHamiltonian:
             Of the density functions, (n_total,), see `AuxiliaryBasis.offsets`.
         """
         mesh = self.ingredients.mesh_of(structure.cell)
+        structure = self.ingredients.on_mesh(structure)
         atoms = self.densities(structure, mesh)
         change = superpose_multipoles(structure, mesh, self.model.auxiliary.atoms, coefficients)
         return mesh, self.potential_of(mesh, atoms, change)
@@ -106,7 +113,8 @@ class ZerothHamiltonian:
         rydberg, bohr = self.ingredients.rydberg, self.ingredients.bohr
         # where a model density dips below zero, in empty space, there is none
         total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
-        _, xc = xc_potential(total, mesh, self.ingredients.functional, rydberg=rydberg, bohr=bohr)
+        functional, gradient = self.ingredients.functional, self.ingredients.scheme
+        _, xc = xc_potential(total, mesh, functional, rydberg=rydberg, bohr=bohr, gradient=gradient)
         hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr)
         return atoms.potential + hartree.numpy() + xc.numpy()
 
@@ -137,7 +145,8 @@ class ZerothHamiltonian:
         pairs: Mapping[SpeciesPair, PairIndex],
     ) -> BlockMatrix:
         """T + V_KB + <potential> on the given pairs, eV."""
-        local = potential_matrix(self.basis, structure, mesh, potential, pairs)
+        structure = self.ingredients.on_mesh(structure)
+        local = potential_matrix(self.orbitals, structure, mesh, potential, pairs)
         rest = nonlocal_matrix(self.projectors, self.basis, structure, pairs)
         values = {}
         for key, index in pairs.items():

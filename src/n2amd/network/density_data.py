@@ -61,7 +61,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     mesh, potential = zeroth.potential(structure, coefficients)
     reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)
     kernel = local_xc_kernel(density.valence + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
-    states = state_response(frame, basis, ingredients, auxiliary, mesh, kernel, reference)
+    states = state_response(density.frame, basis, ingredients, auxiliary, mesh, kernel, reference)
     sample = DensitySample(
         frame.name,
         build_graph(structure, basis.numbers, message_cutoff, {}, torch.float32),

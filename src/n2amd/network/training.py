@@ -21,6 +21,7 @@ from n2amd.errors import InputError
 from n2amd.network.cells import TrainingCells
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
+from n2amd.network.fitted_ingredients import FoundIngredients, ingredients_to_train
 from n2amd.network.loop import History
 from n2amd.network.pair_training import train_pair
 from n2amd.network.plan import Plan, choose_plan
@@ -99,21 +100,24 @@ def train(
     """
     require_full_precision()
     basis, limits = basis_to_train(dataset, overlap_fit)
-    ingredients = None if overlap_fit else read_ingredients(dataset)
     attributes = read_attributes(dataset)
-    plan = choose_plan(settings.model, ingredients, str(attributes["functional"]), attributes.get("h0"))
     preset = resolve(settings)
     structures = read_structures(dataset)
     split = split_frames(structures, settings.validation_fraction, settings.test_fraction, settings.seed)
     basis = with_valence_charges(basis, Census.of_dataset(dataset))
+    frames = [list(read_frames(dataset, indices)) for indices in (split.train, split.validation)]
+    stored = None if overlap_fit else read_ingredients(dataset)
+    found = FoundIngredients(stored, attributes.get("h0"))
+    if not overlap_fit and settings.model != "pair":
+        found = ingredients_to_train(stored, attributes.get("h0"), frames[0], basis)
+    plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
     inputs = [dataset] if overlap_fit is None else [dataset, overlap_fit]
     fingerprint = provenance.sha256_of_config(
         [settings.model_dump(mode="json"), repr(preset), plan.kind, provenance.sha256_of_files(inputs)]
     )
     workdir.mkdir(parents=True, exist_ok=True)
-    frames = [list(read_frames(dataset, indices)) for indices in (split.train, split.validation)]
     stages = _Stages(basis, settings, preset, workdir, fingerprint, report)
-    model = stages.run(plan, ingredients, *frames)
+    model = stages.run(plan, found.ingredients, *frames)
     training = {
         "kind": plan.kind,
         "reason": plan.reason,
@@ -127,6 +131,7 @@ def train(
         "seed": settings.seed,
         "n_parameters": model.n_parameters,
         "cpu_seconds": provenance.cpu_seconds(),
+        "ingredients_fit": found.to_document(),
         "overlap_limits": limits and limits.to_document(),
     }
     save_model(out, model, training=training, config=settings, inputs=inputs)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ase.data import atomic_numbers
 
 from n2amd.baseline.ingredients import AtomIngredients, Ingredients
+from n2amd.baseline.schemes import NO_POTENTIALS, openmx_scheme
 from n2amd.dft.openmx.keywords import RunInput, parse_numbers
 from n2amd.dft.openmx.tables import find_table
 from n2amd.dft.openmx.vps import read_atom
 from n2amd.errors import InputError
-from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
-#: Semilocal functionals by OpenMX' name of them (scf.XcType).
-SEMILOCAL = {"gga-pbe": "PBE", "lda": "PZ", "lsda-ca": "PZ", "lsda-pw": "PW92"}
 #: Keywords that put into H what H0 does not have, where they are on.
 FOREIGN = {
     "scf.hubbard.u": "a Hubbard correction (scf.Hubbard.U)",
@@ -23,8 +22,6 @@ FOREIGN = {
 }
 #: Keywords that make the mesh another than that of the cutoff.
 OWN_MESH = ("scf.ngrid", "scf.fixed.grid")
-#: The label of a scheme whose pseudopotentials have to be fitted.
-NO_POTENTIALS = "no .vps file"
 
 
 def ingredients_of_run(folder: Path, path: Path, run: RunInput) -> tuple[Ingredients | None, str]:
@@ -60,25 +57,24 @@ def ingredients_of_run(folder: Path, path: Path, run: RunInput) -> tuple[Ingredi
         atom = read_atom(number, vps, pao)
         if atoms.setdefault(number, atom) != atom:
             return None, f"two species of element {number} have other pseudopotentials"
-    return Ingredients(
-        scheme.scheme, scheme.functional, scheme.mesh_cutoff, scheme.rydberg, scheme.bohr, atoms
-    ), ""
+    return replace(scheme, atoms=atoms), ""
 
 
 def scheme_of_run(path: Path, run: RunInput) -> tuple[Ingredients | None, str]:
     """Functional, mesh and units of a run, without atoms; or why H0 cannot be made for it."""
-    functional = SEMILOCAL.get(run.values.get("scf.xctype", "LDA").lower())
-    if functional is None:
-        return None, f"H0 does not have the functional {run.values['scf.xctype']}"
+    functional = run.values.get("scf.xctype", "LDA")
+    [cutoff] = parse_numbers(path, run.values, "scf.energycutoff", "150.0")
+    scheme = openmx_scheme(functional, cutoff)
+    if scheme is None:
+        return None, f"H0 does not have the functional {functional}"
     for keyword, what in FOREIGN.items():
         if run.values.get(keyword, "off").lower() == "on":
             return None, f"the run has {what}"
-    if any(float(x) for x in _numbers(run.values.get("scf.electric.field", ""))):
+    if any(_numbers(run.values.get("scf.electric.field", ""))):
         return None, "the run has an external electric field"
     if any(keyword in run.values for keyword in OWN_MESH):
         return None, "the mesh is given by hand (scf.Ngrid, scf.fixed.grid)"
-    [cutoff] = parse_numbers(path, run.values, "scf.energycutoff", "150.0")
-    return Ingredients("openmx", functional, cutoff, OPENMX_HARTREE_EV / 2, OPENMX_BOHR_ANGSTROM), ""
+    return scheme, ""
 
 
 def _numbers(text: str) -> list[float]:
