@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2amd.dataset.split import split_indices
+from n2amd.dataset.split import near_copies, split_frames, split_indices
 from n2amd.errors import InputError
+from n2amd.structure import Structure
 
 fractions = st.floats(0.01, 0.45)
 
@@ -40,3 +41,45 @@ def test_too_few_frames_are_refused(n):
 def test_a_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(InputError, match="not between 0 and 1"):
         split_indices(10, fraction, 0.1, 1)
+
+
+def thermal(n_atoms: int, seed: int, shift: float = 0.0) -> Structure:
+    rng = np.random.default_rng(seed)
+    positions = np.arange(3 * n_atoms).reshape(-1, 3) + rng.normal(scale=0.1, size=(n_atoms, 3)) + shift
+    return Structure(4.0 * n_atoms * np.eye(3), positions, np.full(n_atoms, 8))
+
+
+def test_near_copies_stay_on_one_side():
+    """Six steps of each of five short trajectories: whole trajectories are held out."""
+    structures = [thermal(4, run, 0.005 * step) for run in range(5) for step in range(6)]
+    groups = near_copies(structures)
+    assert len(set(groups)) == 5
+    split = split_frames(structures, 0.2, 0.2, 1)
+    sides = [set(groups[part]) for part in (split.train, split.validation, split.test)]
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [18, 6, 6]
+
+
+def test_one_trajectory_is_held_out_in_blocks():
+    structures = [thermal(4, 0, 0.005 * step) for step in range(10)]
+    split = split_frames(structures, 0.2, 0.2, 1)
+    assert split.test.tolist() == [8, 9]
+    assert split.validation.tolist() == [6, 7]
+
+
+def test_larger_cells_are_held_out_first():
+    structures = [thermal(n, seed) for seed, n in enumerate([6] * 4 + [48] * 8)]
+    split = split_frames(structures, 0.1, 0.1, 1)
+    assert [structures[k].n_atoms for k in (*split.validation, *split.test)] == [48, 48]
+    many = [thermal(n, seed) for seed, n in enumerate([6] * 20 + [48] * 20)]
+    split = split_frames(many, 0.1, 0.1, 1)
+    assert sorted(many[k].n_atoms for k in split.test) == [6, 6, 48, 48]
+
+
+def test_a_split_of_frames_is_a_reproducible_partition():
+    structures = [thermal(n, seed) for seed, n in enumerate([6] * 13 + [12] * 5 + [48] * 9)]
+    one, two, other = (split_frames(structures, 0.15, 0.1, seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.train, two.train)
+    assert not np.array_equal(one.train, other.train)
+    assert sorted([*one.train, *one.validation, *one.test]) == list(range(27))
+    assert (len(one.validation), len(one.test)) == (4, 3)

@@ -1,12 +1,12 @@
-"""Data set -> equivariant Hamiltonian network, its errors and its band structure."""
+"""Data set -> Hamiltonian model (H0 and networks), its errors and its band structure."""
 
 
 rule train_hamiltonian:
-    """Train the network; the working folder keeps the checkpoints of an interrupted run."""
+    """Train the model; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         overlap=overlap_fit,
-        code=code("network", "dataset/split.py", "dataset/electrons.py"),
+        code=code("network", "baseline", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:

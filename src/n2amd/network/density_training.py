@@ -155,7 +155,7 @@ class DensityTrainer(TrainingLoop):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """First-order errors of the band edges on the validation frames, and what is left of their densities."""
+        """First-order errors of the states of the validation frames, and what is left of their densities."""
         return density_scores(self.model, self.validation, self.device)
 
 
@@ -163,13 +163,18 @@ class DensityTrainer(TrainingLoop):
 def density_scores(
     model: DensityNetwork, samples: Sequence[DensitySample], device: torch.device | str = "cpu"
 ) -> dict[str, float]:
-    """Root mean square of the band edges' first-order errors (meV) and the densities' unexplained share."""
-    edges, left, norm = list[float](), 0.0, 0.0
+    """First-order errors (rms) of all elements between states and of the edges; the densities' unexplained share."""
+    states, edges, left, norm = list[float](), list[float](), 0.0, 0.0
     for sample in samples:
         (c,) = model.coefficients(sample.graph.to(device), [sample.waves.to(device)], [sample.excess])
         c = c.cpu()
         left += float(sample.density_error(c))
         norm += sample.norm
-        edges += [float(sample.state_errors(c)[k]) for k in sample.edges]
-    rms = 1e3 * float(np.sqrt(np.mean(np.square(edges))))
-    return {"edges_rms_meV": rms, "density_unexplained": left / norm}
+        errors = sample.state_errors(c).tolist()
+        states += errors
+        edges += [errors[k] for k in sample.edges]
+    rms = {
+        name: 1e3 * float(np.sqrt(np.mean(np.square(values))))
+        for name, values in (("states_rms_meV", states), ("edges_rms_meV", edges))
+    }
+    return {**rms, "density_unexplained": left / norm}
