@@ -99,7 +99,7 @@ def test_a_killed_ingestion_goes_on(copy_frames: Copy, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_workers_end_with_a_killed_parent(copy_frames: Copy, tmp_path):
-    frames = copy_frames(*range(12))
+    frames = copy_frames(*range(10))
     children = kill_after(start(frames, tmp_path / "d.h5", 2), tmp_path / "d.h5.work", 1)
     assert len(children) >= 2
     deadline = time.monotonic() + 60
@@ -107,7 +107,7 @@ def test_workers_end_with_a_killed_parent(copy_frames: Copy, tmp_path):
         time.sleep(0.1)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     ingest([frames], tmp_path / "d.h5", code="honpas")
-    assert len(list(read_frames(tmp_path / "d.h5"))) == 12
+    assert len(list(read_frames(tmp_path / "d.h5"))) == 10
 
 
 def test_a_corrected_frame_is_read_alone(copy_frames: Copy, tmp_path, monkeypatch):
