@@ -53,6 +53,7 @@ def train(
     """
     preset, device = resolve(settings), choose_device(settings.device)
     compiled = _wants_compilation(settings, preset)
+    parts = gather(dataset, further, settings)
     identity = sha256_of_config(
         [
             settings.model_dump(mode="json", exclude={"compile"}),
@@ -62,7 +63,6 @@ def train(
         ]
     )
     _claim(workdir, identity)
-    parts = gather(dataset, further, settings)
     shifts = reference_energies(parts.train)
     run_dir = workdir / "run"
     best = run_dir / "best.ckpt"
