@@ -15,7 +15,13 @@ from n2amd.dataset.split import split_indices
 from n2amd.dataset.store import read_frames
 from n2amd.errors import InputError
 from n2amd.forcefield import frames as module
-from n2amd.forcefield.frames import gather, read_labelled, reference_energies
+from n2amd.forcefield.frames import (
+    gather,
+    read_labelled,
+    reference_energies,
+    weighted_by_size,
+    without_stress,
+)
 from n2amd.interop.extxyz import LabelledFrame, read_labelled_frames, write_extxyz
 from n2amd.structure import Structure
 
@@ -112,3 +118,17 @@ def test_another_composition_has_no_energy_to_compare_with(dataset, tmp_path):
     file = tmp_path / "frames.extxyz"
     write_extxyz(file, [labelled([22, 8], -5.0)])
     assert len(gather(dataset, [file], SETTINGS).train) == 7
+
+
+def test_larger_frames_come_more_often():
+    small, twice, large = labelled([8] * 6, 0.0), labelled([8] * 12, 0.0), labelled([8] * 48, 0.0)
+    assert weighted_by_size([small, twice, large]) == [small, twice, large, large, large]
+    assert weighted_by_size([large, large]) == [large, large]
+
+
+def test_stress_is_left_out(dataset):
+    (frame,) = read_frames(dataset, [0])
+    assert frame.stress is not None
+    kept = without_stress(frame)
+    assert kept.stress is None
+    assert (kept.energy, kept.name) == (frame.energy, frame.name)

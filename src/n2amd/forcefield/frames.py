@@ -15,7 +15,7 @@ from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_indices
 from n2amd.dataset.store import n_frames, read_frames
 from n2amd.errors import InputError
-from n2amd.interop.extxyz import Labelled, read_labelled_frames
+from n2amd.interop.extxyz import Labelled, LabelledFrame, read_labelled_frames
 
 #: Fewest frames of a file-only set that are split; fewer all train.
 FEWEST_TO_SPLIT = 10
@@ -101,6 +101,24 @@ def gather(dataset: Path, further: Sequence[Path], settings: ForceFieldSettings)
         parts[name] += [added[k] for k in more[name]]
     split: dict[str, object] = {**places, "further": more} if further else {**places}
     return FrameParts(parts["train"], parts["validation"], parts["test"], split)
+
+
+def weighted_by_size(frames: Sequence[Labelled]) -> list[Labelled]:
+    """Repeat larger frames, round(sqrt(n / fewest atoms)) times each, for an epoch of training.
+
+    Every frame once would give an atom of a small frame, of which a batch holds few, much more weight than
+    one of a large frame; every atom alike would hardly show the small frames (docs/decisions/
+    force-field-cells.md).
+    """
+    fewest = min(frame.structure.n_atoms for frame in frames)
+    return [frame for frame in frames for _ in range(round((frame.structure.n_atoms / fewest) ** 0.5))]
+
+
+def without_stress(frame: Labelled) -> LabelledFrame:
+    """Keep energy and forces, what is trained on: nequip refuses frames of which only some have a stress."""
+    assert frame.energy is not None
+    assert frame.forces is not None
+    return LabelledFrame(frame.name, frame.structure, frame.energy, frame.forces)
 
 
 def reference_energies(frames: Sequence[Labelled]) -> dict[str, float]:

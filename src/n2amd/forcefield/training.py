@@ -15,7 +15,13 @@ import yaml
 from n2amd.config import ForceFieldSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
-from n2amd.forcefield.frames import FrameParts, gather, reference_energies
+from n2amd.forcefield.frames import (
+    FrameParts,
+    gather,
+    reference_energies,
+    weighted_by_size,
+    without_stress,
+)
 from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
 from n2amd.forcefield.subprocesses import run_tool
 from n2amd.interop.extxyz import write_extxyz
@@ -119,8 +125,8 @@ def _train(
 ) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
-    write_extxyz(files["train"], parts.train)
-    write_extxyz(files["validation"], parts.validation)
+    write_extxyz(files["train"], map(without_stress, weighted_by_size(parts.train)))
+    write_extxyz(files["validation"], map(without_stress, parts.validation))
     document = render(
         preset, energy_shifts=shifts, files=files, run_dir=run_dir.resolve(), device=device, seed=seed
     )
