@@ -30,12 +30,12 @@ def descend(optimizer, loss, weights, steps: int) -> float:
         optimizer.zero_grad()
         loss(*weights).backward()
         optimizer.step()
-    return float(loss(*weights))
+    return float(loss(*weights).detach())
 
 
 def test_it_descends_where_adam_is_slow():
     loss, weights = problem()
-    start = float(loss(*weights))
+    start = float(loss(*weights).detach())
     soap = descend(Soap(weights), loss, weights, 400)
     loss, weights = problem()
     adam = descend(torch.optim.Adam(weights), loss, weights, 400)

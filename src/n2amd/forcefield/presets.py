@@ -1,8 +1,8 @@
 """Named sizes of the force field and the nequip configuration they render to.
 
 `paper` is the set-up of the N2AMD paper (2 layers, l_max 2, 6 A); its feature counts, which the paper does
-not give, are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop (docs/forcefield.md
-has the trials).
+not give, are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop
+(docs/decisions/force-field-cells.md has the trials).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ PRESETS: dict[str, ForceFieldPreset] = {
         tensor_features=4,
         mlp_width=16,
         n_bessel=8,
-        optimizer="adam",
+        optimizer="soap",
         max_epochs=5,
         batch_size=2,
         learning_rate=1e-2,
