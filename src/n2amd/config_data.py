@@ -184,6 +184,14 @@ class DataSource(Section):
     trajectory_paths: list[Path] = Field(
         default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
     )
+    forcefield_paths: list[Path] = Field(
+        default_factory=list,
+        description="Extended XYZ files of further DFT frames with energies and forces, for the force field.",
+    )
+    forcefield_test_paths: list[Path] = Field(
+        default_factory=list,
+        description="Extended XYZ files of DFT frames that only judge the force field.",
+    )
     trajectory_timestep_fs: float = Field(
         1.0, gt=0, le=10, description="Time between consecutive frames, fs."
     )

@@ -70,7 +70,10 @@ def test_one_trajectory_is_held_out_in_blocks():
 def test_larger_cells_are_held_out_first():
     structures = [thermal(n, seed) for seed, n in enumerate([6] * 4 + [48] * 8)]
     split = split_frames(structures, 0.1, 0.1, 1)
-    assert [structures[k].n_atoms for k in (*split.validation, *split.test)] == [48, 48]
+    assert [structures[k].n_atoms for k in split.test] == [48]
+    few = [thermal(n, seed) for seed, n in enumerate([6] * 8 + [48] * 7)]
+    split = split_frames(few, 0.06, 0.06, 1)
+    assert [few[k].n_atoms for k in (*split.validation, *split.test)] == [6, 48]
     many = [thermal(n, seed) for seed, n in enumerate([6] * 20 + [48] * 20)]
     split = split_frames(many, 0.1, 0.1, 1)
     assert sorted(many[k].n_atoms for k in split.test) == [6, 6, 48, 48]

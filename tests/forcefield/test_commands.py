@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 from ase.io import read
 from springs import Springs, copper, not_finite_from
@@ -12,6 +13,7 @@ from springs import Springs, copper, not_finite_from
 from n2amd import cli
 from n2amd.forcefield.calculator import ForceField
 from n2amd.forcefield.trajectory import read_trajectory
+from n2amd.interop.extxyz import LabelledFrame, write_extxyz
 from n2amd.interop.structures import read_structure
 
 SETTINGS = {"equilibration_steps": 20, "frames": 12, "timestep_fs": 2.0, "checkpoint_every": 5}
@@ -145,3 +147,52 @@ def test_training_on_a_missing_data_set(n2amd, tmp_path):
         *("--report", tmp_path / "m.json", "--workdir", tmp_path / "work"),
     )
     assert "none.h5: the file does not exist" in refusal(result)
+
+
+@pytest.fixture
+def spring_frames(inputs, tmp_path, monkeypatch):
+    """Displaced frames of the supercell, labelled by the springs that load as the force field."""
+    cell = read_structure(inputs["structure"]).supercell((2, 2, 2))
+    loaded = ForceField(Springs(cell), ("Cu",), 3.0, "packaged", "cpu")
+    for module in ("evaluation", "phonons"):
+        monkeypatch.setattr(f"n2amd.forcefield.{module}.load_forcefield", lambda path, device: loaded)
+    rng = np.random.default_rng(7)
+    frames = []
+    for number in range(5):
+        structure = cell.with_positions(cell.positions + 0.03 * rng.normal(size=(32, 3)))
+        atoms = structure.to_ase()
+        atoms.calc = Springs(cell)
+        forces = atoms.get_forces() + 0.01
+        energy = atoms.get_potential_energy() + 32 * 0.002
+        frames.append(LabelledFrame(f"frame {number}", structure, energy, forces))
+    file = tmp_path / "frames.extxyz"
+    write_extxyz(file, frames)
+    return file
+
+
+def test_errors_on_frames_without_matrices(n2amd, inputs, spring_frames, tmp_path):
+    options = ["--forcefield", inputs["forcefield"], "--out", tmp_path / "errors.json"]
+    code, output, errors = n2amd("forcefield", "evaluate", "--frames", spring_frames, *options)
+    assert code == 0, errors
+    assert "frames.extxyz: 5 frames: energy MAE 2.00 meV/atom, force MAE 10.0 meV/A" in output
+    report = json.loads((tmp_path / "errors.json").read_text())
+    assert report["files"][0]["n_atoms"] == [32, 32]
+    assert report["test"]["force_mae_meV_per_A"] == pytest.approx(10.0, abs=1e-3)
+
+
+def test_nothing_to_judge_on(n2amd, inputs, tmp_path):
+    result = n2amd(
+        "forcefield", "evaluate", "--forcefield", inputs["forcefield"], "--out", tmp_path / "errors.json"
+    )
+    assert "no frames to judge on; pass --dataset or --frames" in refusal(result)
+
+
+def test_phonons_of_a_force_field_and_its_trajectory(n2amd, inputs, spring_frames, trajectory_run, tmp_path):
+    assert trajectory_run({"frames": 120})[0] == 0
+    options = {**inputs, "frames": spring_frames, "trajectory": tmp_path / "trajectory.h5"}
+    given = [part for name, value in options.items() for part in (f"--{name}", value)]
+    code, output, errors = n2amd("forcefield", "phonons", *given, "--out", tmp_path / "phonons.json")
+    assert code == 0, errors
+    assert "5 frames, 93 modes: rms difference from DFT 0.0 cm^-1" in output
+    report = json.loads((tmp_path / "phonons.json").read_text())
+    assert report["trajectory"]["overlap"] > 0.7

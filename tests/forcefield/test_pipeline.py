@@ -109,7 +109,7 @@ def test_the_report(killed):
     report = read_json(killed / "forcefield.json")
     assert {
         *("model", "compiled", "device", "cutoff_A", "species", "history", "split", "preset"),
-        *("test", "parity", "settings", "seed", "versions", "provenance"),
+        *("test", "parity", "further_test", "settings", "seed", "versions", "provenance"),
     } == set(report)
     assert report["model"] == "forcefield.model"
     assert report["species"] == ["O", "Ti"]

@@ -5,54 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from n2amd.blocks.matrix import BlockMatrix
 from n2amd.config import ForceFieldSettings
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_frames
 from n2amd.errors import ComputationError, InputError
 from n2amd.forcefield import training
-from n2amd.forcefield.training import read_labelled, reference_energies, train
-from n2amd.structure import Structure
+from n2amd.forcefield.training import train
+from n2amd.interop.extxyz import write_extxyz
 
 TEST = ForceFieldSettings(preset="test")
-
-
-def labelled(numbers, energy: float) -> Frame:
-    structure = Structure(np.eye(3), np.zeros((len(numbers), 3)), np.array(numbers))
-    return Frame("made up", structure, BlockMatrix({}, {}), BlockMatrix({}, {}), 1.0, energy=energy)
-
-
-@given(shifts=arrays(float, 3, elements=st.floats(-2e3, 2e3)))
-def test_reference_energies_of_distinct_compositions(shifts):
-    compositions = [[1], [1, 8], [8, 22, 22], [1, 8, 22], [22]]
-    order = {1: 0, 8: 1, 22: 2}
-    frames = [labelled(c, float(sum(shifts[order[z]] for z in c))) for c in compositions]
-    found = reference_energies(frames)
-    assert list(found) == ["H", "O", "Ti"]
-    np.testing.assert_allclose(list(found.values()), shifts, atol=1e-8)
-
-
-def test_reference_energies_of_one_composition():
-    found = reference_energies([labelled([22, 8, 8], -930.0), labelled([22, 8, 8], -936.0)])
-    assert found["Ti"] + 2 * found["O"] == pytest.approx(-933.0)
-    assert found["O"] == pytest.approx(2 * found["Ti"])  # minimum norm: by the number of atoms
-
-
-@pytest.mark.parametrize("field", ["energy", "forces"])
-def test_frames_without_labels_are_named(dataset, monkeypatch, field):
-    frames = [replace(frame, **{field: None}) for frame in read_frames(dataset, [3])]
-    monkeypatch.setattr(training, "read_frames", lambda path, indices: iter(frames))
-    with pytest.raises(InputError, match=f"the frame has no {field}") as caught:
-        read_labelled(dataset, [3])
-    assert caught.value.frame == frames[0].name
 
 
 # ---- the whole of `train`, nequip's commands replaced
@@ -101,7 +64,7 @@ def calls(tmp_path):
 
 
 def test_one_model_file_comes_out(tmp_path, dataset, tools, calls, capsys):
-    facts = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
+    facts, _ = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
     with zipfile.ZipFile(tmp_path / "forcefield.model") as archive:
         assert archive.namelist() == ["model/package_metadata.txt"]
     assert facts["species"] == ["O", "Ti"]
@@ -115,6 +78,18 @@ def test_one_model_file_comes_out(tmp_path, dataset, tools, calls, capsys):
     assert not any("ckpt_path" in argument for argument in calls()[0])
 
 
+def test_frames_of_files_train_too(tmp_path, dataset, tools, calls):
+    further = tmp_path / "further.extxyz"
+    write_extxyz(further, read_frames(dataset, [0, 1]))
+    facts, parts = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work", [further])
+    assert facts["split"]["further"] == {"train": [0, 1], "validation": [], "test": []}
+    written = (tmp_path / "work/run/train.extxyz").read_text().count("Lattice=")
+    assert written == len(parts.train) == len(facts["split"]["train"]) + 2
+    write_extxyz(further, read_frames(dataset, [0]))
+    train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work", [further])
+    assert len(calls()) == 1  # other frames, another training
+
+
 def test_a_finished_training_is_not_repeated(tmp_path, dataset, tools, calls):
     for _ in range(2):
         train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
@@ -124,7 +99,7 @@ def test_a_finished_training_is_not_repeated(tmp_path, dataset, tools, calls):
 def test_an_unfinished_training_goes_on_from_its_last_checkpoint(tmp_path, dataset, tools, calls):
     train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
     (tmp_path / "work/trained").unlink()
-    facts = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
+    facts, _ = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
     assert calls()[1][-1] == f"++ckpt_path={tmp_path / 'work/run/last.ckpt'}"
     assert facts["history"]["epoch"] == [0, 1, 2, 3, 4]
 

@@ -5,10 +5,14 @@ rule train_forcefield:
     """Train through nequip's own command line; the working folder keeps the checkpoints of an interrupted run."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
+        further=lambda w: source(w).forcefield_paths,
+        judges=lambda w: source(w).forcefield_test_paths,
         code=code(
+            "forcefield/frames.py",
             "forcefield/training.py",
             "forcefield/presets.py",
             "forcefield/monitor.py",
+            "forcefield/soap.py",
             "forcefield/evaluation.py",
             "dataset/split.py",
         ),
@@ -28,6 +32,10 @@ rule train_forcefield:
         gpu=gpus("forcefield"),
     params:
         settings=settings("forcefield"),
+        frames=lambda w: "".join(
+            f" --frames {shlex.quote(str(path))}" for path in source(w).forcefield_paths
+        )
+        + "".join(f" --judge-on {shlex.quote(str(path))}" for path in source(w).forcefield_test_paths),
     shell:
-        "n2amd forcefield train --dataset {input.dataset:q} --settings {params.settings:q} --out {output.model:q}"
+        "n2amd forcefield train --dataset {input.dataset:q} --settings {params.settings:q}{params.frames} --out {output.model:q}"
         " --report {output.report:q} --workdir {output.model:q}.work > {log:q} 2>&1"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 app = typer.Typer(help="Train and judge the Allegro force field.", no_args_is_help=True)
 
 Dataset = Annotated[Path, typer.Option("--dataset", help="Data set (dataset.h5).")]
+FurtherFrames = Annotated[
+    list[Path] | None,
+    typer.Option(help="Extended XYZ file of further frames with energy and forces; may be repeated."),
+]
 
 
 @app.command()
@@ -21,50 +29,128 @@ def train(
     settings: Annotated[
         str | None, typer.Option(help="Section `forcefield`: inline JSON or a YAML file.")
     ] = None,
+    frames: FurtherFrames = None,
+    judge_on: Annotated[
+        list[Path] | None,
+        typer.Option(help="Extended XYZ file of frames that only the report uses; may be repeated."),
+    ] = None,
 ) -> None:
     """Train through nequip's own command line, package or compile, and evaluate on the held-out frames."""
     from n2amd.config import load_section
     from n2amd.forcefield.evaluation import evaluate as judge
-    from n2amd.forcefield.training import read_labelled
+    from n2amd.forcefield.evaluation import evaluate_files
     from n2amd.forcefield.training import train as train_forcefield
     from n2amd.storage import single_writer, write_json
     from n2amd.versions import versions
 
     chosen = load_section("forcefield", settings)
     with single_writer(out):
-        facts = train_forcefield(dataset, chosen, out, workdir)
-        errors = judge(out, read_labelled(dataset, facts["split"]["test"]), facts["device"])
+        facts, parts = train_forcefield(dataset, chosen, out, workdir, frames or [])
+        errors = judge(out, parts.test, facts["device"])
+        further = evaluate_files(out, judge_on or [], facts["device"])
     document = {
         "model": out.name,
         **facts,
         **errors,
+        "further_test": further,
         "settings": chosen.model_dump(mode="json"),
         "seed": chosen.seed,
         "versions": versions(),
     }
-    write_json(report, document, config=chosen, inputs=[dataset])
-    _show(errors["test"])
+    write_json(report, document, config=chosen, inputs=[dataset, *(frames or []), *(judge_on or [])])
+    _show("held-out", errors["test"])
+    for found in further:
+        _show(found["file"], found)
 
 
 @app.command()
 def evaluate(
-    dataset: Dataset,
     forcefield: Annotated[Path, typer.Option(help="Force field (forcefield.model).")],
     out: Annotated[Path, typer.Option(help="Report to write (JSON).")],
+    dataset: Annotated[Path | None, typer.Option(help="Data set (dataset.h5), every frame of it.")] = None,
+    frames: FurtherFrames = None,
 ) -> None:
-    """Compare a force field with every frame of a data set."""
+    """Compare a force field with DFT frames: of a data set, of extended XYZ files, or of both."""
     from n2amd.dataset.store import n_frames
+    from n2amd.errors import InputError
     from n2amd.forcefield.evaluation import evaluate as judge
-    from n2amd.forcefield.training import read_labelled
+    from n2amd.forcefield.evaluation import evaluate_files
+    from n2amd.forcefield.frames import read_labelled
+    from n2amd.interop.extxyz import Labelled, read_labelled_frames
     from n2amd.storage import write_json
 
-    errors = judge(forcefield, read_labelled(dataset, range(n_frames(dataset))))
-    write_json(out, errors, inputs=[dataset, forcefield])
-    _show(errors["test"])
+    known: list[Labelled] = [*read_labelled(dataset, range(n_frames(dataset)))] if dataset else []
+    known += [frame for file in frames or [] for frame in read_labelled_frames(file)]
+    if not known:
+        raise InputError("no frames to judge on", field="frames", remedy="pass --dataset or --frames")
+    errors = judge(forcefield, known)
+    files = evaluate_files(forcefield, frames or [])
+    inputs = [forcefield, *([dataset] if dataset else []), *(frames or [])]
+    write_json(out, {**errors, "files": files}, inputs=inputs)
+    _show("all", errors["test"])
+    for found in files:
+        _show(found["file"], found)
 
 
-def _show(test: dict[str, float]) -> None:
+@app.command()
+def phonons(
+    forcefield: Annotated[Path, typer.Option(help="Force field (forcefield.model).")],
+    structure: Annotated[Path, typer.Option(help="Ideal unit cell, any format ASE reads.")],
+    supercell: Annotated[str, typer.Option(help="Repeats of the cell that the frames have, e.g. 2x2x2.")],
+    frames: Annotated[
+        list[Path], typer.Option(help="Extended XYZ file of DFT frames of the supercell; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(help="Report to write (JSON).")],
+    trajectory: Annotated[
+        Path | None, typer.Option(help="Trajectory (trajectory.h5) whose density of states is compared.")
+    ] = None,
+) -> None:
+    """Compare phonons: harmonic fits to DFT's forces and to the force field's, on the same frames."""
+    from n2amd.config import parse_supercell
+    from n2amd.forcefield.phonons import compare_phonons
+    from n2amd.interop.extxyz import read_labelled_frames
+    from n2amd.interop.structures import read_structure
+    from n2amd.storage import write_json
+
+    ideal = read_structure(structure).supercell(parse_supercell(supercell))
+    known = [frame for file in frames for frame in read_labelled_frames(file)]
+    found = compare_phonons(forcefield, known, ideal)
+    inputs = [forcefield, structure, *frames]
     typer.echo(
-        f"{test['n_frames']} frames: energy MAE {test['energy_mae_meV_per_atom']:.2f} meV/atom, "
+        f"{found['n_frames']} frames, {len(found['dft_cm'])} modes: rms difference from DFT "
+        f"{found['rms_difference_cm']:.1f} cm^-1, mean {found['mean_difference_cm']:+.1f}, largest "
+        f"{found['largest_difference_cm']:.1f}"
+    )
+    if trajectory is not None:
+        inputs.append(trajectory)
+        found["trajectory"] = _density_against_dft(trajectory, found["dft_cm"])
+        typer.echo(
+            f"trajectory: {100 * found['trajectory']['overlap']:.1f} % of its density of states is DFT's "
+            f"harmonic one (resolution {found['trajectory']['resolution_cm']:.0f} cm^-1)"
+        )
+    write_json(out, found, inputs=inputs)
+
+
+def _density_against_dft(trajectory: Path, modes: NDArray[np.float64]) -> dict[str, Any]:
+    """Density of states of a trajectory beside that of normal modes, at the trajectory's resolution."""
+    from n2amd.analysis.phonon_spectrum import density_of_modes, overlap_of_densities, vibrational_density
+    from n2amd.forcefield.trajectory import read_trajectory
+
+    read = read_trajectory(trajectory)
+    masses = read.structure.to_ase().get_masses()
+    grid, density, resolution = vibrational_density(read.frames.velocities, masses, read.timestep_fs)
+    harmonic = density_of_modes(modes, grid, resolution)
+    return {
+        "wave_number_cm": grid,
+        "density": density,
+        "harmonic_dft_density": harmonic,
+        "overlap": overlap_of_densities(density, harmonic, grid),
+        "resolution_cm": resolution,
+    }
+
+
+def _show(what: str, test: dict[str, Any]) -> None:
+    typer.echo(
+        f"{what}: {test['n_frames']} frames: energy MAE {test['energy_mae_meV_per_atom']:.2f} meV/atom, "
         f"force MAE {test['force_mae_meV_per_A']:.1f} meV/A (rms force {test['force_rms_dft_meV_per_A']:.0f})"
     )

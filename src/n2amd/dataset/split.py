@@ -33,8 +33,9 @@ def split_frames(
 ) -> Split:
     """Split frames at random, reproducibly, with near-copies of one frame on one side.
 
-    Frames are held out of every size of cell in proportion, of the larger cells first: a model is judged on
-    them. Where near-copies leave no choice (one trajectory), blocks of neighbours are held out.
+    Frames are held out of every size of cell in proportion; what is left over to the larger cells in the test,
+    where a model is judged, and by the largest remainder in the validation. Where near-copies leave no choice
+    (one trajectory), blocks of neighbours are held out.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def split_frames(
     held = {}
     for name, wanted in (("test", sizes[2]), ("validation", sizes[1])):
         chosen: list[int] = []
-        for size, count in _quotas(atoms, wanted).items():
+        for size, count in _quotas(atoms, wanted, name == "test").items():
             chosen += _draw(np.flatnonzero(free & (atoms == size)), groups, count, rng)
         held[name] = np.sort(np.array(chosen, dtype=np.int64))
         free[held[name]] = False
@@ -80,12 +81,13 @@ def near_copies(structures: Sequence[Structure]) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _quotas(atoms: NDArray[np.int64], wanted: int) -> dict[int, int]:
-    """Frames to hold out of each size of cell: in proportion, what is left over to the larger cells."""
+def _quotas(atoms: NDArray[np.int64], wanted: int, larger_first: bool) -> dict[int, int]:
+    """Frames to hold out of each size of cell: in proportion, what is left over by size or by remainder."""
     values, counts = np.unique(atoms, return_counts=True)
     exact = wanted * counts / counts.sum()
     quota = np.floor(exact).astype(int)
-    for k in np.lexsort((-values, -(exact - quota)))[: wanted - quota.sum()]:
+    rest = np.zeros(len(values)) if larger_first else exact - quota
+    for k in np.lexsort((-values, -rest))[: wanted - quota.sum()]:
         quota[k] += 1
     return {int(v): int(q) for v, q in zip(values[::-1], quota[::-1])}
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from n2amd.dataset.frame import Frame
 from n2amd.forcefield.calculator import load_forcefield, require_species
+from n2amd.interop.extxyz import Labelled, read_labelled_frames
 
 
-def evaluate(forcefield: Path, frames: Sequence[Frame], device: Any = "auto") -> dict[str, Any]:
+def evaluate(forcefield: Path, frames: Sequence[Labelled], device: Any = "auto") -> dict[str, Any]:
     """Return the `test` and `parity` entries of forcefield.json.
 
     Parameters
@@ -52,3 +52,29 @@ def evaluate(forcefield: Path, frames: Sequence[Frame], device: Any = "auto") ->
             "force_model_eV_A": forces_model,
         },
     }
+
+
+def evaluate_files(forcefield: Path, files: Sequence[Path], device: Any = "auto") -> list[dict[str, Any]]:
+    """Judge a force field on frames of extended XYZ files; return the `test` entry of each file.
+
+    Parameters
+    ----------
+    forcefield
+        Model file.
+    files
+        Frames with energies and forces.
+    device
+        See `load_forcefield`.
+
+    Returns
+    -------
+    list
+        For each file: `file`, `n_atoms` (fewest and most of a frame) and the entries of `test`.
+    """
+    found = []
+    for file in files:
+        frames = read_labelled_frames(file)
+        sizes = [frame.structure.n_atoms for frame in frames]
+        errors = evaluate(forcefield, frames, device)["test"]
+        found.append({"file": str(file), "n_atoms": [min(sizes), max(sizes)], **errors})
+    return found

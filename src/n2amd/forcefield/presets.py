@@ -1,8 +1,8 @@
 """Named sizes of the force field and the nequip configuration they render to.
 
 `paper` is the set-up of the N2AMD paper (2 layers, l_max 2, 6 A); its feature counts, which the paper does
-not give, are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop (docs/forcefield.md
-has the trials).
+not give, are those of Allegro's tutorial. `quick` was tuned on rutile TiO2 for a laptop
+(docs/decisions/force-field-cells.md has the trials).
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class ForceFieldPreset:
         Width of every hidden layer.
     n_bessel
         Radial basis functions.
+    optimizer
+        `adam`, or `soap` (see `n2amd.forcefield.soap`).
     max_epochs, batch_size, learning_rate
-        Adam's; `learning_rate` is where the schedule starts.
+        The optimizer's; `learning_rate` is where the schedule starts.
     schedule
         `plateau`: the paper's, halved after 10 epochs without a better validation loss, the end at
         `final_learning_rate`; `cosine`: down to `final_learning_rate` over `max_epochs`.
@@ -53,6 +55,7 @@ class ForceFieldPreset:
     tensor_features: int
     mlp_width: int
     n_bessel: int
+    optimizer: Literal["adam", "soap"]
     max_epochs: int
     batch_size: int
     learning_rate: float
@@ -67,6 +70,8 @@ class ForceFieldPreset:
 #: What the best epoch and the plateau schedule go by.
 MONITORED = "val0_epoch/weighted_sum"
 
+OPTIMIZERS = {"adam": "torch.optim.Adam", "soap": "n2amd.forcefield.soap.Soap"}
+
 PRESETS: dict[str, ForceFieldPreset] = {
     "test": ForceFieldPreset(
         cutoff_A=4.0,
@@ -76,6 +81,7 @@ PRESETS: dict[str, ForceFieldPreset] = {
         tensor_features=4,
         mlp_width=16,
         n_bessel=8,
+        optimizer="soap",
         max_epochs=5,
         batch_size=2,
         learning_rate=1e-2,
@@ -94,9 +100,10 @@ PRESETS: dict[str, ForceFieldPreset] = {
         tensor_features=8,
         mlp_width=32,
         n_bessel=8,
-        max_epochs=300,
-        batch_size=4,
-        learning_rate=2e-2,
+        optimizer="soap",
+        max_epochs=100,
+        batch_size=2,
+        learning_rate=3e-2,
         schedule="cosine",
         final_learning_rate=1e-4,
         energy_weight=1.0,
@@ -112,6 +119,7 @@ PRESETS: dict[str, ForceFieldPreset] = {
         tensor_features=32,
         mlp_width=64,
         n_bessel=8,
+        optimizer="adam",
         max_epochs=2000,
         batch_size=5,
         learning_rate=2e-3,
@@ -228,7 +236,7 @@ def render(
                 "_target_": "nequip.train.EnergyForceMetrics",
                 "coeffs": {"per_atom_energy_mae": preset.energy_weight, "forces_mae": preset.force_weight},
             },
-            "optimizer": {"_target_": "torch.optim.Adam", "lr": preset.learning_rate},
+            "optimizer": {"_target_": OPTIMIZERS[preset.optimizer], "lr": preset.learning_rate},
             "lr_scheduler": _scheduler(preset),
             "model": {
                 "_target_": "allegro.model.AllegroModel",

@@ -6,20 +6,22 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import yaml
 
 from n2amd.config import ForceFieldSettings
-from n2amd.dataset.frame import Frame
-from n2amd.dataset.split import Split, split_frames
-from n2amd.dataset.store import read_frames, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
+from n2amd.forcefield.frames import (
+    FrameParts,
+    gather,
+    reference_energies,
+    weighted_by_size,
+    without_stress,
+)
 from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
 from n2amd.forcefield.subprocesses import run_tool
 from n2amd.interop.extxyz import write_extxyz
@@ -30,42 +32,9 @@ from n2amd.storage import atomic_path
 REPORT_EVERY = 25
 
 
-def read_labelled(dataset: Path, indices: Sequence[int]) -> list[Frame]:
-    """Read frames and make sure that each has an energy and forces.
-
-    Raises
-    ------
-    InputError
-        Naming the frame that lacks them.
-    """
-    frames = list(read_frames(dataset, list(indices)))
-    for frame in frames:
-        for field in ("energy", "forces"):
-            if getattr(frame, field) is None:
-                raise InputError(
-                    f"the frame has no {field}",
-                    file=dataset,
-                    frame=frame.name,
-                    field=field,
-                    remedy="ingest the DFT output with its forces (SIESTA: WriteForces true)",
-                )
-    return frames
-
-
-def reference_energies(frames: Sequence[Frame]) -> dict[str, float]:
-    """Least-squares energy per species (minimum norm where the compositions do not tell them apart), eV."""
-    from ase.data import chemical_symbols
-
-    numbers = sorted({int(z) for f in frames for z in f.structure.numbers})
-    counts = np.array(
-        [[Counter(f.structure.numbers.tolist())[z] for z in numbers] for f in frames], dtype=float
-    )
-    energies = np.array([f.energy for f in frames])
-    shifts, *_ = np.linalg.lstsq(counts, energies, rcond=None)
-    return {chemical_symbols[z]: float(shift) for z, shift in zip(numbers, shifts)}
-
-
-def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path) -> dict[str, Any]:
+def train(
+    dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path, further: Sequence[Path] = ()
+) -> tuple[dict[str, Any], FrameParts]:
     """Train, choose the best epoch, compile or package; return what the report needs of it.
 
     Parameters
@@ -78,44 +47,46 @@ def train(dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path)
         Force-field file to write.
     workdir
         Checkpoints and logs; a killed training goes on from there.
+    further
+        Extended XYZ files of frames with energies and forces that belong to the data.
 
     Returns
     -------
     facts
         `compiled`, `device`, `cutoff_A`, `species`, `history`, `split`, `preset`.
+    parts
+        The frames, by what they were for.
     """
     preset, device = resolve(settings), choose_device(settings.device)
     compiled = _wants_compilation(settings, preset)
-    split = split_frames(
-        read_structures(dataset), settings.validation_fraction, settings.test_fraction, settings.seed
-    )
+    parts = gather(dataset, further, settings)
     identity = sha256_of_config(
         [
             settings.model_dump(mode="json", exclude={"compile"}),
             vars(preset),
             device,
-            sha256_of_files([dataset]),
+            sha256_of_files([dataset, *further]),
         ]
     )
     _claim(workdir, identity)
-    training = read_labelled(dataset, list(split.train))
-    shifts = reference_energies(training)
+    shifts = reference_energies(parts.train)
     run_dir = workdir / "run"
     best = run_dir / "best.ckpt"
     if not (workdir / "trained").exists():
-        _train(dataset, split, training, preset, shifts, run_dir, device, settings.seed)
+        _train(parts, preset, shifts, run_dir, device, settings.seed)
         with atomic_path(workdir / "trained") as part:
             part.write_text("done\n")
     _export(best, out, workdir, compiled, device)
-    return {
+    facts = {
         "compiled": compiled,
         "device": device,
         "cutoff_A": preset.cutoff_A,
         "species": list(shifts),
         "history": _history(run_dir / "history.jsonl"),
-        "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
+        "split": parts.split,
         "preset": vars(preset),
     }
+    return facts, parts
 
 
 def _claim(workdir: Path, identity: str) -> None:
@@ -145,9 +116,7 @@ def _claim(workdir: Path, identity: str) -> None:
 
 
 def _train(
-    dataset: Path,
-    split: Split,
-    training: Sequence[Frame],
+    parts: FrameParts,
     preset: ForceFieldPreset,
     shifts: Mapping[str, float],
     run_dir: Path,
@@ -156,8 +125,8 @@ def _train(
 ) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
-    write_extxyz(files["train"], training)
-    write_extxyz(files["validation"], read_labelled(dataset, list(split.validation)))
+    write_extxyz(files["train"], map(without_stress, weighted_by_size(parts.train)))
+    write_extxyz(files["validation"], map(without_stress, parts.validation))
     document = render(
         preset, energy_shifts=shifts, files=files, run_dir=run_dir.resolve(), device=device, seed=seed
     )
