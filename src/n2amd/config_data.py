@@ -184,6 +184,12 @@ class DataSource(Section):
     trajectory_paths: list[Path] = Field(
         default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
     )
+    density_paths: list[Path] = Field(
+        [],
+        max_length=1,
+        description="Files of further frames of which only the densities are kept (`n2amd hamiltonian densities`): "
+        "they train the density network.",
+    )
     forcefield_paths: list[Path] = Field(
         default_factory=list,
         description="Extended XYZ files of further DFT frames with energies and forces, for the force field.",

@@ -6,6 +6,7 @@ rule train_hamiltonian:
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
         overlap=overlap_fit,
+        densities=lambda w: source(w).density_paths,
         code=code("network", "baseline", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
@@ -23,8 +24,9 @@ rule train_hamiltonian:
     params:
         settings=settings("hamiltonian"),
         overlap=lambda w, input: ["--overlap", *input.overlap] if input.overlap else [],
+        densities=lambda w, input: ["--densities", *input.densities] if input.densities else [],
     shell:
-        "n2amd hamiltonian train --dataset {input.dataset:q} {params.overlap:q} --settings {params.settings:q} --out {output.model:q}"
+        "n2amd hamiltonian train --dataset {input.dataset:q} {params.overlap:q} {params.densities:q} --settings {params.settings:q} --out {output.model:q}"
         " --workdir {output.model:q}.work --threads {threads} > {log:q} 2>&1"
 
 

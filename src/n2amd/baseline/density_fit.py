@@ -166,6 +166,26 @@ class NormalEquations:
         return (self.norm - 2 * float(coefficients @ self.right) + quadratic) / self.norm
 
 
+def normal_equations_of(design: NDArray[np.float32], coefficients: NDArray[np.float64]) -> NormalEquations:
+    """Set up the fit of a density that is made of the functions themselves.
+
+    Parameters
+    ----------
+    design
+        From `weighted_design`.
+    coefficients
+        Of the density, (n_functions,).
+    """
+    matrix = _gram(design)
+    right = matrix.astype(np.float64) @ coefficients
+    return NormalEquations(matrix, right, float(coefficients @ right))
+
+
+def _gram(design: NDArray[np.float32]) -> NDArray[np.float32]:
+    upper = ssyrk(1.0, design.T, trans=1, lower=0)
+    return np.triu(upper) + np.triu(upper, 1).T
+
+
 def normal_equations(
     design: NDArray[np.float32], difference: NDArray[np.complex128], weights: NDArray[np.float64]
 ) -> NormalEquations:
@@ -182,8 +202,7 @@ def normal_equations(
     """
     target = difference * np.sqrt(weights)
     wanted = np.concatenate([target.real, target.imag])
-    lower = ssyrk(1.0, design.T, trans=1, lower=0)
-    matrix = np.triu(lower) + np.triu(lower, 1).T
+    matrix = _gram(design)
     return NormalEquations(
         matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted)
     )

@@ -67,6 +67,11 @@ class ZerothHamiltonian:
         return kinetic_table(self.basis, self.ingredients.rydberg, self.ingredients.bohr)
 
     @cached_property
+    def overlap(self) -> OverlapTable:
+        """Two-centre table of S."""
+        return OverlapTable.from_basis(self.basis)
+
+    @cached_property
     def projectors(self) -> ProjectorTable:
         """Two-centre tables <orbital | projector>."""
         return projector_table(self.orbitals, self.ingredients)

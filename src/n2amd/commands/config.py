@@ -37,7 +37,7 @@ def check(
         named = [("structure", material.structure)]
         for label, source in material.functionals.items():
             named += [(f"functionals.{label}.paths", p) for p in source.paths]
-            for field in ("trajectory_paths", "forcefield_paths", "forcefield_test_paths"):
+            for field in ("trajectory_paths", "density_paths", "forcefield_paths", "forcefield_test_paths"):
                 named += [(f"functionals.{label}.{field}", p) for p in getattr(source, field)]
             if source.engine is not None and source.structures.file is not None:
                 named.append((f"functionals.{label}.structures.file", source.structures.file))

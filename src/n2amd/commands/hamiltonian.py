@@ -26,6 +26,10 @@ def train(
         Path | None,
         typer.Option(help="Fit of the overlaps (overlap.json), where the data have no radial functions."),
     ] = None,
+    densities: Annotated[
+        Path | None,
+        typer.Option(help="Further training frames of which only the densities are kept (densities.h5)."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Train the model: a density that H0 is made of, a network of atom pairs, or both."""
@@ -51,8 +55,31 @@ def train(
         )
 
     with single_writer(out):
-        model = train_network(dataset, load_section("hamiltonian", settings), out, workdir, report, overlap)
+        chosen = load_section("hamiltonian", settings)
+        model = train_network(dataset, chosen, out, workdir, report, overlap, densities)
     typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
+
+
+@app.command()
+def densities(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="File to write (densities.h5).")],
+    functions_of: Annotated[
+        Path | None,
+        typer.Option(help="Write densities in the functions of this file; default: chosen on the frames."),
+    ] = None,
+    without: Annotated[
+        Path | None, typer.Option(help="Leave out the frames of this data set, which it holds already.")
+    ] = None,
+) -> None:
+    """Keep frames as coefficients of their densities, 200 times smaller than H and S, to train on."""
+    from n2amd.commands.progress import frame_progress
+    from n2amd.network.density_files import densities_of
+    from n2amd.storage import single_writer
+
+    with single_writer(out), frame_progress("densities") as report:
+        count = densities_of(dataset, out, functions_of, without, report)
+    typer.echo(f"{out}: {count} frames")
 
 
 @app.command()

@@ -93,9 +93,7 @@ def gather(dataset: Path, further: Sequence[Path], settings: ForceFieldSettings)
     more: dict[str, list[int]] = {"train": list(range(len(added))), "validation": [], "test": []}
     if len(added) >= FEWEST_TO_SPLIT:
         structures = [frame.structure for frame in added]
-        theirs = split_frames(
-            structures, settings.validation_fraction, settings.test_fraction, settings.seed
-        )
+        theirs = split_frames(structures, settings.validation_fraction, settings.test_fraction, settings.seed)
         more = {name: [int(k) for k in getattr(theirs, name)] for name in names}
     _check_energy_zero(parts["train"], added)
     for name in names:

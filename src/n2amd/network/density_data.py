@@ -9,6 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.density_fit import (
+    NormalEquations,
+    PlaneWaves,
+    norm_weights,
+    normal_equations_of,
+    weighted_design,
+)
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.model_density import (
@@ -20,20 +28,29 @@ from n2amd.baseline.model_density import (
     frame_density,
     frames_for_choice,
 )
-from n2amd.baseline.state_response import state_response
+from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.network.density_training import DensitySample
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.two_centre import overlap
 from n2amd.structure import Structure
 
 
 def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients) -> ModelDensity:
     """Choose the density functions on some of the training frames; the mean atoms are filled in later."""
     chosen = frames_for_choice([f.structure for f in frames])
-    auxiliary = choose_functions((frame_density(frames[k], basis, ingredients) for k in chosen), basis)
+    return without_means(
+        choose_functions((frame_density(frames[k], basis, ingredients) for k in chosen), basis)
+    )
+
+
+def without_means(auxiliary: AuxiliaryBasis) -> ModelDensity:
+    """Return a model of density functions whose average atoms are not known yet."""
     return ModelDensity(auxiliary, {z: np.zeros(auxiliary.n_functions(z)) for z in auxiliary.atoms})
 
 
@@ -62,11 +79,66 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)
     kernel = local_xc_kernel(density.valence + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
     states = state_response(density.frame, basis, ingredients, auxiliary, mesh, kernel, reference)
+    return _fitted(
+        frame.name, structure, -frame.charge, coefficients, equations, states, zeroth, message_cutoff
+    )
+
+
+def frame_of_density(
+    name: str,
+    structure: Structure,
+    coefficients: NDArray[np.float64],
+    excess: float,
+    zeroth: ZerothHamiltonian,
+    message_cutoff: float,
+) -> FittedFrame:
+    """Sample of a frame of which only the density is known: its Hamiltonian is H0 of that.
+
+    Parameters
+    ----------
+    name, structure
+        The frame.
+    coefficients
+        Of its density, (n_total,).
+    excess
+        Electrons beyond the neutral atoms.
+    zeroth, message_cutoff
+        As for `fit_frame`.
+    """
+    ingredients, auxiliary = zeroth.ingredients, zeroth.model.auxiliary
+    placed = ingredients.on_mesh(structure)
+    mesh, potential = zeroth.potential(structure, coefficients)
+    pairs = find_pairs(structure, zeroth.ranges, half=True)
+    h0 = zeroth.assemble(structure, mesh, potential, pairs)
+    atoms = zeroth.densities(structure, mesh)
+    density = atoms.density + superpose_multipoles(placed, mesh, auxiliary.atoms, coefficients)
+    kernel = local_xc_kernel(density + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
+    electrons = zeroth.basis.valence_electrons(structure.numbers) + excess
+    frame = Frame(name, placed, h0, overlap(zeroth.overlap, structure), electrons)
+    states = state_response(frame, zeroth.basis, ingredients, auxiliary, mesh, kernel, h0)
+    waves = PlaneWaves.of(mesh)
+    weights = norm_weights(waves)
+    design = weighted_design(placed, auxiliary, waves, weights)
+    equations = normal_equations_of(design, coefficients)
+    return _fitted(name, structure, excess, coefficients, equations, states, zeroth, message_cutoff)
+
+
+def _fitted(
+    name: str,
+    structure: Structure,
+    excess: float,
+    coefficients: NDArray[np.float64],
+    equations: NormalEquations,
+    states: StateResponse,
+    zeroth: ZerothHamiltonian,
+    message_cutoff: float,
+) -> FittedFrame:
+    """Put a sample together; the states' elements are wanted where DFT has them, not where the fit does."""
     sample = DensitySample(
-        frame.name,
-        build_graph(structure, basis.numbers, message_cutoff, {}, torch.float32),
+        name,
+        build_graph(structure, zeroth.basis.numbers, message_cutoff, {}, torch.float32),
         FieldWaves.of(structure),
-        -frame.charge,
+        excess,
         torch.from_numpy(equations.matrix),
         torch.from_numpy(equations.right),
         equations.norm,

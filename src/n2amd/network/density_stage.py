@@ -13,12 +13,20 @@ from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
-from n2amd.network.density_data import FittedFrame, choose_model, fit_frames, with_means
+from n2amd.network.density_data import (
+    FittedFrame,
+    choose_model,
+    fit_frames,
+    frame_of_density,
+    with_means,
+    without_means,
+)
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.density_training import DensityTrainer
 from n2amd.network.loop import History
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.presets import Preset
+from n2amd.network.stored_densities import DensityFile
 from n2amd.orbitals.basis import Basis
 
 #: Name of the fit of densities among the stages that report progress.
@@ -44,6 +52,7 @@ class DensityStage:
         report: Callable[[History, int], None],
         *,
         learn: bool,
+        further: DensityFile | None = None,
     ) -> tuple[ZerothHamiltonian, DensityNetwork | None, History | None]:
         """Fit the densities of frames and, where asked, train the network.
 
@@ -55,20 +64,28 @@ class DensityStage:
             Called with the history and the number of steps after every validation.
         learn
             False: only average atoms are wanted.
+        further
+            Frames of which only the densities are kept, and the functions that all are written in.
         """
         shape = self.preset.density
-        model = choose_model(train, self.basis, self.ingredients)
+        if further is None:
+            model = choose_model(train, self.basis, self.ingredients)
+        else:
+            model = without_means(further.auxiliary)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, model)
         fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, with_means(model, fitted[: len(train)]))
         if not learn:
             return zeroth, None, None
-        network = self._network(zeroth, train, fitted[: len(train)])
-        samples = [f.sample for f in fitted]
+        learned, judged = fitted[: len(train)], fitted[len(train) :]
+        network = self._network(zeroth, train, learned)
+        for frame in further.frames if further else ():
+            shown = (frame.name, frame.structure, frame.coefficients, frame.excess)
+            learned.append(frame_of_density(*shown, zeroth, shape.message_cutoff_A))
         trainer = DensityTrainer(
             network,
-            samples[: len(train)],
-            samples[len(train) :],
+            [f.sample for f in learned],
+            [f.sample for f in judged],
             shape.schedule,
             atoms_per_step=shape.atoms_per_step,
             state_weight=shape.state_weight,

@@ -18,7 +18,7 @@ from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import InputError
-from n2amd.network.cells import TrainingCells
+from n2amd.network.cells import TrainingCells, geometry_hash
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
 from n2amd.network.fitted_ingredients import FoundIngredients, ingredients_to_train
@@ -28,9 +28,11 @@ from n2amd.network.plan import Plan, choose_plan
 from n2amd.network.precision import require_full_precision
 from n2amd.network.predict import predict_density
 from n2amd.network.presets import Preset, resolve
+from n2amd.network.stored_densities import DensityFile, read_densities
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
 from n2amd.storage import read_json
+from n2amd.structure import Structure
 
 #: Told of progress: the stage, its history so far, its steps.
 Report = Callable[[str, History, int], None]
@@ -75,6 +77,7 @@ def train(
     workdir: Path,
     report: Report,
     overlap_fit: Path | None = None,
+    densities: Path | None = None,
 ) -> HamiltonianModel:
     """Train the model of one data set and write the model file.
 
@@ -92,6 +95,8 @@ def train(
         Called with the stage, its history and its number of steps after every validation.
     overlap_fit
         `overlap.json`, where the data set has no radial functions.
+    densities
+        File of further frames of which only the densities are kept; they train the density network.
 
     Raises
     ------
@@ -111,19 +116,24 @@ def train(
     if not overlap_fit and settings.model != "pair":
         found = ingredients_to_train(stored, attributes.get("h0"), frames[0], basis)
     plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
-    inputs = [dataset] if overlap_fit is None else [dataset, overlap_fit]
+    inputs = [path for path in (dataset, overlap_fit, densities) if path is not None]
+    further = None
+    if densities is not None and plan.density:
+        further = read_densities(densities, basis, found.ingredients)
+        _refuse_judged(further, [structures[k] for k in (*split.validation, *split.test)], densities)
     fingerprint = provenance.sha256_of_config(
         [settings.model_dump(mode="json"), repr(preset), plan.kind, provenance.sha256_of_files(inputs)]
     )
     workdir.mkdir(parents=True, exist_ok=True)
     stages = _Stages(basis, settings, preset, workdir, fingerprint, report)
-    model = stages.run(plan, found.ingredients, *frames)
+    model = stages.run(plan, found.ingredients, frames[0], frames[1], further)
     training = {
         "kind": plan.kind,
         "reason": plan.reason,
         "split": {name: [int(k) for k in getattr(split, name)] for name in ("train", "validation", "test")},
         "cells": TrainingCells.of_structures(
-            *([structures[k] for k in part] for part in (split.train, split.validation))
+            [structures[k] for k in split.train] + [f.structure for f in (further.frames if further else ())],
+            [structures[k] for k in split.validation],
         ).to_document(),
         "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames[0]])),
         "history": {stage: history.to_dict() for stage, history in stages.histories.items()},
@@ -136,6 +146,20 @@ def train(
     }
     save_model(out, model, training=training, config=settings, inputs=inputs)
     return model
+
+
+def _refuse_judged(further: DensityFile, judged: Sequence[Structure], path: Path) -> None:
+    """Refuse frames that the data set holds out."""
+    held = {geometry_hash(structure) for structure in judged}
+    for frame in further.frames:
+        if geometry_hash(frame.structure) in held:
+            raise InputError(
+                "the data set holds this frame out for validation or test",
+                file=path,
+                frame=frame.name,
+                field="positions",
+                remedy="leave out of the file the frames of the data set (`n2amd hamiltonian densities`)",
+            )
 
 
 class _Stages:
@@ -161,6 +185,7 @@ class _Stages:
         ingredients: Ingredients | None,
         train: Sequence[Frame],
         validation: Sequence[Frame],
+        further: DensityFile | None,
     ) -> HamiltonianModel:
         """Train what the plan asks for."""
         zeroth, density, pair = None, None, None
@@ -176,7 +201,9 @@ class _Stages:
                 self.device,
             )
             progress = self._progress("density")
-            zeroth, density, history = stage.run(train, validation, progress, learn=plan.density)
+            zeroth, density, history = stage.run(
+                train, validation, progress, learn=plan.density, further=further
+            )
             if history is not None:
                 self.histories["density"] = history
         if plan.pair:

@@ -1,0 +1,167 @@
+"""Frames kept as the coefficients of their densities: 10 kB where H and S take megabytes.
+
+H0 of the coefficients is a frame's Hamiltonian to a few meV, and what the density network is trained on (Gram
+matrix, states, their response) follows from them. Before they are written they are moved, as little as the norm
+of the fit allows, to where the states around the gap have DFT's energies to first order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.density_fit import RIDGE
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.errors import InputError
+from n2amd.network.density_data import FittedFrame
+from n2amd.orbitals.basis import Basis
+from n2amd.storage import create_hdf5, open_hdf5
+from n2amd.structure import Structure
+
+FORMAT = "n2amd/densities"
+#: Error of a matrix element that is left alone, relative to the largest response, squared.
+LEFT_ALONE = 1e-4
+
+
+@dataclass(frozen=True)
+class StoredDensity:
+    """One frame.
+
+    Attributes
+    ----------
+    name
+        Of the DFT frame.
+    structure
+        Its atoms.
+    excess
+        Electrons beyond the neutral atoms.
+    coefficients
+        Of the density functions, (n_total,).
+    """
+
+    name: str
+    structure: Structure
+    excess: float
+    coefficients: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DensityFile:
+    """What a file of densities holds: functions, frames."""
+
+    auxiliary: AuxiliaryBasis
+    frames: tuple[StoredDensity, ...]
+
+
+def with_exact_states(fitted: FittedFrame) -> NDArray[np.float64]:
+    """Coefficients nearest to the fit whose states have DFT's energies to first order, (n_total,)."""
+    sample = fitted.sample
+    matrix = sample.matrix.numpy().astype(np.float64)
+    response = sample.response.numpy().astype(np.float64)
+    matrix[np.diag_indices(len(matrix))] *= 1 + RIDGE
+    softest = cho_solve(cho_factor(matrix, lower=True, check_finite=False), response.T, check_finite=False)
+    stiffness = response @ softest
+    stiffness[np.diag_indices(len(stiffness))] += LEFT_ALONE * np.diag(stiffness).max()
+    missing = sample.wanted.numpy() - response @ fitted.coefficients
+    return fitted.coefficients + softest @ np.linalg.solve(stiffness, missing)
+
+
+def write_densities(
+    path: Path,
+    frames: Sequence[StoredDensity],
+    auxiliary: AuxiliaryBasis,
+    basis: Basis,
+    ingredients: Ingredients,
+    inputs: Iterable[Path] = (),
+) -> None:
+    """Write a file of densities.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    frames
+        The frames.
+    auxiliary, basis, ingredients
+        What the coefficients refer to.
+    inputs
+        Files it is made from (hashed).
+    """
+    with create_hdf5(path, FORMAT, config={"frames": len(frames)}, inputs=inputs) as file:
+        file["auxiliary"] = auxiliary.to_json()
+        file["basis"] = basis.to_json()
+        file["ingredients"] = ingredients.to_json()
+        file["name"] = [f.name for f in frames]
+        file["cell"] = np.array([f.structure.cell for f in frames])
+        file["excess"] = np.array([f.excess for f in frames])
+        file["atom_offset"] = np.cumsum([0, *(f.structure.n_atoms for f in frames)])
+        file["numbers"] = np.concatenate([f.structure.numbers for f in frames])
+        file["positions"] = np.concatenate([f.structure.positions for f in frames])
+        values = np.concatenate([f.coefficients for f in frames]).astype(np.float32)
+        file.create_dataset("coefficients", data=values, compression="gzip", shuffle=True)
+
+
+def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) -> DensityFile:
+    """Read a file of densities made with the same basis and ingredients.
+
+    Raises
+    ------
+    InputError
+        If it is of another basis, other pseudopotentials or another mesh.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        if _shells(Basis.from_json(file["basis"].asstr()[()])) != _shells(basis):
+            raise InputError(
+                "the densities are of another basis than the data set",
+                file=path,
+                field="basis",
+                remedy="make them from frames of the same DFT settings (`n2amd hamiltonian densities`)",
+            )
+        if ingredients is None or Ingredients.from_json(file["ingredients"].asstr()[()]) != ingredients:
+            raise InputError(
+                "the densities are of other pseudopotentials, another functional or mesh than the data set",
+                file=path,
+                field="ingredients",
+                remedy="make them from frames of the same DFT settings (`n2amd hamiltonian densities`)",
+            )
+        auxiliary = AuxiliaryBasis.from_json(file["auxiliary"].asstr()[()])
+        names, cells, excess = file["name"].asstr()[...], file["cell"][...], file["excess"][...]
+        numbers, positions = file["numbers"][...], file["positions"][...]
+        coefficients, offsets = file["coefficients"][...].astype(np.float64), file["atom_offset"][...]
+    frames, start = [], 0
+    for k, (a, b) in enumerate(pairwise(offsets)):
+        structure = Structure(cells[k], positions[a:b], numbers[a:b])
+        n = int(auxiliary.offsets(structure.numbers)[-1])
+        frames.append(StoredDensity(names[k], structure, float(excess[k]), coefficients[start : start + n]))
+        start += n
+    if start != len(coefficients):
+        raise InputError(
+            f"{len(coefficients)} coefficients for frames that have {start}",
+            file=path,
+            field="coefficients",
+            remedy="make the file again",
+        )
+    return DensityFile(auxiliary, tuple(frames))
+
+
+def _shells(basis: Basis) -> list[tuple[int, list[tuple[int, str]]]]:
+    return [(z, [(s.l, s.label) for s in basis[z].shells]) for z in basis.numbers]
+
+
+def store(
+    fitted: Iterable[FittedFrame], report: Callable[[int], None] = lambda done: None
+) -> list[StoredDensity]:
+    """Turn fitted frames into stored ones; `report` is told how many are done."""
+    stored = []
+    for done, frame in enumerate(fitted, 1):
+        coefficients = with_exact_states(frame)
+        stored.append(StoredDensity(frame.sample.name, frame.structure, frame.sample.excess, coefficients))
+        report(done)
+    return stored
