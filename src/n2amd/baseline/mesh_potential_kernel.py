@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from n2amd.baseline.exchange_correlation_kernel import parameters, point
+from n2amd.baseline.exchange_correlation_rows import ROWS, pbe_row
 from n2amd.baseline.functionals import Functional
 from n2amd.baseline.mesh_gradient import STENCIL
 
@@ -51,7 +52,8 @@ def _fill(density, volume, metric, given, local, potential):  # type: ignore[no-
     padded = np.empty((n2 + 6, n3 + 6))
     flow = np.empty((3, n2 + 6, n3 + 6))
     slope1, slope2, slope3 = np.empty(n3), np.empty(n3), np.empty(n3)
-    sigma, by_sigma = np.empty(n3), np.empty(n3)
+    sigma, by_sigma, work = np.empty(n3), np.empty(n3), np.empty((ROWS, n3))
+    whole_rows = given[0] > 0
     energy = 0.0
     for i in range(n1):
         if local:
@@ -63,7 +65,10 @@ def _fill(density, volume, metric, given, local, potential):  # type: ignore[no-
             _slopes_along(density, i, j, slope1)
             _slopes_in_plane(padded, j, slope2, slope3)
             _sigma(volume, metric, slope1, slope2, slope3, sigma)
-            energy += _row(given, volume, density[i, j], sigma, potential[i, j], by_sigma)
+            if whole_rows:
+                energy += pbe_row(given, volume, density[i, j], sigma, work, potential[i, j], by_sigma)
+            else:
+                energy += _row(given, volume, density[i, j], sigma, potential[i, j], by_sigma)
             _flow(volume, metric, by_sigma, slope1, slope2, slope3, flow[:, j + 3])
         _spread_along(flow[0], i, potential)
         _wrap(flow[1])

@@ -7,6 +7,7 @@ Each function keeps its own step and its own end, and is the spline of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,11 +68,18 @@ def radial_of(shell: Shell, number: int) -> RadialFunction:
 def spline_set(functions: Sequence[Sequence[tuple[int, RadialFunction | None]]]) -> SplineSet:
     """Tabulate the functions (l, R / r^l) of each element; None stands for zero.
 
+    The last few sets are kept: the frames of a trajectory share theirs.
+
     Raises
     ------
     InputError
         If an angular momentum is too high.
     """
+    return _spline_set(tuple(map(tuple, functions)))
+
+
+@lru_cache(maxsize=8)
+def _spline_set(functions: tuple[tuple[tuple[int, RadialFunction | None], ...], ...]) -> SplineSet:
     flat = [entry for element in functions for entry in element]
     if (highest := max((l for l, _ in flat), default=0)) > MAX_L:
         raise InputError(

@@ -30,8 +30,8 @@ SMEARING = 1.0
 LONGEST_WAVE = 4.2
 #: Highest l of the features.
 L_FIELD = 2
-#: Wave vectors treated at once.
-CHUNK = 8192
+#: Phase factors held at once: wave vectors times atoms. They stay in the processor's cache.
+PHASES = {"cpu": 1 << 18, "cuda": 1 << 25}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class FieldWaves:
     ----------
     n_atoms
         Atoms of the frame.
+    reciprocal
+        Reciprocal lattice vectors as rows, with 2 pi, (3, 3), 1/Angstrom, float64.
+    integers
+        Multiples of them that each wave vector is the sum of, ascending, (n, 3).
     vectors
         (n, 3), 1/Angstrom, float64.
     weights
@@ -51,6 +55,8 @@ class FieldWaves:
     """
 
     n_atoms: int
+    reciprocal: Tensor
+    integers: Tensor
     vectors: Tensor
     weights: Tensor
     harmonics: Tensor
@@ -64,14 +70,18 @@ class FieldWaves:
         integers = np.stack(grid, -1).reshape(-1, 3)
         a, b, c = integers.T
         half = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
-        vectors = integers[half] @ reciprocal
+        integers = integers[half]
+        vectors = integers @ reciprocal
         square = (vectors**2).sum(axis=1)
-        vectors, square = vectors[square < longest**2], square[square < longest**2]
+        inside = square < longest**2
+        integers, vectors, square = integers[inside], vectors[inside], square[inside]
         volume = abs(np.linalg.det(structure.cell))
         weights = 8 * np.pi / square * np.exp(-square * SMEARING**2 / 2) / volume
         harmonics = np.stack(solid_components(L_FIELD, *np.ascontiguousarray(vectors.T)))
         return cls(
             structure.n_atoms,
+            torch.from_numpy(reciprocal),
+            torch.from_numpy(integers),
             torch.from_numpy(vectors),
             torch.from_numpy(weights).float(),
             torch.from_numpy(harmonics * math.sqrt(4 * math.pi)).float(),
@@ -79,9 +89,9 @@ class FieldWaves:
 
     def to(self, device: torch.device | str) -> FieldWaves:
         """Move to a device."""
-        return FieldWaves(
-            self.n_atoms, self.vectors.to(device), self.weights.to(device), self.harmonics.to(device)
-        )
+        tensors = (self.reciprocal, self.integers, self.vectors, self.weights, self.harmonics)
+        return FieldWaves(self.n_atoms, *(tensor.to(device) for tensor in tensors))
+
 
 
 def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: FieldWaves) -> Features:
@@ -101,30 +111,65 @@ def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: F
     features
         l = 0, 1, 2: (n_atoms, n_channels, 2l + 1).
     """
-    totals: list[Tensor] = []
-    for start in range(0, max(len(waves.vectors), 1), CHUNK):
-        part = slice(start, start + CHUNK)
-        vectors, harmonics = waves.vectors[part], waves.harmonics[:, part]
-        # phases in float64: in a large cell G r is large
-        phase = positions.double() @ vectors.T
-        cosine, sine = phase.cos().to(charges.dtype), phase.sin().to(charges.dtype)
-        along = torch.einsum("nkx,gx->nkg", dipoles, vectors[:, [1, 2, 0]].to(charges.dtype))
+    n_atoms, n_channels = charges.shape
+    sources = torch.cat([charges, dipoles[:, :, [2, 0, 1]].flatten(1)], dim=1)
+    axes = _axis_phases(positions, waves, charges.dtype)
+    total = charges.new_zeros(n_atoms, n_channels * (L_FIELD + 1) ** 2)
+    step = max(16, PHASES["cuda" if charges.is_cuda else "cpu"] // max(n_atoms, 1))
+    for start in range(0, len(waves.vectors), step):
+        part = slice(start, start + step)
+        cosine, sine = _phases(axes, waves.integers[part])
         # s(G) = sum (q - i G.p)(cos - i sin)
-        real = torch.einsum("nk,ng->kg", charges, cosine) - torch.einsum("nkg,ng->kg", along, sine)
-        imaginary = -torch.einsum("nk,ng->kg", charges, sine) - torch.einsum("nkg,ng->kg", along, cosine)
-        real, imaginary = real * waves.weights[part], imaginary * waves.weights[part]
-        for l in range(L_FIELD + 1):
-            if l:  # times i
-                real, imaginary = -imaginary, real
-            angular = harmonics[l * l : (l + 1) ** 2]
-            values = torch.einsum("ng,kg,mg->nkm", cosine, real, angular) - torch.einsum(
-                "ng,kg,mg->nkm", sine, imaginary, angular
-            )
-            if start:
-                totals[l] = totals[l] + values
-            else:
-                totals.append(values)
-    return totals
+        even, odd = (sums.split([n_channels, 3 * n_channels], dim=1) for sums in (cosine @ sources, sine @ sources))
+        vectors, weights = waves.vectors[part, None].to(charges), waves.weights[part, None].to(charges)
+        real = (even[0] - (odd[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights
+        imaginary = -(odd[0] + (even[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights
+        # times i^l
+        factors = [(real, imaginary), (-imaginary, real), (-real, -imaginary)]
+        angular = waves.harmonics[:, part].T.to(charges)
+        by_l = [angular[:, None, l * l : (l + 1) ** 2] for l in range(L_FIELD + 1)]
+        for phases, place, sign in ((cosine, 0, 1.0), (sine, 1, -1.0)):
+            parts = [factors[l][place][:, :, None] * by_l[l] for l in range(L_FIELD + 1)]
+            total = torch.addmm(total, phases.T, torch.cat(parts, dim=2).flatten(1), alpha=sign)
+    features = total.unflatten(1, (n_channels, -1))
+    return list(features.split([2 * l + 1 for l in range(L_FIELD + 1)], dim=2))
+
+
+def _axis_phases(positions: Tensor, waves: FieldWaves, dtype: torch.dtype) -> list[tuple[Tensor, Tensor, int]]:
+    """For each reciprocal axis cos and sin of its multiples at the atoms, and the lowest multiple.
+
+    The angles are in float64: in a large cell they are large.
+    """
+    angles = waves.reciprocal @ positions.double().T
+    tables = []
+    for axis in range(3):
+        multiples = waves.integers[:, axis]
+        low = int(multiples.min()) if len(multiples) else 0
+        high = int(multiples.max()) if len(multiples) else 0
+        own = torch.arange(low, high + 1, device=angles.device)[:, None] * angles[axis]
+        tables.append((own.cos().to(dtype), own.sin().to(dtype), low))
+    return tables
+
+
+def _phases(axes: Sequence[tuple[Tensor, Tensor, int]], integers: Tensor) -> tuple[Tensor, Tensor]:
+    """Cos and sin of G r, (n_waves, n_atoms) each: products of those of the axes."""
+    pairs, place = torch.unique_consecutive(integers[:, :2], dim=0, return_inverse=True)
+    first, second = (_rows(axis, multiples) for axis, multiples in zip(axes, pairs.T))
+    in_plane = [values.index_select(0, place) for values in _product(first, second)]
+    return _product((in_plane[0], in_plane[1]), _rows(axes[2], integers[:, 2]))
+
+
+def _rows(axis: tuple[Tensor, Tensor, int], multiples: Tensor) -> tuple[Tensor, Tensor]:
+    cosine, sine, low = axis
+    return cosine.index_select(0, multiples - low), sine.index_select(0, multiples - low)
+
+
+def _product(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Cos and sin of a sum of angles."""
+    return (
+        torch.addcmul(a[0] * b[0], a[1], b[1], value=-1.0),
+        torch.addcmul(a[1] * b[0], a[0], b[1]),
+    )
 
 
 class LatentField(nn.Module):

@@ -2,6 +2,9 @@
 
 A feature of angular momentum l is a tensor (n, natural[l] + unnatural[l], 2l + 1). Natural parity is
 (-1)^l (vectors, as Y_l); unnatural the opposite (axial vectors and their like).
+
+In memory the channels of features of bonds stand side by side, component after component: operations on them
+are limited by memory, and most take some components of all channels.
 """
 
 from __future__ import annotations
@@ -50,18 +53,31 @@ def side_by_side(a: Features, b: Features, channels: Channels) -> Features:
     """Concatenate two features of the same layout, parity by parity."""
     joined = []
     for x, y, n in zip(a, b, channels.natural):
-        joined.append(torch.cat([x[:, :n], y[:, :n], x[:, n:], y[:, n:]], dim=1))
+        x, y = x.mT, y.mT
+        joined.append(torch.cat([x[..., :n], y[..., :n], x[..., n:], y[..., n:]], dim=2).mT)
     return joined
+
+
+def of_atoms(features: Features, atoms: Tensor) -> Features:
+    """Features of the given atoms, in any order and number."""
+    return [x.mT.contiguous().index_select(0, atoms).mT for x in features]
+
+
+def sum_to_atoms(features: Features, atoms: Tensor, n_atoms: int) -> Features:
+    """Sum features over all that belong to the same atom, (n_atoms, channels, 2l + 1)."""
+    return [
+        x.new_zeros(n_atoms, x.shape[2], x.shape[1]).index_add(0, atoms, x.mT).mT.contiguous() for x in features
+    ]
 
 
 def rotate(features: Features, wigner: Sequence[Tensor]) -> Features:
     """Apply D_l to every channel (into the bond frame)."""
-    return [x @ wigner[l].mT if l else x for l, x in enumerate(features)]
+    return [(wigner[l] @ x.mT).mT if l else x for l, x in enumerate(features)]
 
 
 def rotate_back(features: Features, wigner: Sequence[Tensor]) -> Features:
     """Apply the transposed D_l to every channel (out of the bond frame)."""
-    return [x @ wigner[l] if l else x for l, x in enumerate(features)]
+    return [(wigner[l].mT @ x.mT).mT if l else x for l, x in enumerate(features)]
 
 
 def scale(features: Features, factors: Tensor) -> Features:

@@ -13,10 +13,12 @@ from n2amd.network.features import (
     EquivariantNorm,
     Features,
     Gate,
+    of_atoms,
     rotate,
     rotate_back,
     scale,
     side_by_side,
+    sum_to_atoms,
 )
 from n2amd.network.graph import Bonds
 from n2amd.network.radial import bessel, envelope
@@ -138,7 +140,7 @@ class PairConvolution(nn.Module):
 
     def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
         """Bond-frame features (n_bonds, channels, 2l + 1)."""
-        both = side_by_side([f[bonds.i] for f in x], [f[bonds.j] for f in x], self.inputs)
+        both = side_by_side(of_atoms(x, bonds.i), of_atoms(x, bonds.j), self.inputs)
         hidden = self.gate(self.first(scale(rotate(both, geometry.wigner), self.radial_in(geometry.radial))))
         if self.radial_out is not None:
             hidden = scale(hidden, 1.0 + self.radial_out(geometry.radial))
@@ -165,7 +167,7 @@ class Interaction(nn.Module):
         messages = self.convolution(self.norm(x), bonds, geometry)
         weight = (geometry.envelope * self.scale)[:, None, None]
         messages = rotate_back([m * weight for m in messages], geometry.wigner)
-        summed = [torch.zeros_like(f).index_add(0, bonds.i, m) for f, m in zip(x, messages)]
+        summed = sum_to_atoms(messages, bonds.i, len(x[0]))
         x = [f + update for f, update in zip(x, self.mix(summed))]
         update = self.forward_out(self.gate(self.forward_in(self.forward_norm(x))))
         return [f + u for f, u in zip(x, update)]

@@ -48,23 +48,46 @@ class SO2Linear(nn.Module):
         """Map bond-frame features (n_edges, channels, 2l + 1) to bond-frame features."""
         n_in, n_out, u_out = self.inputs.natural, self.outputs.natural, self.outputs.unnatural
         l_max = self.inputs.l_max
-        columns: list[dict[int, Tensor]] = [{} for _ in range(l_max + 1)]
+        natural = [f[:, :n] for f, n in zip(x, n_in)]
+        unnatural = [f[:, n:] for f, n in zip(x, n_in)]
+        # per l, parity and m the part that goes there
+        n_parts: list[dict[int, Tensor]] = [{} for _ in range(l_max + 1)]
+        u_parts: list[dict[int, Tensor]] = [{} for _ in range(l_max + 1)]
 
-        natural = torch.cat([x[l][:, : n_in[l], l] for l in range(l_max + 1)], dim=1) @ self.natural
-        unnatural = torch.cat([x[l][:, n_in[l] :, l] for l in range(l_max + 1)], dim=1) @ self.unnatural
-        n_parts, u_parts = list(natural.split(n_out, dim=1)), unnatural.split(u_out, dim=1)
-        n_parts[0] = n_parts[0] + self.bias
-        for l in range(l_max + 1):
-            columns[l][0] = torch.cat([n_parts[l], u_parts[l]], dim=1)
+        def put(parts: list[dict[int, Tensor]], sizes: tuple[int, ...], m: int, values: Tensor) -> None:
+            for l, part in enumerate(values.split(sizes[abs(m) :], dim=1), start=abs(m)):
+                parts[l][m] = part
+
+        even = torch.cat([f[:, :, l] for l, f in enumerate(natural)], dim=1)
+        odd = torch.cat([f[:, :, l] for l, f in enumerate(unnatural)], dim=1)
+        put(n_parts, n_out, 0, even @ self.natural)
+        put(u_parts, u_out, 0, odd @ self.unnatural)
+        n_parts[0][0] = n_parts[0][0] + self.bias
 
         for m, weight in enumerate(self.weights, start=1):
-            ls = range(m, l_max + 1)
-            p = [x[l][:, : n_in[l], l + m] for l in ls] + [x[l][:, n_in[l] :, l - m] for l in ls]
-            q = [x[l][:, : n_in[l], l - m] for l in ls] + [-x[l][:, n_in[l] :, l + m] for l in ls]
-            p_out, q_out = (torch.cat([torch.cat(p, dim=1), torch.cat(q, dim=1)]) @ weight).chunk(2)
-            sizes = [*n_out[m:], *u_out[m:]]
-            p_parts, q_parts = p_out.split(sizes, dim=1), q_out.split(sizes, dim=1)
-            for k, l in enumerate(ls):
-                columns[l][m] = torch.cat([p_parts[k], -q_parts[len(ls) + k]], dim=1)
-                columns[l][-m] = torch.cat([q_parts[k], p_parts[len(ls) + k]], dim=1)
-        return [torch.stack([column[m] for m in sorted(column)], dim=-1) for column in columns]
+            ls, columns = range(m, l_max + 1), sum(n_out[m:])
+            rows = sum(n_in[m:])
+            p = [natural[l][:, :, l + m] for l in ls] + [unnatural[l][:, :, l - m] for l in ls]
+            # the minus signs of u_+ are those of rows and columns of the matrix
+            q = [natural[l][:, :, l - m] for l in ls] + [unnatural[l][:, :, l + m] for l in ls]
+            p_out = torch.cat(p, dim=1) @ weight
+            q_out = torch.cat(q, dim=1) @ (weight * _signs(weight, rows, columns))
+            put(n_parts, n_out, m, p_out[:, :columns])
+            put(u_parts, u_out, -m, p_out[:, columns:])
+            put(n_parts, n_out, -m, q_out[:, :columns])
+            put(u_parts, u_out, m, q_out[:, columns:])
+        return [_join(n_parts[l], u_parts[l], l) for l in range(l_max + 1)]
+
+
+def _signs(weight: Tensor, rows: int, columns: int) -> Tensor:
+    """-1 where a matrix leads from natural to unnatural parts or back."""
+    signs = torch.ones_like(weight)
+    signs[:rows, columns:] = -1
+    signs[rows:, :columns] = -1
+    return signs
+
+
+def _join(natural: dict[int, Tensor], unnatural: dict[int, Tensor], l: int) -> Tensor:
+    """Feature (n_edges, channels, 2l + 1) of its parts, in memory component after component."""
+    parts = [part for m in range(-l, l + 1) for part in (natural[m], unnatural[m])]
+    return torch.cat(parts, dim=1).reshape(len(parts[0]), 2 * l + 1, -1).mT

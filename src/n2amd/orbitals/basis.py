@@ -11,12 +11,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,14 @@ class RadialFunction:
     def reach(self) -> float:
         """Share of the orbital in the distance from which on its overlaps vanish: the cutoff, Angstrom."""
         return self.cutoff
+
+    @cached_property
+    def spline(self) -> CubicSpline:
+        """Cubic spline of `values`: flat at the nucleus (an even function of r), natural at the end."""
+        from scipy.interpolate import CubicSpline
+
+        grid = self.step * np.arange(len(self.values))
+        return CubicSpline(grid, self.values, bc_type=((1, 0.0), (2, 0.0)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RadialFunction):

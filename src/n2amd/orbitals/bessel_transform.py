@@ -112,8 +112,7 @@ def wave_numbers(longest_range: float) -> NDArray[np.float64]:
 
 def interpolate(radial: RadialFunction) -> CubicSpline:
     """Cubic spline of R(r) / r^l: flat at the nucleus (an even function of r), natural at the cutoff."""
-    grid = radial.step * np.arange(len(radial.values))
-    return CubicSpline(grid, radial.values, bc_type=((1, 0.0), (2, 0.0)))
+    return radial.spline
 
 
 def bessel_transform(radial: RadialFunction, l: int, k: NDArray[np.float64]) -> NDArray[np.float64]:
