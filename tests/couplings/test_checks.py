@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parents[2] / "resources" / "tio2-honpas" / "TiO2_6_md"
 
 @pytest.fixture(scope="module")
 def rutile():
-    read = [read_frame(FOLDER / f"frame_{number:04d}") for number in range(7, 13)]
+    read = [read_frame(FOLDER / f"frame_{number:04d}") for number in range(3, 9)]
     return [frame for frame, _ in read], read[0][1]
 
 

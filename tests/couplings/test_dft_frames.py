@@ -29,7 +29,7 @@ class DftHamiltonian:
 
 @pytest.fixture(scope="module")
 def dft():
-    read = [read_frame(FOLDER / f"frame_{number:04d}") for number in (7, 8, 9, 10)]
+    read = [read_frame(FOLDER / f"frame_{number:04d}") for number in (6, 7, 8, 9)]
     frames, basis = [frame for frame, _ in read], read[0][1]
     return frames, DftHamiltonian(frames, basis, OverlapTable.from_basis(basis))
 
