@@ -187,7 +187,7 @@ class DataSource(Section):
     density_paths: list[Path] = Field(
         [],
         max_length=1,
-        description="Files of further frames of which only the densities are kept (`n2amd hamiltonian densities`): "
+        description="Further frames of which only the densities are kept (`n2amd hamiltonian densities`): "
         "they train the density network.",
     )
     forcefield_paths: list[Path] = Field(

@@ -56,7 +56,9 @@ def test_near_copies_stay_on_one_side():
     assert len(set(groups)) == 5
     split = split_frames(structures, 0.2, 0.2, 1)
     sides = [set(groups[part]) for part in (split.train, split.validation, split.test)]
-    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+    assert not sides[0] & sides[1]
+    assert not sides[0] & sides[2]
+    assert not sides[1] & sides[2]
     assert [len(part) for part in (split.train, split.validation, split.test)] == [18, 6, 6]
 
 

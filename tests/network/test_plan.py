@@ -35,7 +35,7 @@ def test_what_is_asked_for_is_made():
 
 @pytest.mark.parametrize("kind", ["density", "density+pair", "atoms+pair"])
 def test_h0_without_ingredients_is_refused(kind):
-    with pytest.raises(InputError, match="no .vps file"):
+    with pytest.raises(InputError, match=r"no \.vps file"):
         choose_plan(kind, None, "pbe", "there is no .vps file")
 
 

@@ -4,8 +4,8 @@
 
 The primitives of an element are products of its own radial functions and B-splines. Fits of a few frames in
 them give, per element and l, a covariance of coefficients; its leading eigenvectors in the metric of the fit
-are the functions kept (principal components). For l = 3, 4, which matter little, they are the leading products
-of orbitals.
+are the functions kept (principal components). For l = 3, 4, which matter little, they are the leading
+products of orbitals.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def form_factor(shell: Shell) -> CubicSpline:
 
 
 def primitive_basis(basis: Basis, l_max: int = L_FITTED) -> AuxiliaryBasis:
-    """Products of orbitals and B-splines up to `l_max`, for every element of a basis with radial functions."""
+    """Products of orbitals and B-splines up to `l_max`, for every element of a basis."""
     return AuxiliaryBasis({z: _primitives(basis[z], l_max) for z in basis.numbers})
 
 

@@ -4,8 +4,8 @@ The norm of a difference d of two densities weighs the potential it makes:
 
     |d|^2 = (1 / Omega) sum_G w(G) |d(G)|^2,    w = LOW / G^4 + COULOMB / G^2 + DIRECT
 
-1 / G^4 is the square of the Hartree potential, which H feels at small G; 1 / G^2 is the Coulomb energy, and the
-constant keeps the density itself, which the exchange-correlation potential sees. G = 0 is charge: it is
+1 / G^4 is the square of the Hartree potential, which H feels at small G; 1 / G^2 is the Coulomb energy, and
+the constant keeps the density itself, which the exchange-correlation potential sees. G = 0 is charge: it is
 conserved exactly, not fitted.
 """
 
@@ -105,7 +105,7 @@ def waves_of_functions(
 def weighted_design(
     structure: Structure, auxiliary: AuxiliaryBasis, waves: PlaneWaves, weights: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Functions in the norm's own coordinates: real and imaginary parts times sqrt(w), (n_functions, 2 n_waves)."""
+    """Functions in the norm's coordinates: real, imaginary parts times sqrt(w), (n_functions, 2 n_waves)."""
     root = np.sqrt(weights)
     rows = []
     for block in waves_of_functions(structure, auxiliary, waves):

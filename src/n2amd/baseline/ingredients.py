@@ -2,8 +2,8 @@
 
     H0 = T + V_KB + <V_NA + V_H[rho - rho_atoms] + V_xc[rho + core]>
 
-T and V_KB are two-centre (or three-centre) sums of radial functions; the rest is a potential on the code's own
-mesh (J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), eq. 9-15).
+T and V_KB are two-centre (or three-centre) sums of radial functions; the rest is a potential on the code's
+own mesh (J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), eq. 9-15).
 """
 
 from __future__ import annotations

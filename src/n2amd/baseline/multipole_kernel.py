@@ -118,8 +118,8 @@ def _sort(begin: int, end: int, place: Any, grid: Any, box: Any, work: Any) -> N
                 point[q] = line + at
                 at = 0 if at + 1 == n3 else at + 1
                 n += 1
-    for k in range(intervals, 0, -1):
-        starts[k] = starts[k - 1]
+    for behind in range(intervals, 0, -1):
+        starts[behind] = starts[behind - 1]
     starts[0] = 0
 
 
@@ -156,7 +156,7 @@ def _add_sorted(table: Any, ends: Any, work: Any, field: Any) -> None:
 
 @njit(cache=True, fastmath=SUMMED)
 def _sum_sorted(sums: Any, ends: Any, work: Any, field: Any) -> None:
-    """Add the products of the field and the functions' harmonics and powers at the sorted points to `sums`."""
+    """Add the products of the field with harmonics and powers at the sorted points to `sums`."""
     one, two, three, four = work.value[0], work.value[1], work.value[2], work.value[3]
     starts = work.starts
     for k in range(len(sums)):
@@ -183,7 +183,9 @@ def _sum_sorted(sums: Any, ends: Any, work: Any, field: Any) -> None:
 
 
 @njit(cache=True)
-def visit_atom(add: bool, place: Any, grid: Any, box: Any, ends: Any, work: Any, table: Any, field: Any) -> None:
+def visit_atom(
+    add: bool, place: Any, grid: Any, box: Any, ends: Any, work: Any, table: Any, field: Any
+) -> None:
     """Add one atom's functions to the field (`add`), or the field's products with them to the table.
 
     Parameters

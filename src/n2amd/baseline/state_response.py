@@ -56,7 +56,7 @@ class StateResponse:
 
 @dataclass(frozen=True)
 class EdgeStates:
-    """States on one side of the gap at one k point: (n_orbitals, n_states), real, with their energies in eV."""
+    """States on one side of the gap at one k point: (n_orbitals, n_states), real, with energies in eV."""
 
     kpoint: NDArray[np.float64]
     energies: NDArray[np.float64]

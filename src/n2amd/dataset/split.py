@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from n2amd.errors import InputError
 from n2amd.structure import Structure
 
-#: Root mean square difference of the positions below which a frame is a near-copy of another, Angstrom. Steps of
-#: 1 fs at 300 K move light atoms by 0.005, independent thermal frames lie 0.1 apart.
+#: Root mean square difference of the positions below which a frame is a near-copy of another, Angstrom. Steps
+#: of 1 fs at 300 K move light atoms by 0.005, independent thermal frames lie 0.1 apart.
 NEAR_COPY_A = 0.03
 
 
@@ -33,9 +33,9 @@ def split_frames(
 ) -> Split:
     """Split frames at random, reproducibly, with near-copies of one frame on one side.
 
-    Frames are held out of every size of cell in proportion; what is left over to the larger cells in the test,
-    where a model is judged, and by the largest remainder in the validation. Where near-copies leave no choice
-    (one trajectory), blocks of neighbours are held out.
+    Frames are held out of every size of cell in proportion; what is left over to the larger cells in the
+    test, where a model is judged, and by the largest remainder in the validation. Where near-copies leave no
+    choice (one trajectory), blocks of neighbours are held out.
 
     Parameters
     ----------

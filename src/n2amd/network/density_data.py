@@ -1,4 +1,4 @@
-"""From DFT frames to samples of the density network: densities, functions, normal equations, state responses."""
+"""From DFT frames to samples of the density network: densities, functions, equations, state responses."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class DensityNetwork(nn.Module):
         return self._by_frame(self(graph, frames), graph, sizes, excess or [0.0] * len(sizes))
 
     def average(self, graph: Graph, excess: float = 0.0) -> Tensor:
-        """Coefficients of average atoms for one frame: the network's outputs before it has learned anything."""
+        """Coefficients of average atoms for one frame: what the network puts out before it has learned."""
         by_element = {}
         for k, z in enumerate(self.numbers):
             if count := int((graph.species == k).sum()):

@@ -2,8 +2,8 @@
 
 The loss of a frame is the norm of its density's error (`n2amd.baseline.density_fit`), which weighs the
 potential that the error makes, and the first-order error of the states around the gap
-(`n2amd.baseline.state_response`): both are quadratic in the coefficients, so that a step costs one matrix-vector
-product a frame.
+(`n2amd.baseline.state_response`): both are quadratic in the coefficients, so that a step costs one
+matrix-vector product a frame.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class DensityTrainer(TrainingLoop):
 def density_scores(
     model: DensityNetwork, samples: Sequence[DensitySample], device: torch.device | str = "cpu"
 ) -> dict[str, float]:
-    """First-order errors (rms) of all elements between states and of the edges; the densities' unexplained share."""
+    """First-order errors (rms) of elements between states and of edges; the densities' unexplained share."""
     states, edges, left, norm = list[float](), list[float](), 0.0, 0.0
     for sample in samples:
         (c,) = model.coefficients(sample.graph.to(device), [sample.waves.to(device)], [sample.excess])

@@ -66,7 +66,8 @@ def of_atoms(features: Features, atoms: Tensor) -> Features:
 def sum_to_atoms(features: Features, atoms: Tensor, n_atoms: int) -> Features:
     """Sum features over all that belong to the same atom, (n_atoms, channels, 2l + 1)."""
     return [
-        x.new_zeros(n_atoms, x.shape[2], x.shape[1]).index_add(0, atoms, x.mT).mT.contiguous() for x in features
+        x.new_zeros(n_atoms, x.shape[2], x.shape[1]).index_add(0, atoms, x.mT).mT.contiguous()
+        for x in features
     ]
 
 

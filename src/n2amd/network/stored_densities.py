@@ -1,14 +1,14 @@
 """Frames kept as the coefficients of their densities: 10 kB where H and S take megabytes.
 
-H0 of the coefficients is a frame's Hamiltonian to a few meV, and what the density network is trained on (Gram
-matrix, states, their response) follows from them. Before they are written they are moved, as little as the norm
-of the fit allows, to where the states around the gap have DFT's energies to first order.
+H0 of the coefficients is a frame's Hamiltonian to a few meV, and what the density network is trained on
+(Gram matrix, states, their response) follows from them. Before they are written they are moved, as little
+as the norm of the fit allows, to where the states around the gap have DFT's energies to first order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from n2amd.baseline.ingredients import Ingredients
 from n2amd.errors import InputError
 from n2amd.network.density_data import FittedFrame
 from n2amd.orbitals.basis import Basis
+from n2amd.provenance import sha256_of_config
 from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure
 
@@ -96,8 +97,8 @@ def write_densities(
     """
     with create_hdf5(path, FORMAT, config={"frames": len(frames)}, inputs=inputs) as file:
         file["auxiliary"] = auxiliary.to_json()
-        file["basis"] = basis.to_json()
-        file["ingredients"] = ingredients.to_json()
+        file.attrs["basis_sha256"] = _hash_of_basis(basis)
+        file.attrs["ingredients_sha256"] = sha256_of_config(ingredients.to_json())
         file["name"] = [f.name for f in frames]
         file["cell"] = np.array([f.structure.cell for f in frames])
         file["excess"] = np.array([f.excess for f in frames])
@@ -117,14 +118,15 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
         If it is of another basis, other pseudopotentials or another mesh.
     """
     with open_hdf5(path, FORMAT) as file:
-        if _shells(Basis.from_json(file["basis"].asstr()[()])) != _shells(basis):
+        if file.attrs["basis_sha256"] != _hash_of_basis(basis):
             raise InputError(
                 "the densities are of another basis than the data set",
                 file=path,
                 field="basis",
                 remedy="make them from frames of the same DFT settings (`n2amd hamiltonian densities`)",
             )
-        if ingredients is None or Ingredients.from_json(file["ingredients"].asstr()[()]) != ingredients:
+        wanted = ingredients and sha256_of_config(ingredients.to_json())
+        if file.attrs["ingredients_sha256"] != wanted:
             raise InputError(
                 "the densities are of other pseudopotentials, another functional or mesh than the data set",
                 file=path,
@@ -151,8 +153,10 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
     return DensityFile(auxiliary, tuple(frames))
 
 
-def _shells(basis: Basis) -> list[tuple[int, list[tuple[int, str]]]]:
-    return [(z, [(s.l, s.label) for s in basis[z].shells]) for z in basis.numbers]
+def _hash_of_basis(basis: Basis) -> str:
+    """Hash of shells and radial functions; electrons are not the basis' business."""
+    atoms = {z: replace(atom, valence_charge=0.0) for z, atom in basis.atoms.items()}
+    return sha256_of_config(Basis(atoms).to_json())
 
 
 def store(
