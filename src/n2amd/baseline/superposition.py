@@ -165,15 +165,25 @@ def _add_atoms(
                     r[p] = np.sqrt(u * u + v * v + w * w)
                 line = ((i % n1) * n2 + j % n2) * n3
                 for function in range(first, last):
+                    # a short function has a short piece of the line to itself
+                    f0, f1 = line_within(x, y, z, step, splines.reach[function])
+                    f0, f1 = max(f0, k0), min(f1, k1)
+                    if f0 > f1:
+                        continue
+                    begin, length = f0 - k0, f1 - f0 + 1
                     start = splines.start[function]
                     table = splines.coefficients[start : start + splines.intervals[function] + 1]
-                    evaluate(table, splines.step[function], splines.reach[function], r, n, value)
-                    out = fields[function - first, line : line + n3]
-                    # a line longer than the cell passes the same points again
-                    done = 0
-                    while done < n:
-                        at = (k0 + done) % n3
-                        length = min(n - done, n3 - at)
-                        for p in range(length):
-                            out[at + p] += value[done + p]
-                        done += length
+                    evaluate(table, splines.step[function], splines.reach[function], r[begin:], length, value)
+                    _add_line(value, length, f0, fields[function - first, line : line + n3])
+
+
+@njit(cache=True, fastmath=FUSED)
+def _add_line(value: Any, n: int, first: int, line: Any) -> None:
+    """Add `n` values to the points of a line from `first` on; more than the line has go round again."""
+    done = 0
+    while done < n:
+        at = (first + done) % len(line)
+        length = min(n - done, len(line) - at)
+        for p in range(length):
+            line[at + p] += value[done + p]
+        done += length

@@ -18,12 +18,14 @@ from n2amd.network.features import (
     rotate_back,
     scale,
     side_by_side,
-    sum_to_atoms,
 )
 from n2amd.network.graph import Bonds
 from n2amd.network.radial import bessel, envelope
 from n2amd.network.so2 import SO2Linear
 from n2amd.network.wigner import bond_wigner
+
+#: Bonds that are worked on at once where no gradients are wanted.
+BONDS = {"cpu": 1024, "cuda": 1 << 17}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class BondGeometry:
             [bessel(x, n_radial) * cut[:, None], eye[species[bonds.i]], eye[species[bonds.j]]], dim=1
         )
         return cls(distance, bond_wigner(vectors / distance[:, None], l_max), radial, cut)
+
+    def select(self, part: slice) -> BondGeometry:
+        """Those of some bonds."""
+        return BondGeometry(
+            self.distance[part], [d[part] for d in self.wigner], self.radial[part], self.envelope[part]
+        )
 
 
 def radial_network(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
@@ -164,11 +172,18 @@ class Interaction(nn.Module):
 
     def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
         """Node features in, node features out."""
-        messages = self.convolution(self.norm(x), bonds, geometry)
-        weight = (geometry.envelope * self.scale)[:, None, None]
-        messages = rotate_back([m * weight for m in messages], geometry.wigner)
-        summed = sum_to_atoms(messages, bonds.i, len(x[0]))
-        x = [f + update for f, update in zip(x, self.mix(summed))]
+        normed = self.norm(x)
+        # without gradients bonds are taken some at a time: their features are much larger than the atoms'
+        step = len(bonds) if torch.is_grad_enabled() else BONDS[x[0].device.type]
+        summed = [torch.zeros_like(f.mT) for f in x]
+        for start in range(0, len(bonds), max(step, 1)):
+            part = slice(start, start + step)
+            some, own = bonds.select(part), geometry.select(part)
+            messages = self.convolution(normed, some, own)
+            weight = (own.envelope * self.scale)[:, None, None]
+            messages = rotate_back([m * weight for m in messages], own.wigner)
+            summed = [s.index_add_(0, some.i, m.mT) for s, m in zip(summed, messages)]
+        x = [f + update for f, update in zip(x, self.mix([s.mT for s in summed]))]
         update = self.forward_out(self.gate(self.forward_in(self.forward_norm(x))))
         return [f + u for f, u in zip(x, update)]
 
