@@ -90,4 +90,5 @@ def _signs(weight: Tensor, rows: int, columns: int) -> Tensor:
 def _join(natural: dict[int, Tensor], unnatural: dict[int, Tensor], l: int) -> Tensor:
     """Feature (n_edges, channels, 2l + 1) of its parts, in memory component after component."""
     parts = [part for m in range(-l, l + 1) for part in (natural[m], unnatural[m])]
-    return torch.cat(parts, dim=1).reshape(len(parts[0]), 2 * l + 1, -1).mT
+    channels = natural[0].shape[1] + unnatural[0].shape[1]
+    return torch.cat(parts, dim=1).reshape(len(parts[0]), 2 * l + 1, channels).mT
