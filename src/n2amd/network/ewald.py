@@ -1,4 +1,4 @@
-"""Long-ranged features: the potential, field and field gradient of latent charges and dipoles, by Fourier sums.
+"""Long-ranged features: potential, field and field gradient of latent charges and dipoles, by Fourier sums.
 
 Displaced ions polarise their neighbours, and what the induced charges and dipoles do to the potential reaches
 beyond any message cutoff. Each atom gets a few latent charges q and dipoles p, smeared by a Gaussian; their
@@ -93,7 +93,6 @@ class FieldWaves:
         return FieldWaves(self.n_atoms, *(tensor.to(device) for tensor in tensors))
 
 
-
 def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: FieldWaves) -> Features:
     """Potential, field and gradient of smeared charges and dipoles at the atoms of one frame.
 
@@ -120,7 +119,9 @@ def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: F
         part = slice(start, start + step)
         cosine, sine = _phases(axes, waves.integers[part])
         # s(G) = sum (q - i G.p)(cos - i sin)
-        even, odd = (sums.split([n_channels, 3 * n_channels], dim=1) for sums in (cosine @ sources, sine @ sources))
+        even, odd = (
+            sums.split([n_channels, 3 * n_channels], dim=1) for sums in (cosine @ sources, sine @ sources)
+        )
         vectors, weights = waves.vectors[part, None].to(charges), waves.weights[part, None].to(charges)
         real = (even[0] - (odd[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights
         imaginary = -(odd[0] + (even[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights
@@ -135,7 +136,9 @@ def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: F
     return list(features.split([2 * l + 1 for l in range(L_FIELD + 1)], dim=2))
 
 
-def _axis_phases(positions: Tensor, waves: FieldWaves, dtype: torch.dtype) -> list[tuple[Tensor, Tensor, int]]:
+def _axis_phases(
+    positions: Tensor, waves: FieldWaves, dtype: torch.dtype
+) -> list[tuple[Tensor, Tensor, int]]:
     """For each reciprocal axis cos and sin of its multiples at the atoms, and the lowest multiple.
 
     The angles are in float64: in a large cell they are large.

@@ -71,7 +71,7 @@ class SO2Linear(nn.Module):
             # the minus signs of u_+ are those of rows and columns of the matrix
             q = [natural[l][:, :, l - m] for l in ls] + [unnatural[l][:, :, l + m] for l in ls]
             p_out = torch.cat(p, dim=1) @ weight
-            q_out = torch.cat(q, dim=1) @ (weight * _signs(weight, rows, columns))
+            q_out = torch.cat(q, dim=1) @ (weight * signs(weight, rows, columns))
             put(n_parts, n_out, m, p_out[:, :columns])
             put(u_parts, u_out, -m, p_out[:, columns:])
             put(n_parts, n_out, -m, q_out[:, :columns])
@@ -79,7 +79,7 @@ class SO2Linear(nn.Module):
         return [_join(n_parts[l], u_parts[l], l) for l in range(l_max + 1)]
 
 
-def _signs(weight: Tensor, rows: int, columns: int) -> Tensor:
+def signs(weight: Tensor, rows: int, columns: int) -> Tensor:
     """-1 where a matrix leads from natural to unnatural parts or back."""
     signs = torch.ones_like(weight)
     signs[:rows, columns:] = -1
@@ -90,4 +90,5 @@ def _signs(weight: Tensor, rows: int, columns: int) -> Tensor:
 def _join(natural: dict[int, Tensor], unnatural: dict[int, Tensor], l: int) -> Tensor:
     """Feature (n_edges, channels, 2l + 1) of its parts, in memory component after component."""
     parts = [part for m in range(-l, l + 1) for part in (natural[m], unnatural[m])]
-    return torch.cat(parts, dim=1).reshape(len(parts[0]), 2 * l + 1, -1).mT
+    channels = natural[0].shape[1] + unnatural[0].shape[1]
+    return torch.cat(parts, dim=1).reshape(len(parts[0]), 2 * l + 1, channels).mT
