@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.mesh import Mesh
+from n2amd.baseline.multipole_table import MultipoleTable
 from n2amd.baseline.multipoles import project_multipoles, superpose_multipoles
 from n2amd.baseline.superposition import superpose
 from n2amd.errors import InputError
@@ -80,6 +81,37 @@ def test_multipoles_against_direct_sums_and_projection():
     np.testing.assert_allclose(projections, exact, atol=1e-8 * np.abs(exact).max())
     # one is the other's transpose, whatever the interpolation does
     assert projections @ coefficients == pytest.approx((field * density).sum(), rel=1e-12)
+
+
+def test_multipoles_on_one_grid_are_their_own_splines():
+    """Functions that share a grid, some with a kink inside, are met to rounding; so is one on a cut grid."""
+    r = 0.05 * np.arange(61)
+    kinked = RadialFunction(0.05, np.where(r < 2.0, (2.0 - r) * np.exp(-r * r), 0.0), 2.98)
+    smooth = RadialFunction(0.05, np.exp(-r * r) * (2.98 - r), 2.98)
+    own = [Shell(0, "s", smooth), Shell(4, "g", kinked), Shell(2, "d", kinked), Shell(1, "p", smooth)]
+    functions = dict.fromkeys((3, 21), own)
+    rows = np.concatenate([direct(a, s) for a in range(3) for s in own])
+    coefficients = np.random.default_rng(4).normal(size=len(rows))
+    density = superpose_multipoles(ATOMS, MESH, functions, coefficients)
+    np.testing.assert_allclose(density.ravel(), coefficients @ rows, atol=1e-11)
+
+
+def test_functions_end_where_the_ringing_of_their_spline_has_gone():
+    r = 0.02 * np.arange(151)
+    short = RadialFunction(0.02, np.where(r < 1.0, (1.0 - r) ** 2, 0.0), 3.0)
+    table = MultipoleTable.of([Shell(0, "s", radial(0.5, 3.0)), Shell(3, "f", short)], 8)
+    assert table.l_max == 3
+    assert table.ends[0] >= 149
+    assert table.ends[1] == table.ends[2] == 0
+    assert 50 <= table.ends[3] < 85
+
+
+def test_table_contracts_and_expands_as_transposes():
+    rng, table = np.random.default_rng(5), MultipoleTable.of(FUNCTIONS[21], 21)
+    coefficients = rng.normal(size=int((2 * table.l + 1).sum()))
+    sums = rng.normal(size=(len(table.values), 4, 25))
+    left = float((table.contract(coefficients) * sums).sum())
+    assert left == pytest.approx(float(coefficients @ table.expand(sums)), rel=1e-12)
 
 
 def test_ranges_of_atoms_add_up():

@@ -8,6 +8,7 @@ import torch
 from e3nn import o3
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.network import ewald
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.density_training import DensitySample, DensityTrainer
 from n2amd.network.ewald import FieldWaves, field_features
@@ -189,6 +190,27 @@ def test_field_of_dipoles_is_that_of_two_charges(rutile):
     both = field_features(torch.from_numpy(places), pair, torch.zeros(8, 1, 3, dtype=torch.float64), waves)
     for l in range(3):
         assert torch.allclose(found[l], both[l][:6], rtol=1e-3, atol=1e-5), l
+
+
+def test_field_features_do_not_depend_on_how_waves_are_split(rutile, monkeypatch):
+    structure = shaken(rutile.supercell((2, 1, 1)))
+    torch.manual_seed(1)
+    position = torch.from_numpy(structure.positions) + 300.0
+    charges, dipoles = torch.randn(12, 2).double(), torch.randn(12, 2, 3).double()
+    waves = FieldWaves.of(structure)
+    whole = field_features(position, charges, dipoles, waves)
+    # sums over waves as they are written down
+    phase = position @ waves.vectors.T
+    along = torch.einsum("nkx,gx->nkg", dipoles, waves.vectors[:, [1, 2, 0]])
+    source = (charges[:, :, None] - 1j * along) * torch.exp(-1j * phase)[:, None]
+    for l in range(3):
+        angular = 1j**l * waves.harmonics[l * l : (l + 1) ** 2].double()
+        sums = source.sum(0) * waves.weights.double()
+        expected = torch.einsum("ng,kg,mg->nkm", torch.exp(1j * phase), sums, angular).real
+        assert torch.allclose(whole[l], expected, atol=1e-9)
+    monkeypatch.setitem(ewald.PHASES, "cpu", 1)
+    for a, b in zip(whole, field_features(position, charges, dipoles, waves)):
+        assert torch.allclose(a, b, atol=1e-12)
 
 
 def made_up_samples(model: DensityNetwork, structures: list[Structure]) -> list[DensitySample]:

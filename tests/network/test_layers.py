@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from e3nn import o3
@@ -13,6 +14,8 @@ from n2amd.network.features import (
     rotate,
     rotate_back,
 )
+from n2amd.network.graph import Bonds
+from n2amd.network.layers import BondGeometry, Interaction
 from n2amd.network.radial import cubic_splines, envelope
 from n2amd.network.shell_blocks import BlockAssembly, coupling
 from n2amd.network.so2 import SO2Linear
@@ -147,3 +150,27 @@ def test_splines_and_envelope_end_with_two_derivatives():
     inside = torch.linspace(0.0, 0.7, 50, dtype=torch.float64)
     total = cubic_splines(inside, 20)[5:].sum(1)
     torch.testing.assert_close(total[10:], torch.ones_like(total[10:]), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "widths", [(6, 5, 4, 3, 2), (24, 20, 16), (3, 0, 2, 0)], ids=["narrow", "wide", "with gaps"]
+)
+def test_messages_without_gradients_are_those_with_them(widths):
+    """The compiled pass over the bonds and tensor operations are the same layer."""
+    torch.manual_seed(3)
+    channels, rng = Channels.both(widths), np.random.default_rng(3)
+    layer = Interaction(channels, n_edge=9, radial_hidden=8, neighbours=12.0)
+    x = [torch.randn(7, channels.total(l), 2 * l + 1) for l in range(len(widths))]
+    # more bonds than a batch, and an atom without any
+    i, j = (torch.from_numpy(rng.integers(0, 6, size=150)) for _ in range(2))
+    directions = torch.nn.functional.normalize(torch.randn(150, 3), dim=1)
+    geometry = BondGeometry(
+        torch.ones(150), bond_wigner(directions, channels.l_max), torch.randn(150, 9), torch.rand(150)
+    )
+    bonds = Bonds(i, j, torch.zeros(150, 3))
+    expected = layer(x, bonds, geometry)
+    with torch.no_grad():
+        found = layer(x, bonds, geometry)
+    for a, b in zip(expected, found):
+        assert a.shape == b.shape
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""PBE and its relatives at the points of a row: `exchange_correlation_kernel.point`, vectorised."""
+"""PBE and its relatives at the points of a row: `exchange_correlation_kernel.point` for vectors."""
 
 from __future__ import annotations
 

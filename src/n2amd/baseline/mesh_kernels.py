@@ -177,8 +177,10 @@ def _entry(row: Any, code: Any, half_span: int, atom: Any, shift: Any, a: int, b
 def _add_block(product: Any, rows: int, c0: int, columns: int, values: Any, base: int, width: int) -> None:
     """Add columns c0.. of the first rows of `product` to the flat block that begins at `base`."""
     for r in range(rows):
+        # pieces of their own: indices that may be negative would not become vector instructions
+        target, source = values[base + r * width :], product[r, c0:]
         for c in range(columns):
-            values[base + r * width + c] += product[r, c0 + c]
+            target[c] += source[c]
 
 
 @njit(cache=True)
@@ -187,8 +189,9 @@ def _get_block(
 ) -> None:
     """Write a flat block, times `weight`, into columns c0.. of the first rows of `product`."""
     for r in range(rows):
+        target, source = product[r, c0:], values[base + r * width :]
         for c in range(columns):
-            product[r, c0 + c] = weight * values[base + r * width + c]
+            target[c] = weight * source[c]
 
 
 @njit(cache=True)

@@ -118,22 +118,22 @@ def _sort(begin: int, end: int, place: Any, grid: Any, box: Any, work: Any) -> N
                 point[q] = line + at
                 at = 0 if at + 1 == n3 else at + 1
                 n += 1
-    for behind in range(intervals, 0, -1):
-        starts[behind] = starts[behind - 1]
+    for following in range(intervals, 0, -1):
+        starts[following] = starts[following - 1]
     starts[0] = 0
 
 
 @njit(cache=True, fastmath=FUSED)
 def _harmonics(k: int, ends: Any, begin: int, n: int, work: Any) -> int:
     """Fill the harmonics of `n` sorted points of interval k; returns how many components matter there."""
-    l_max = -1
+    highest = 0
     for l in range(len(ends)):
         if k < ends[l]:
-            l_max = l
-    if l_max >= 0:
+            highest = l + 1
+    if highest > 0:
         x, y, z = work.place[0, begin:], work.place[1, begin:], work.place[2, begin:]
-        solid_rows(l_max, x, y, z, n, work.harmonics)
-    return (l_max + 1) ** 2
+        solid_rows(highest - 1, x, y, z, n, work.harmonics)
+    return highest * highest
 
 
 @njit(cache=True, fastmath=FUSED)
@@ -156,7 +156,7 @@ def _add_sorted(table: Any, ends: Any, work: Any, field: Any) -> None:
 
 @njit(cache=True, fastmath=SUMMED)
 def _sum_sorted(sums: Any, ends: Any, work: Any, field: Any) -> None:
-    """Add the products of the field with harmonics and powers at the sorted points to `sums`."""
+    """Add the products of the field and the functions' harmonics and powers at sorted points to `sums`."""
     one, two, three, four = work.value[0], work.value[1], work.value[2], work.value[3]
     starts = work.starts
     for k in range(len(sums)):

@@ -3,9 +3,8 @@
     rho(x) = sum_a sum_q sum_m c_aqm f_q(r) r^l Y_lm(x - R_a)
 
 The functions of one l are contracted first: an atom has one radial function for each (l, m), a piecewise
-cubic
-polynomial, so that the cost of a point does not grow with the number of functions. The projection is the
-transpose of the same sums.
+cubic polynomial, so that the cost of a point does not grow with the number of functions. The projection is
+the transpose of the same sums.
 """
 
 from __future__ import annotations

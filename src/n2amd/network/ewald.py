@@ -119,8 +119,9 @@ def field_features(positions: Tensor, charges: Tensor, dipoles: Tensor, waves: F
         part = slice(start, start + step)
         cosine, sine = _phases(axes, waves.integers[part])
         # s(G) = sum (q - i G.p)(cos - i sin)
-        widths = [n_channels, 3 * n_channels]
-        even, odd = (sums.split(widths, dim=1) for sums in (cosine @ sources, sine @ sources))
+        even, odd = (
+            sums.split([n_channels, 3 * n_channels], dim=1) for sums in (cosine @ sources, sine @ sources)
+        )
         vectors, weights = waves.vectors[part, None].to(charges), waves.weights[part, None].to(charges)
         real = (even[0] - (odd[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights
         imaginary = -(odd[0] + (even[1].unflatten(1, (-1, 3)) * vectors).sum(-1)) * weights

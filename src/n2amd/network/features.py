@@ -63,6 +63,11 @@ def of_atoms(features: Features, atoms: Tensor) -> Features:
     return [x.mT.contiguous().index_select(0, atoms).mT for x in features]
 
 
+def sum_to_atoms(features: Features, atoms: Tensor, n_atoms: int) -> Features:
+    """Sum features over all that belong to the same atom, (n_atoms, channels, 2l + 1)."""
+    return [x.new_zeros(n_atoms, *x.shape[:0:-1]).index_add(0, atoms, x.mT).mT for x in features]
+
+
 def rotate(features: Features, wigner: Sequence[Tensor]) -> Features:
     """Apply D_l to every channel (into the bond frame)."""
     return [(wigner[l] @ x.mT).mT if l else x for l, x in enumerate(features)]

@@ -30,10 +30,6 @@ class Bonds:
         """Bond vectors from i to j, (n, 3), Angstrom."""
         return positions[self.j] + self.shift - positions[self.i]
 
-    def select(self, part: slice) -> Bonds:
-        """Some of the bonds."""
-        return Bonds(self.i[part], self.j[part], self.shift[part])
-
     def with_reversed(self) -> Bonds:
         """Return the bonds followed by their reverses."""
         return Bonds(

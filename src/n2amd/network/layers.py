@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from n2amd.network.bond_messages import sum_messages, unpack
 from n2amd.network.features import (
     Channels,
     EquivariantLinear,
@@ -18,14 +20,15 @@ from n2amd.network.features import (
     rotate_back,
     scale,
     side_by_side,
+    sum_to_atoms,
 )
 from n2amd.network.graph import Bonds
 from n2amd.network.radial import bessel, envelope
 from n2amd.network.so2 import SO2Linear
 from n2amd.network.wigner import bond_wigner
 
-#: Bonds that are worked on at once where no gradients are wanted.
-BONDS = {"cpu": 1024, "cuda": 1 << 17}
+#: Bonds whose radial factors are held at once where no gradients are wanted.
+BONDS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,6 @@ class BondGeometry:
             [bessel(x, n_radial) * cut[:, None], eye[species[bonds.i]], eye[species[bonds.j]]], dim=1
         )
         return cls(distance, bond_wigner(vectors / distance[:, None], l_max), radial, cut)
-
-    def select(self, part: slice) -> BondGeometry:
-        """Those of some bonds."""
-        return BondGeometry(
-            self.distance[part], [d[part] for d in self.wigner], self.radial[part], self.envelope[part]
-        )
 
 
 def radial_network(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
@@ -172,20 +169,26 @@ class Interaction(nn.Module):
 
     def forward(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
         """Node features in, node features out."""
-        normed = self.norm(x)
-        # without gradients bonds are taken some at a time: their features are much larger than the atoms'
-        step = len(bonds) if torch.is_grad_enabled() else BONDS[x[0].device.type]
-        summed = [torch.zeros_like(f.mT) for f in x]
-        for start in range(0, len(bonds), max(step, 1)):
-            part = slice(start, start + step)
-            some, own = bonds.select(part), geometry.select(part)
-            messages = self.convolution(normed, some, own)
-            weight = (own.envelope * self.scale)[:, None, None]
-            messages = rotate_back([m * weight for m in messages], own.wigner)
-            summed = [s.index_add_(0, some.i, m.mT) for s, m in zip(summed, messages)]
-        x = [f + update for f, update in zip(x, self.mix([s.mT for s in summed]))]
+        summed = self._messages(self.norm(x), bonds, geometry)
+        x = [f + update for f, update in zip(x, self.mix(summed))]
         update = self.forward_out(self.gate(self.forward_in(self.forward_norm(x))))
         return [f + u for f, u in zip(x, update)]
+
+    def _messages(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
+        """Messages summed over the bonds of each atom."""
+        weight = geometry.envelope * self.scale
+        if torch.is_grad_enabled() or x[0].device.type != "cpu" or x[0].dtype != torch.float32:
+            messages = self.convolution(x, bonds, geometry)
+            messages = rotate_back([m * weight[:, None, None] for m in messages], geometry.wigner)
+            return sum_to_atoms(messages, bonds.i, len(x[0]))
+        summed = np.zeros((len(x[0]), sum(f[0].numel() for f in x)), dtype=np.float32)
+        c = self.convolution
+        for start in range(0, len(bonds), BONDS):
+            some = slice(start, start + BONDS)
+            factors, wigner = c.radial_in(geometry.radial[some]), [d[some] for d in geometry.wigner]
+            atoms = bonds.i[some], bonds.j[some]
+            sum_messages(x, c.first, c.gate, c.second, atoms, wigner, factors, weight[some], summed)
+        return unpack(summed, c.second.outputs)
 
 
 class SiteReadout(nn.Module):

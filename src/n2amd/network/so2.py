@@ -71,7 +71,7 @@ class SO2Linear(nn.Module):
             # the minus signs of u_+ are those of rows and columns of the matrix
             q = [natural[l][:, :, l - m] for l in ls] + [unnatural[l][:, :, l + m] for l in ls]
             p_out = torch.cat(p, dim=1) @ weight
-            q_out = torch.cat(q, dim=1) @ (weight * _signs(weight, rows, columns))
+            q_out = torch.cat(q, dim=1) @ (weight * signs(weight, rows, columns))
             put(n_parts, n_out, m, p_out[:, :columns])
             put(u_parts, u_out, -m, p_out[:, columns:])
             put(n_parts, n_out, -m, q_out[:, :columns])
@@ -79,7 +79,7 @@ class SO2Linear(nn.Module):
         return [_join(n_parts[l], u_parts[l], l) for l in range(l_max + 1)]
 
 
-def _signs(weight: Tensor, rows: int, columns: int) -> Tensor:
+def signs(weight: Tensor, rows: int, columns: int) -> Tensor:
     """-1 where a matrix leads from natural to unnatural parts or back."""
     signs = torch.ones_like(weight)
     signs[:rows, columns:] = -1
