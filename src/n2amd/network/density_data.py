@@ -73,6 +73,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
         torch.from_numpy(states.response),
         torch.from_numpy(states.missing + states.response.astype(np.float64) @ coefficients),
         states.edges,
+        states.levels,
     )
     return FittedFrame(sample, structure, coefficients)
 

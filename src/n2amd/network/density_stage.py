@@ -16,6 +16,8 @@ from n2amd.dataset.frame import Frame
 from n2amd.network.density_data import FittedFrame, choose_model, fit_frames, with_means
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.density_training import DensityTrainer
+from n2amd.network.doubt import DensityDoubt
+from n2amd.network.doubt_fit import density_doubt
 from n2amd.network.loop import History
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.presets import Preset
@@ -23,6 +25,16 @@ from n2amd.orbitals.basis import Basis
 
 #: Name of the fit of densities among the stages that report progress.
 FITTING = "density fit"
+
+
+@dataclass(frozen=True)
+class DensityResult:
+    """H0 and, where it was asked for, the trained network, its doubt and its history."""
+
+    zeroth: ZerothHamiltonian
+    network: DensityNetwork | None = None
+    doubt: DensityDoubt | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class DensityStage:
         report: Callable[[History, int], None],
         *,
         learn: bool,
-    ) -> tuple[ZerothHamiltonian, DensityNetwork | None, History | None]:
+    ) -> DensityResult:
         """Fit the densities of frames and, where asked, train the network.
 
         Parameters
@@ -62,7 +74,7 @@ class DensityStage:
         fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, with_means(model, fitted[: len(train)]))
         if not learn:
-            return zeroth, None, None
+            return DensityResult(zeroth)
         network = self._network(zeroth, train, fitted[: len(train)])
         samples = [f.sample for f in fitted]
         trainer = DensityTrainer(
@@ -78,7 +90,15 @@ class DensityStage:
         )
         trainer.resume()
         trainer.run(lambda history: report(history, shape.schedule.steps))
-        return zeroth, network.to("cpu"), trainer.history
+        network.to("cpu")
+        doubt = density_doubt(
+            network,
+            trainer.train,
+            trainer.validation,
+            state_weight=shape.state_weight,
+            seed=self.settings.seed,
+        )
+        return DensityResult(zeroth, network, doubt, trainer.history)
 
     def _network(
         self, zeroth: ZerothHamiltonian, train: Sequence[Frame], fitted: Sequence[FittedFrame]
