@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from n2amd.couplings.projection import Projection, carried
 from n2amd.couplings.store import Couplings, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
+from n2amd.states.doubt import join_edges
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.store import ShardInfo, StatesShard, read_shard
 
@@ -253,7 +254,8 @@ def assemble(
             )
     joined = join(shards)
     coupled = couple(joined, info.timestep_fs, settings.degeneracy_meV / 1000, settings.order)
-    return keep_states(joined, coupled, settings.order)
+    doubt = join_edges([d for d in (shard.edge_doubt for shard in shards) if d is not None])
+    return replace(keep_states(joined, coupled, settings.order), doubt=doubt)
 
 
 def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:

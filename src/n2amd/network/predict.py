@@ -141,6 +141,19 @@ class HamiltonianPredictor:
         """How well the density network knows its last layer; None where the model does not tell."""
         return self.model.doubt
 
+    @property
+    def usual_spread(self) -> float:
+        """Spread of the band edges of the frames that the model was validated on, eV.
+
+        Raises
+        ------
+        ValueError
+            If the model has no draws.
+        """
+        if self.model.doubt is None:
+            raise ValueError("a model without draws has no doubt")
+        return self.model.doubt.spread_eV
+
     def draws(self, structure: Structure) -> NDArray[np.float64]:
         """Density coefficients of a structure for each draw of the network's last layer, (K, n_total).
 
