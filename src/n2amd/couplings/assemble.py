@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.checks import check_overlaps
+from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
 from n2amd.couplings.projection import Projection, carried
 from n2amd.couplings.store import Couplings, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
-from n2amd.states.doubt import join_edges
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.store import ShardInfo, StatesShard, read_shard
 
@@ -254,8 +254,7 @@ def assemble(
             )
     joined = join(shards)
     coupled = couple(joined, info.timestep_fs, settings.degeneracy_meV / 1000, settings.order)
-    doubt = join_edges([d for d in (shard.edge_doubt for shard in shards) if d is not None])
-    return replace(keep_states(joined, coupled, settings.order), doubt=doubt)
+    return replace(keep_states(joined, coupled, settings.order), doubt=doubt_of_shards(shards))
 
 
 def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:

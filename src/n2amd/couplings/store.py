@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.couplings import checks
+from n2amd.couplings.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
-from n2amd.states.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -285,12 +285,6 @@ def read_couplings(path: str | Path) -> Couplings:
             projection=read_projection(file),
             doubt=read_edge_doubt(file),
         )
-
-
-def read_doubt_of_edges(path: str | Path) -> EdgeDoubt | None:
-    """Read what the model's doubt makes of the band edges; None where the file does not tell."""
-    with open_hdf5(path, "couplings") as file:
-        return read_edge_doubt(file)
 
 
 def _kpoint(file: h5py.File) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
-from n2amd.states.doubt import EdgeDoubt, StateDoubt, edge_doubt, read_doubt, write_doubt
+from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -108,15 +108,6 @@ class StatesShard:
     def outside_frames(self) -> NDArray[np.int64]:
         """Frames, among those whose doubt is known, that are outside the training data of the model."""
         return np.zeros(0, dtype=np.int64) if self.doubt is None else self.doubt.outside(self.vbm)
-
-    @property
-    def edge_doubt(self) -> EdgeDoubt | None:
-        """Band edges and their coupling for each draw of the model."""
-        if self.doubt is None or not len(self.doubt.frame):
-            return None
-        at = self.doubt.frame - self.info.start
-        energies = np.stack([self.energies[at], self.energies[at + 1]], axis=1)
-        return edge_doubt(self.doubt, energies, self.overlap[at], self.vbm, self.info.timestep_fs)
 
     @property
     def gap(self) -> NDArray[np.float64]:

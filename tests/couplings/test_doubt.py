@@ -11,11 +11,12 @@ from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.assemble import assemble
+from n2amd.couplings.doubt import doubt_of_shards, edge_doubt, join_edges, read_doubt_of_edges
 from n2amd.couplings.nac import hammes_schiffer_tully
-from n2amd.couplings.store import read_couplings, read_doubt_of_edges, write_couplings
+from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError
 from n2amd.states.checkpoint import Checkpoint
-from n2amd.states.doubt import StateDoubt, edge_doubt, join_edges, moments
+from n2amd.states.doubt import StateDoubt, moments
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard
 
@@ -136,7 +137,7 @@ def test_doubtful_frames_are_named():
 
 
 def test_shards_of_different_models_are_refused():
-    shard = solved(moving_frames(3)).edge_doubt
+    shard = doubt_of_shards([solved(moving_frames(3))])
     other = replace(shard, vbm=shard.vbm[:, :, :2])
     with pytest.raises(InputError, match="different models"):
         join_edges([shard, other])
