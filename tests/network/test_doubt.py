@@ -10,7 +10,7 @@ import torch
 from test_density_model import made_up_samples, network, predict, shaken
 
 from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
-from n2amd.network.doubt_fit import N_DRAWS, PRIORS, density_doubt, level_spreads
+from n2amd.network.doubt_fit import N_DRAWS, density_doubt, level_spreads
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.network.predict import density_draws
@@ -71,7 +71,6 @@ def test_spreads_are_calibrated_on_the_frames_held_out(rutile):
     assert float((errors / spread).square().mean()) == pytest.approx(1.0, rel=1e-4)
     assert doubt.spread_eV == pytest.approx(float(spread.square().mean().sqrt()), rel=1e-4)
     assert doubt.n_levels == 2
-    assert doubt.prior in PRIORS
 
 
 def test_twice_the_errors_are_twice_the_doubt(rutile):

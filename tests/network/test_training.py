@@ -251,7 +251,7 @@ def test_model_file_keeps_the_doubt_and_one_without_is_read(basis, tmp_path):
     auxiliary = AuxiliaryBasis({8: (Shell(0, "0.0", radial),)})
     zeroth = ZerothHamiltonian(basis, found, ModelDensity(auxiliary, {8: np.array([0.3])}))
     density = DensityNetwork(auxiliary, DensityArchitecture((4, 3, 2, 1, 1), 1, 4.0, 10.0))
-    doubt = DensityDoubt(torch.randn(2, n_weights(density)), 0.1, 0.2, 0.03, 4)
+    doubt = DensityDoubt(torch.randn(2, n_weights(density)), 0.1, 0.2, 0.03, 4, 1e-5)
     path = tmp_path / "hamiltonian.pt"
     for written in (doubt, None):
         model = HamiltonianModel(basis, zeroth, density, None, written)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.density_fit import PlaneWaves, waves_of_functions
+from n2amd.baseline.density_fit import PlaneWaves, norm_weights, waves_of_functions
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.mesh_states import states_on_mesh
@@ -69,6 +69,24 @@ def elements_of_changes(
         potential = _on_mesh(hartree * change, waves, mesh) + kernel * _on_mesh(change, waves, mesh)
         elements.append(_between(states, potential.ravel()) * mesh.volume_element)
     return np.array(elements)
+
+
+def gram_of_changes(
+    zeroth: ZerothHamiltonian, structure: Structure, changes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Scalar products of changes of the density in the norm of its fit, (K, K).
+
+    Parameters
+    ----------
+    zeroth, structure
+        H0 of the material; atoms.
+    changes
+        Of the coefficients, (K, n_total).
+    """
+    mesh = zeroth.ingredients.mesh_of(structure.cell)
+    waves = PlaneWaves.of(mesh)
+    components = _waves_of(zeroth, structure, waves, changes) * np.sqrt(norm_weights(waves))
+    return (components.conj() @ components.T).real
 
 
 def _waves_of(

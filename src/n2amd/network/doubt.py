@@ -41,7 +41,10 @@ class DensityDoubt:
     spread_eV
         Root mean square spread of the validation frames' band edges after calibration.
     n_levels
-        Levels of validation frames that prior and temperature are made from.
+        Levels of validation frames that the temperature is made from.
+    noise
+        Norm of a density's error (`n2amd.baseline.density_fit`) an atom that a label is worth: the precision of
+        a frame's labels is its curvature over this.
     """
 
     draws: Tensor
@@ -49,6 +52,7 @@ class DensityDoubt:
     temperature: float
     spread_eV: float
     n_levels: int
+    noise: float
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain types, for the model file."""
