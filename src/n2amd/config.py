@@ -174,6 +174,9 @@ class AnalysisSettings(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
     block_fs: float = Field(50.0, gt=0, description="Shortest memory that a trajectory is taken to have, fs.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+    model_doubt: bool = Field(
+        True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_samples`)."
+    )
     layers: dict[str, list[int | str]] | None = Field(
         None,
         description="Layers that populations are projected on, by name: atoms counted from 0, ranges `0-11`, "

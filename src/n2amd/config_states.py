@@ -26,6 +26,13 @@ class StatesSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
     residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
+    doubt_samples: int = Field(
+        16,
+        ge=0,
+        le=100000,
+        description="Moments of the trajectory, two neighbouring frames each, at which a model with a learned "
+        "density tells how far edges and couplings may be wrong; 0: none.",
+    )
     projections: Literal["none", "atoms", "shells"] = Field(
         "none", description="Weights of every state to store: on atoms, or on each shell of each atom."
     )

@@ -44,6 +44,7 @@ HEADLINE_KEYS = {
     "nac_parity",
     "seeds",
     "cpu_seconds",
+    "model_doubt",
 }
 STAGES = [
     "ingest",

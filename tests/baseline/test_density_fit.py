@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis, form_factor, primitive_basis, principal_components
+from n2amd.baseline.density_change import elements_of_changes
 from n2amd.baseline.density_fit import PlaneWaves, norm_weights, normal_equations, weighted_design
 from n2amd.baseline.mesh import Mesh, siesta_mesh
 from n2amd.baseline.mesh_states import states_on_mesh
@@ -212,3 +214,27 @@ def test_response_needs_only_the_reference(real, density, zeroth):
         frame, basis, frame.ingredients, zeroth.model.auxiliary, density.mesh, kernel, rebuilt
     )
     np.testing.assert_allclose(found.missing, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kpoint", [None, np.array([0.0, 0.0, 0.5]), np.array([0.1, 0.2, 0.0])])
+def test_elements_of_changes_are_differences_of_h0(real, zeroth, kpoint):
+    """Small changes of the density, against H0 made anew; states at Gamma, at a corner and elsewhere."""
+    frame, basis = real
+    auxiliary, structure = zeroth.model.auxiliary, frame.structure
+    charges = auxiliary.charges_of(structure.numbers)
+    rng = np.random.default_rng(0)
+    coefficients, changes = np.zeros(len(charges)), 1e-3 * rng.normal(size=(2, len(charges)))
+    changes -= np.outer(changes @ charges, charges) / (charges @ charges)
+    offsets = basis.orbital_offsets(structure.numbers)
+    k = np.zeros(3) if kpoint is None else kpoint
+    h, s = (fold(m, offsets, k) for m in (frame.hamiltonian, frame.overlap))
+    _, vectors = scipy.linalg.eigh(h, s, subset_by_index=[frame.n_occupied - 3, frame.n_occupied + 2])
+    found = elements_of_changes(zeroth, structure, coefficients, changes, vectors, kpoint)
+    before = zeroth.matrix(structure, coefficients)
+    for change, elements in zip(changes, found):
+        after = zeroth.matrix(structure, coefficients + change)
+        difference = after.map({key: v - before.values[key] for key, v in after.values.items()})
+        exact = vectors.conj().T @ fold(difference, offsets, k) @ vectors
+        # the kernel is that of the local density approximation
+        assert np.linalg.norm(elements - exact) < 0.15 * np.linalg.norm(exact)
+        assert np.allclose(elements, elements.conj().T, atol=1e-12)

@@ -36,6 +36,7 @@ class Predictor:
     ranges: dict
     shift: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
+    doubt: Any = None
 
     def hamiltonian(self, structure):
         for frame in self.frames:

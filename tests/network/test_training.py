@@ -17,6 +17,8 @@ from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
 from n2amd.network.checkpoint import HamiltonianModel, load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
+from n2amd.network.density_model import DensityArchitecture, DensityNetwork
+from n2amd.network.doubt import DensityDoubt, n_weights
 from n2amd.network.loop import learning_rate
 from n2amd.network.presets import PRESETS
 from n2amd.network.reference_fit import fit_reference, residual_targets
@@ -241,6 +243,29 @@ def test_model_file_keeps_h0(basis, tmp_path):
     assert again.zeroth.ingredients == found
     assert again.zeroth.model.auxiliary == density.auxiliary
     assert np.array_equal(again.zeroth.model.mean[8], density.mean[8])
+
+
+def test_model_file_keeps_the_doubt_and_one_without_is_read(basis, tmp_path):
+    radial = RadialFunction(0.1, np.linspace(1, 0, 6), 0.5)
+    found = Ingredients("siesta", "PBE", 200.0, 13.6, 0.529, {8: AtomIngredients(8, (), radial, radial)})
+    auxiliary = AuxiliaryBasis({8: (Shell(0, "0.0", radial),)})
+    zeroth = ZerothHamiltonian(basis, found, ModelDensity(auxiliary, {8: np.array([0.3])}))
+    density = DensityNetwork(auxiliary, DensityArchitecture((4, 3, 2, 1, 1), 1, 4.0, 10.0))
+    doubt = DensityDoubt(torch.randn(2, n_weights(density)), 0.1, 0.2, 0.03, 4, 1e-5)
+    path = tmp_path / "hamiltonian.pt"
+    for written in (doubt, None):
+        model = HamiltonianModel(basis, zeroth, density, None, written)
+        save_model(path, model, training={}, config={}, inputs=[])
+        again = load_model(path)[0].doubt
+        if written is None:
+            assert again is None
+        else:
+            assert torch.equal(again.draws, doubt.draws)
+            assert replace(again, draws=doubt.draws) == doubt
+    state = load_state(path)
+    del state["density"]["doubt"]
+    torch.save(state, path)
+    assert load_model(path)[0].doubt is None
 
 
 def test_spin_polarised_frames_are_refused(basis, frames):

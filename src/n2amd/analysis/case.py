@@ -158,6 +158,8 @@ def build_case(
         "estimate_ratio": at(lifetime, "estimate_ratio"),
         "confidence": at(lifetime, "confidence"),
         "verdict": at(lifetime, "verdict"),
+        # reports of older versions do not have it
+        "model_doubt": lifetime.get("model_doubt"),
         **_model_errors(files),
         "seeds": _seeds(files, lifetime, seed),
         "cpu_seconds": _cpu_seconds(files),

@@ -30,8 +30,10 @@ from n2amd.analysis.lifetime import (
     renewal_lifetime,
     scan_length,
 )
+from n2amd.analysis.model_doubt import ModelDoubt, model_doubt
 from n2amd.analysis.populations import Run, analyse_run
 from n2amd.config import Scissor
+from n2amd.couplings.doubt import read_doubt_of_edges
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.checks import check_dephasing
 from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor
@@ -56,6 +58,7 @@ def lifetime_report(
     definitions_fs: dict[str, float | None] | None = None,
     scheme: Scheme = "local_diabatic",
     substeps: int = 10,
+    with_doubt: bool = True,
 ) -> dict[str, Any]:
     """Gather every lifetime of one case.
 
@@ -76,6 +79,8 @@ def lifetime_report(
         Dephasing times by other definitions, whose lifetimes are listed beside.
     scheme, substeps
         Of the propagators, those of the runs (`dynamics.scheme`, `dynamics.substeps`).
+    with_doubt
+        Whether the interval of the headline holds the doubt of the model, where the couplings tell it.
 
     Returns
     -------
@@ -141,6 +146,10 @@ def lifetime_report(
     gap, nac = float(edges.gap.mean()), edges.nac_rms
     headline = _headline(exact, thermal, ratio, fits)
     length = _length(headline, exact if _two_state(ratio) else thermal, error, len(window.energies))
+    known = read_doubt_of_edges(couplings)
+    doubt = None if known is None else model_doubt(known, shift)
+    if doubt is not None and with_doubt:
+        headline = _doubted(headline, doubt, resampling.confidence)
     # the two states alone, or the mixture of states where they are not alone: the one that the headline is of
     quoted = renewal_document(exact if _two_state(ratio) else thermal)
     guess = 1e-6 * estimate(tau_fs, gap, nac)
@@ -163,7 +172,10 @@ def lifetime_report(
         "estimate_ratio": headline["value"] / guess,
         "fits": fits,
         "length": length.document(),
-        "verdict": _verdict(headline, length, ratio, fits, guess),
+        "model_doubt": None
+        if doubt is None
+        else {**doubt.document(resampling.confidence), "in_interval": with_doubt},
+        "verdict": _verdict(headline, length, ratio, fits, guess, _said(doubt, resampling.confidence)),
         "gap": {"mean_eV": gap, "std_eV": float(edges.gap.std())},
         "nac": _coupling(edges, resampling),
         "carrier": carrier,
@@ -172,6 +184,19 @@ def lifetime_report(
         "confidence": resampling.confidence,
         "seed": resampling.seed,
     }
+
+
+def _doubted(headline: dict[str, Any], doubt: ModelDoubt, confidence: float) -> dict[str, Any]:
+    """Return the headline with the doubt of the model in its interval."""
+    factor = doubt.factor(confidence)
+    if factor is None or factor <= 1:
+        return headline
+    interval = Interval(*(headline[key] for key in ("value", "low", "high")))
+    return {**headline, **interval.widened(Interval(1.0, 1 / factor, factor)).document()}
+
+
+def _said(doubt: ModelDoubt | None, confidence: float) -> str | None:
+    return None if doubt is None else doubt.sentence(confidence)
 
 
 def _coupling(edges: EdgeSeries, resampling: Resampling) -> dict[str, float]:
@@ -268,6 +293,7 @@ def _verdict(
     ratio: float,
     fits: dict[str, dict[str, Any]],
     guess: float,
+    doubt: str | None,
 ) -> str:
     spread = headline["high"] / headline["low"]
     wide = f", known within a factor of {spread:.2g} only" if spread > ROUGHLY else ""
@@ -278,6 +304,7 @@ def _verdict(
         length.sentence(),
         f"rate of the edge pair over that of the thermal band edges {ratio:.2f}",
         narrow,
+        *([doubt] if doubt else []),
         _against_estimate(headline["value"] / guess, guess),
         *(f"{label}: {fit['verdict']} ({fit['arrivals']['statistics']})" for label, fit in fits.items()),
     ]

@@ -47,11 +47,14 @@ class StateResponse:
         DFT's matrix elements minus those of the reference Hamiltonian, (n_elements,), eV.
     edges
         Elements that are the energies of VBM and CBM.
+    levels
+        Elements that are energies of states.
     """
 
     response: NDArray[np.float32]
     missing: NDArray[np.float64]
     edges: tuple[int, int]
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def state_response(
     """
     waves = PlaneWaves.of(mesh)
     offsets = basis.orbital_offsets(frame.structure.numbers)
-    fields, missing = list[NDArray[np.complex128]](), list[float]()
+    fields, missing, levels = list[NDArray[np.complex128]](), list[float](), list[int]()
     edges = [(-np.inf, 0), (np.inf, 0)]
     for sides in edge_states(frame, basis):
         k = sides[0].kpoint
@@ -151,9 +154,10 @@ def state_response(
             energy = states.energies[edge]
             if energy > edges[0][0] if side == 0 else energy < edges[1][0]:
                 edges[side] = (energy, row)
+            levels += (len(missing) + np.flatnonzero(a == b)).tolist()
             missing += (diagonal - elements[a, b]).tolist()
     response = project_on_functions(frame.structure, auxiliary, waves, np.concatenate(fields))
-    return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]))
+    return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]), tuple(levels))
 
 
 def project_on_functions(

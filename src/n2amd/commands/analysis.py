@@ -105,6 +105,7 @@ def lifetime(
         definitions,
         scheme or (runs[0].scheme if runs else defaults.scheme),  # type: ignore[arg-type]
         substeps or (runs[0].substeps if runs else defaults.substeps),
+        section.model_doubt,
     )
     write_json(out, without_nan(document), config=section, inputs=[couplings, dephasing, *files])
     typer.echo(document["verdict"])

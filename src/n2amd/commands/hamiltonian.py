@@ -180,3 +180,48 @@ def bands(
     }
     write_json(out, document, config=predictor.training["settings"], inputs=[dataset, model])
     typer.echo(f"{out}: {len(line.kpoints)} k points of frame {chosen.name}")
+
+
+@app.command()
+def select(
+    model: Model,
+    structures: Annotated[Path, typer.Option(help="Frames to choose from: trajectory.h5 or extended XYZ.")],
+    out: Annotated[Path, typer.Option(help="Chosen frames, for DFT (extended XYZ).")],
+    count: Annotated[int, typer.Option(min=1, help="How many frames to choose.")] = 10,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Frames looked at, evenly spaced over the file, at most.")
+    ] = 200,
+    random: Annotated[bool, typer.Option(help="Choose at random instead, to compare.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choice.")] = 1,
+) -> None:
+    """Choose the frames to label next: those that the network knows least, each unlike the others."""
+    import numpy as np
+    import torch
+
+    from n2amd.commands.progress import frame_progress
+    from n2amd.forcefield.trajectory import read_trajectory
+    from n2amd.interop.extxyz import read_structures, write_structures
+    from n2amd.network.predict import load_predictor
+    from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
+
+    torch.set_num_threads(1)
+    if structures.suffix in (".h5", ".hdf5"):
+        trajectory = read_trajectory(structures)
+        frames = [trajectory.structure.with_positions(x) for x in trajectory.frames.positions]
+    else:
+        frames = read_structures(structures)
+    places = np.unique(np.rint(np.linspace(0, len(frames) - 1, min(candidates, len(frames))))).astype(int)
+    looked_at = [frames[k] for k in places]
+    if random:
+        chosen, doubt = random_frames(len(places), count, seed), None
+    else:
+        with frame_progress("doubt") as report:
+            grams = doubt_of_frames(load_predictor(model), looked_at, report)
+        chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count)
+    records = [
+        {"frame": int(places[k]), **({} if doubt is None else {"doubt": round(doubt[rank], 4)})}
+        for rank, k in enumerate(chosen)
+    ]
+    written = write_structures(out, [(looked_at[k], record) for k, record in zip(chosen, records)])
+    told = "at random" if doubt is None else f"doubt {doubt[0]:.2f} to {doubt[-1]:.2f} of an average frame's"
+    typer.echo(f"{out}: {written} of {len(frames)} frames, {[r['frame'] for r in records]}, {told}")

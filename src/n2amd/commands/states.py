@@ -31,6 +31,7 @@ def solve(
     from n2amd.network.predict import load_predictor
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.states.checkpoint import Checkpoint
+    from n2amd.states.doubt import OUTSIDE_RATIO
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
     from n2amd.states.trajectory import read_slice
@@ -48,7 +49,15 @@ def solve(
         checkpoint = Checkpoint(out, fingerprint)
         with frame_progress(f"shard {shard} of {chosen.shards}") as report:
             result = solve_shard(
-                frames, shard, predictor, cross_overlap, chosen, kind, checkpoint, report=report
+                frames,
+                shard,
+                predictor,
+                cross_overlap,
+                chosen,
+                kind,
+                checkpoint,
+                report=report,
+                doubter=predictor if predictor.doubt is not None else None,
             )
         write_shard(out, result, config=config, inputs=inputs)
         checkpoint.remove()
@@ -57,6 +66,13 @@ def solve(
         typer.echo(
             f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions "
             "of the basis: the network is beyond its training data there; add such frames to the data set",
+            err=True,
+        )
+    if len(result.outside_frames):
+        typer.echo(
+            f"warning: frames {result.outside_frames.tolist()} are outside the training data: the band edges "
+            f"are {OUTSIDE_RATIO:g} times as uncertain as in the frames the model was validated on; choose "
+            "frames to add to the data set with `n2amd hamiltonian select`",
             err=True,
         )
     typer.echo(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.checks import check_overlaps
+from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
 from n2amd.couplings.projection import Projection, carried
@@ -253,7 +254,7 @@ def assemble(
             )
     joined = join(shards)
     coupled = couple(joined, info.timestep_fs, settings.degeneracy_meV / 1000, settings.order)
-    return keep_states(joined, coupled, settings.order)
+    return replace(keep_states(joined, coupled, settings.order), doubt=doubt_of_shards(shards))
 
 
 def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.couplings import checks
+from n2amd.couplings.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.projection import Projection, read_projection, write_projection
@@ -105,6 +106,8 @@ class Couplings:
         Weights of each column's state on atoms or shells, (F, n, g); None where the states have none.
     window
         All states that were solved for; None in files that hold the kept ones alone.
+    doubt
+        Band edges and their coupling for each draw of the model, at some moments; None where unknown.
     """
 
     timestep_fs: float
@@ -121,6 +124,7 @@ class Couplings:
     tracking: Tracking
     projection: Projection | None = None
     window: Window | None = None
+    doubt: EdgeDoubt | None = None
 
     @property
     def n_frames(self) -> int:
@@ -161,7 +165,7 @@ def write_couplings(
     path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write couplings atomically."""
-    with create_hdf5(path, "couplings", version="1.1", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "couplings", version="1.2", config=config, inputs=inputs) as file:
         file.attrs["n_frames"] = couplings.n_frames
         for name in _NUMBERS:
             file.attrs[name] = getattr(couplings, name)
@@ -170,6 +174,7 @@ def write_couplings(
         for name, value in vars(couplings.tracking).items():
             file.create_dataset(f"tracking/{name}", data=value)
         write_projection(file, couplings.projection)
+        write_edge_doubt(file, couplings.doubt)
         if couplings.window is not None:
             group = file.create_group("window")
             group.attrs["first"] = couplings.window.first
@@ -278,6 +283,7 @@ def read_couplings(path: str | Path) -> Couplings:
             kpoint=_kpoint(file),
             tracking=report,
             projection=read_projection(file),
+            doubt=read_edge_doubt(file),
         )
 
 

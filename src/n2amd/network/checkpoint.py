@@ -15,12 +15,13 @@ from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.errors import InputError
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
+from n2amd.network.doubt import DensityDoubt
 from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import atomic_path
 
 FORMAT = "n2amd/hamiltonian"
-VERSION = "2.0"
+VERSION = "2.1"
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
@@ -67,12 +68,15 @@ class HamiltonianModel:
         Network of the density that H0 is made of; None: average atoms.
     pair
         Network of what H0 leaves, or of the whole H; None: nothing is left.
+    doubt
+        How well the density network knows its last layer; None: unknown (files before version 2.1).
     """
 
     basis: Basis
     zeroth: ZerothHamiltonian | None
     density: DensityNetwork | None
     pair: HamiltonianNetwork | None
+    doubt: DensityDoubt | None = None
 
     @property
     def kind(self) -> str:
@@ -112,7 +116,7 @@ def save_model(
     config, inputs
         Settings and files it was made from (hashed).
     """
-    zeroth, density, pair = model.zeroth, model.density, model.pair
+    zeroth, density, pair, doubt = model.zeroth, model.density, model.pair, model.doubt
     state = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -124,7 +128,11 @@ def save_model(
         "ingredients": zeroth and zeroth.ingredients.to_json(),
         "model_density": zeroth and zeroth.model.to_json(),
         "density": density
-        and {"architecture": density.architecture.to_dict(), "weights": density.state_dict()},
+        and {
+            "architecture": density.architecture.to_dict(),
+            "weights": density.state_dict(),
+            "doubt": doubt and doubt.to_dict(),
+        },
         "pair": pair and {"architecture": pair.architecture.to_dict(), "weights": pair.state_dict()},
         "training": training,
         "complete": 1,
@@ -152,7 +160,7 @@ def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianModel,
             remedy="train the network again with this version of n2amd",
         )
     basis = Basis.from_json(state["basis"])
-    zeroth, density, pair = None, None, None
+    zeroth, density, pair, doubt = None, None, None, None
     if state["ingredients"]:
         ingredients = Ingredients.from_json(state["ingredients"])
         zeroth = ZerothHamiltonian(basis, ingredients, ModelDensity.from_json(state["model_density"]))
@@ -161,7 +169,8 @@ def load_model(path: str | Path, device: str = "cpu") -> tuple[HamiltonianModel,
                 zeroth.model.auxiliary, DensityArchitecture.from_dict(kept["architecture"])
             )
             density.load_state_dict(kept["weights"])
+            doubt = DensityDoubt.from_dict(kept["doubt"]) if kept.get("doubt") else None
     if kept := state["pair"]:
         pair = HamiltonianNetwork(basis, Architecture.from_dict(kept["architecture"]))
         pair.load_state_dict(kept["weights"])
-    return HamiltonianModel(basis, zeroth, density, pair).to(device), state["training"]
+    return HamiltonianModel(basis, zeroth, density, pair, doubt).to(device), state["training"]

@@ -145,6 +145,7 @@ def _fitted(
         torch.from_numpy(states.response),
         torch.from_numpy(states.missing + states.response.astype(np.float64) @ coefficients),
         states.edges,
+        states.levels,
     )
     return FittedFrame(sample, structure, coefficients)
 

@@ -138,16 +138,32 @@ class DensityNetwork(nn.Module):
                 x = self.field(x, graph.positions, graph.species, frames)
         return x
 
-    def forward(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Tensor]:
-        """Predict coefficients, per element (n_atoms, n_functions), float64; charge is not yet conserved."""
+    def last_features(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Features]:
+        """Features of each element's atoms that the last linear map is applied to."""
         features = self.atom_features(graph, frames)
         result = {}
         for k, z in enumerate(self.numbers):
             atoms = torch.nonzero(graph.species == k).flatten()
             if len(atoms):
-                parts = self.readout[str(z)]([f[atoms] for f in features])
-                flat = torch.cat([p.flatten(1) for p in parts], dim=1).double()
-                result[z] = getattr(self, f"mean_{z}") + getattr(self, f"scale_{z}") * flat
+                result[z] = self.site_readout(z).inner([f[atoms] for f in features])
+        return result
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.parameters()).device
+
+    def site_readout(self, number: int) -> SiteReadout:
+        """Return the readout of an element."""
+        return cast(SiteReadout, self.readout[str(number)])
+
+    def forward(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Tensor]:
+        """Predict coefficients, per element (n_atoms, n_functions), float64; charge is not yet conserved."""
+        result = {}
+        for z, features in self.last_features(graph, frames).items():
+            parts = self.site_readout(z).second(features)
+            flat = torch.cat([p.flatten(1) for p in parts], dim=1).double()
+            result[z] = getattr(self, f"mean_{z}") + getattr(self, f"scale_{z}") * flat
         return result
 
     def coefficients(

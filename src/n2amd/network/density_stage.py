@@ -23,6 +23,8 @@ from n2amd.network.density_data import (
 )
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.density_training import DensityTrainer
+from n2amd.network.doubt import DensityDoubt
+from n2amd.network.doubt_fit import density_doubt
 from n2amd.network.loop import History
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.presets import Preset
@@ -31,6 +33,16 @@ from n2amd.orbitals.basis import Basis
 
 #: Name of the fit of densities among the stages that report progress.
 FITTING = "density fit"
+
+
+@dataclass(frozen=True)
+class DensityResult:
+    """H0 and, where it was asked for, the trained network, its doubt and its history."""
+
+    zeroth: ZerothHamiltonian
+    network: DensityNetwork | None = None
+    doubt: DensityDoubt | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class DensityStage:
         *,
         learn: bool,
         further: DensityFile | None = None,
-    ) -> tuple[ZerothHamiltonian, DensityNetwork | None, History | None]:
+    ) -> DensityResult:
         """Fit the densities of frames and, where asked, train the network.
 
         Parameters
@@ -76,7 +88,7 @@ class DensityStage:
         fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, with_means(model, fitted[: len(train)]))
         if not learn:
-            return zeroth, None, None
+            return DensityResult(zeroth)
         learned, judged = fitted[: len(train)], fitted[len(train) :]
         network = self._network(zeroth, train, learned)
         for frame in further.frames if further else ():
@@ -95,7 +107,15 @@ class DensityStage:
         )
         trainer.resume()
         trainer.run(lambda history: report(history, shape.schedule.steps))
-        return zeroth, network.to("cpu"), trainer.history
+        network.to("cpu")
+        doubt = density_doubt(
+            network,
+            trainer.train,
+            trainer.validation,
+            state_weight=shape.state_weight,
+            seed=self.settings.seed,
+        )
+        return DensityResult(zeroth, network, doubt, trainer.history)
 
     def _network(
         self, zeroth: ZerothHamiltonian, train: Sequence[Frame], fitted: Sequence[FittedFrame]

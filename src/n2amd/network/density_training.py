@@ -43,6 +43,8 @@ class DensitySample:
         float32, and the values it should reach, (n_elements,), float64, eV.
     edges
         Rows of `response` that are the energies of VBM and CBM.
+    levels
+        Rows that are energies of states, the edges among them; none: only the edges are known to be.
     """
 
     name: str
@@ -55,6 +57,7 @@ class DensitySample:
     response: Tensor
     wanted: Tensor
     edges: tuple[int, int]
+    levels: tuple[int, ...] = ()
 
     @property
     def n_atoms(self) -> int:
@@ -69,6 +72,19 @@ class DensitySample:
     def state_errors(self, coefficients: Tensor) -> Tensor:
         """First-order errors of matrix elements between states, (n_elements,), eV."""
         return (self.response @ coefficients.float()).double() - self.wanted
+
+
+@torch.no_grad()
+def loss_scales(model: DensityNetwork, samples: Sequence[DensitySample]) -> tuple[float, float]:
+    """What the errors of density (an atom) and of states (mean square, eV^2) count against.
+
+    Those of average atoms, which is where the network starts.
+    """
+    average = [model.average(s.graph.to(model.device), s.excess).cpu() for s in samples]
+    densities = sum(float(s.density_error(c)) for s, c in zip(samples, average))
+    states = torch.cat([s.state_errors(c) for s, c in zip(samples, average)])
+    atoms = sum(s.n_atoms for s in samples)
+    return densities / atoms, float(states.square().mean()) if len(states) else 1.0
 
 
 class DensityTrainer(TrainingLoop):
@@ -110,13 +126,7 @@ class DensityTrainer(TrainingLoop):
         self.atoms_per_step, self.state_weight = atoms_per_step, state_weight
         sizes = np.array([s.n_atoms for s in self.train], dtype=np.float64)
         self.probability = sizes / sizes.sum()
-        # both errors count against those of average atoms, which is where the network starts
-        with torch.no_grad():
-            average = [model.average(s.graph, s.excess) for s in self.train]
-        densities = sum(float(s.density_error(c)) for s, c in zip(self.train, average))
-        self.density_scale = densities / sizes.sum()
-        states = torch.cat([s.state_errors(c) for s, c in zip(self.train, average)])
-        self.state_scale = float(states.square().mean()) if len(states) else 1.0
+        self.density_scale, self.state_scale = loss_scales(model, self.train)
 
     def coefficients(self, samples: Sequence[DensitySample]) -> list[Tensor]:
         """Predicted coefficients of each sample."""

@@ -16,6 +16,7 @@ from n2amd.errors import InputError
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells, geometry_hash, smallest_g
 from n2amd.network.diagnosis import Evidence, diagnose
+from n2amd.network.doubt_errors import DoubtErrors, doubt_errors, reliability
 from n2amd.network.element_errors import Elements
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.network.spectrum_errors import SpectrumErrors, compare_spectra
@@ -49,6 +50,7 @@ class FrameErrors:
     elements: Elements
     spectrum: SpectrumErrors
     evidence: Evidence
+    doubt: DoubtErrors | None = None
 
     @property
     def frame(self) -> Frame:
@@ -122,7 +124,8 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors
         gap_error=abs(float(gap_error)),
         false_states=spectrum.false_states,
     )
-    return FrameErrors(prediction, elements, spectrum, evidence)
+    doubt = None if predictor.doubt is None else doubt_errors(predictor, frame, prediction.aligned)
+    return FrameErrors(prediction, elements, spectrum, evidence, doubt)
 
 
 def elements_beyond(predictor: HamiltonianPredictor, frame: Frame) -> NDArray[np.float64]:
@@ -190,10 +193,12 @@ def report(
         )
     elements = Elements.joined([e.elements for e in errors])
     basis = predictor.basis
+    doubts = [e.doubt for e in errors if e.doubt is not None]
     return {
         "test": {**_figures(errors), "largest_trained_cell_atoms": cells.largest if cells else None},
         "frames": [_row(e) for e in errors],
         "by_cell": _by_cell(errors, cells),
+        "doubt": reliability(doubts) if doubts else None,
         "by_site": element_errors.by_site(elements),
         "by_element": element_errors.by_element(elements, basis),
         "by_species_pair": element_errors.by_species_pair(elements, basis),

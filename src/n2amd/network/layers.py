@@ -202,6 +202,10 @@ class SiteReadout(nn.Module):
         self.gate = gate
         self.second = EquivariantLinear(inputs, outputs)
 
+    def inner(self, x: Features) -> Features:
+        """Features that the last linear map is applied to."""
+        return self.gate(self.first(self.norm(x)))
+
     def forward(self, x: Features) -> Features:
         """Lab-frame parts (n_atoms, channels, 2l + 1)."""
-        return self.second(self.gate(self.first(self.norm(x))))
+        return self.second(self.inner(x))

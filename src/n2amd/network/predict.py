@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from n2amd.baseline.density_change import elements_of_changes
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
 from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
 from n2amd.network.density_model import DensityNetwork
+from n2amd.network.doubt import DensityDoubt, weight_changes
 from n2amd.network.ewald import FieldWaves
-from n2amd.network.graph import build_graph, off_site
+from n2amd.network.graph import Graph, build_graph, off_site
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.precision import require_full_precision
 from n2amd.orbitals.basis import Basis
@@ -38,12 +40,33 @@ def predict_density(network: DensityNetwork, structure: Structure) -> NDArray[np
     InputError
         If the structure has an element that the model does not know.
     """
+    graph, waves = _inputs(network, structure)
+    (coefficients,) = network.coefficients(graph, [waves])
+    return coefficients.cpu().numpy()
+
+
+def _inputs(network: DensityNetwork, structure: Structure) -> tuple[Graph, FieldWaves]:
+    """Graph and waves of a structure, where the network is."""
     parameter = next(network.parameters())
     cutoff = network.architecture.message_cutoff
     graph = build_graph(structure, network.numbers, cutoff, {}, parameter.dtype).to(parameter.device)
-    waves = FieldWaves.of(structure).to(parameter.device)
-    (coefficients,) = network.coefficients(graph, [waves])
-    return coefficients.cpu().numpy()
+    return graph, FieldWaves.of(structure).to(parameter.device)
+
+
+@torch.no_grad()
+def density_draws(network: DensityNetwork, doubt: DensityDoubt, structure: Structure) -> NDArray[np.float64]:
+    """Density coefficients of a neutral structure for each draw of the last layer, (K, n_total).
+
+    One pass of message passing; the number of electrons is exact in each.
+
+    Raises
+    ------
+    InputError
+        If the structure has an element that the model does not know.
+    """
+    graph, waves = _inputs(network, structure)
+    (mean,) = network.coefficients(graph, [waves])
+    return (mean + weight_changes(network, graph, waves, doubt.draws).T).cpu().numpy()
 
 
 @torch.no_grad()
@@ -112,6 +135,59 @@ class HamiltonianPredictor:
         if self.model.density is None:
             return self.model.zeroth.model.spherical(structure.numbers)
         return predict_density(self.model.density, structure)
+
+    @property
+    def doubt(self) -> DensityDoubt | None:
+        """How well the density network knows its last layer; None where the model does not tell."""
+        return self.model.doubt
+
+    @property
+    def usual_spread(self) -> float:
+        """Spread of the band edges of the frames that the model was validated on, eV.
+
+        Raises
+        ------
+        ValueError
+            If the model has no draws.
+        """
+        if self.model.doubt is None:
+            raise ValueError("a model without draws has no doubt")
+        return self.model.doubt.spread_eV
+
+    def draws(self, structure: Structure) -> NDArray[np.float64]:
+        """Density coefficients of a structure for each draw of the network's last layer, (K, n_total).
+
+        Raises
+        ------
+        ValueError
+            If the model has no draws.
+        """
+        if self.model.density is None or self.model.doubt is None:
+            raise ValueError("a model without draws has no doubt")
+        return density_draws(self.model.density, self.model.doubt, structure)
+
+    def doubt_elements(
+        self, structure: Structure, vectors: NDArray, kpoint: NDArray[np.float64] | None = None
+    ) -> NDArray:
+        """Changes of the matrix elements between states for each draw, to first order, (K, w, w), eV.
+
+        Parameters
+        ----------
+        structure
+            Atoms.
+        vectors
+            States, (n_orbitals, w).
+        kpoint
+            Fractional; None: Gamma.
+
+        Raises
+        ------
+        ValueError
+            If the model has no draws.
+        """
+        draws, mean = self.draws(structure), self.density(structure)
+        assert self.model.zeroth is not None
+        return elements_of_changes(self.model.zeroth, structure, mean, draws - mean, vectors, kpoint)
 
     def hamiltonian(
         self, structure: Structure, pairs: Mapping[SpeciesPair, PairIndex] | None = None

@@ -188,7 +188,7 @@ class _Stages:
         further: DensityFile | None,
     ) -> HamiltonianModel:
         """Train what the plan asks for."""
-        zeroth, density, pair = None, None, None
+        zeroth, density, pair, doubt = None, None, None, None
         if plan.zeroth:
             assert ingredients is not None
             stage = DensityStage(
@@ -201,11 +201,10 @@ class _Stages:
                 self.device,
             )
             progress = self._progress("density")
-            zeroth, density, history = stage.run(
-                train, validation, progress, learn=plan.density, further=further
-            )
-            if history is not None:
-                self.histories["density"] = history
+            result = stage.run(train, validation, progress, learn=plan.density, further=further)
+            zeroth, density, doubt = result.zeroth, result.network, result.doubt
+            if result.history is not None:
+                self.histories["density"] = result.history
         if plan.pair:
             done = HamiltonianModel(self.basis, zeroth, density, None)
             remain, judged = ([what_is_left(done, f) for f in frames] for frames in (train, validation))
@@ -221,7 +220,7 @@ class _Stages:
                 self._progress("pair"),
                 floors=zeroth is None,
             )
-        return HamiltonianModel(self.basis, zeroth, density, pair)
+        return HamiltonianModel(self.basis, zeroth, density, pair, doubt)
 
     def _progress(self, stage: str) -> Callable[[History, int], None]:
         return lambda history, total: self.report(stage, history, total)

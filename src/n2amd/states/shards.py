@@ -16,6 +16,7 @@ from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
+from n2amd.states.doubt import Doubter, StateDoubt, moments
 from n2amd.states.projection import Projection, Sites, first_orbitals, site_weights, sites_of
 from n2amd.states.solver import WindowStates, solve_window
 from n2amd.states.store import ShardInfo, StatesShard
@@ -139,6 +140,7 @@ def solve_shard(
     *,
     checkpoint_seconds: float = 10.0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    doubter: Doubter | None = None,
 ) -> StatesShard:
     """Solve every frame of a shard and the overlaps between neighbours.
 
@@ -157,6 +159,9 @@ def solve_shard(
         on where a run was interrupted, to the last bit.
     report
         Called with (frames done, frames in all).
+    doubter
+        Tells how far the model may be wrong, at `settings.doubt_samples` moments of the trajectory; None: it
+        is not asked.
 
     Raises
     ------
@@ -169,6 +174,10 @@ def solve_shard(
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
     rows = _Rows.restore(restored) if restored else _Rows([], [], [], [], [], None, None)
+    last = frames.start + total - 1
+    asked = moments(frames.n_frames_total, settings.doubt_samples if doubter else 0)
+    asked = asked[(asked >= frames.start) & (asked < last)]
+    doubted = {int(frame) for first in asked for frame in (first, first + 1)}
     saved = time.monotonic()
     report(len(rows.energies), total)
     for frame in range(frames.start + len(rows.energies), frames.start + total):
@@ -187,6 +196,8 @@ def solve_shard(
                 )
             )
         rows.append(states)
+        if doubter is not None and frame in doubted:
+            rows.changes[frame] = doubter.doubt_elements(frames[frame], states.coefficients, solver.kpoint)
         report(len(rows.energies), total)
         if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
             checkpoint.save(rows.arrays())
@@ -195,7 +206,7 @@ def solve_shard(
         shard=shard,
         shards=settings.shards,
         start=frames.start,
-        stop=frames.start + total - 1,
+        stop=last,
         n_frames_total=frames.n_frames_total,
         n_occupied=solver.window.n_occupied,
         n_orbitals=int(solver.offsets[-1]),
@@ -205,7 +216,11 @@ def solve_shard(
         overlap_kind=overlap_kind,
         kpoint=settings.kpoint,
     )
-    return rows.shard(info, solver.window, solver.sites, settings.partition)
+    doubt = None
+    if doubter is not None and len(asked):
+        elements = np.array([[rows.changes[m], rows.changes[m + 1]] for m in asked.tolist()])
+        doubt = StateDoubt(asked, elements, doubter.usual_spread)
+    return rows.shard(info, solver.window, solver.sites, settings.partition, doubt)
 
 
 @dataclass
@@ -220,6 +235,7 @@ class _Rows:
     first_coefficients: NDArray | None
     last: WindowStates | None
     weights: list[NDArray] = field(default_factory=list)
+    changes: dict[int, NDArray] = field(default_factory=dict)
 
     def append(self, states: WindowStates) -> None:
         self.energies.append(states.energies)
@@ -246,6 +262,8 @@ class _Rows:
             "last_coefficients": self.last.coefficients,
             "last_overlap_coefficients": self.last.overlap_coefficients,
             **({"weights": np.array(self.weights)} if self.weights else {}),
+            **({"changed": np.array(list(self.changes))} if self.changes else {}),
+            **({"changes": np.array(list(self.changes.values()))} if self.changes else {}),
         }
 
     @classmethod
@@ -267,10 +285,28 @@ class _Rows:
             arrays["first_coefficients"],
             last,
             list(arrays.get("weights", [])),
+            {int(frame): change for frame, change in zip(arrays["changed"], arrays["changes"])}
+            if "changed" in arrays
+            else {},
         )
 
-    def shard(self, info: ShardInfo, window: StateWindow, sites: Sites | None, partition: str) -> StatesShard:
+    def shard(
+        self,
+        info: ShardInfo,
+        window: StateWindow,
+        sites: Sites | None,
+        partition: str,
+        doubt: StateDoubt | None,
+    ) -> StatesShard:
         arrays = self.arrays()
+        for name in ("changed", "changes"):
+            arrays.pop(name, None)
         weights = arrays.pop("weights", None)
         projection = None if sites is None or weights is None else Projection(sites, partition, weights)
-        return StatesShard(info, band_index=window.band_index, projection=projection, **arrays)
+        return StatesShard(
+            info,
+            band_index=window.band_index,
+            projection=projection,
+            doubt=doubt,
+            **arrays,
+        )

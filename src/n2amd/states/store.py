@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
+from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -81,6 +82,8 @@ class StatesShard:
         S C of the last frame, (n, w).
     projection
         Weights of the states on atoms or shells, None where none were asked for.
+    doubt
+        Of the model at some of the frames, None where the model does not tell or it was not asked.
     """
 
     info: ShardInfo
@@ -94,6 +97,17 @@ class StatesShard:
     last_coefficients: NDArray
     last_overlap_coefficients: NDArray
     projection: Projection | None = None
+    doubt: StateDoubt | None = None
+
+    @property
+    def vbm(self) -> int:
+        """Place of the VBM in the window."""
+        return self.info.n_occupied - 1 - int(self.band_index[0])
+
+    @property
+    def outside_frames(self) -> NDArray[np.int64]:
+        """Frames, among those whose doubt is known, that are outside the training data of the model."""
+        return np.zeros(0, dtype=np.int64) if self.doubt is None else self.doubt.outside(self.vbm)
 
     @property
     def gap(self) -> NDArray[np.float64]:
@@ -121,12 +135,13 @@ def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.1", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.2", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             file.attrs[name] = value
         for name in _ARRAYS:
             file.create_dataset(name, data=getattr(shard, name))
         write_projection(file, shard.projection)
+        write_doubt(file, shard.doubt)
 
 
 def read_shard(path: str | Path) -> StatesShard:
@@ -164,6 +179,7 @@ def read_shard(path: str | Path) -> StatesShard:
             **{name: array(file, name, (frames,)) for name in _OF_FRAMES},
             **{name: array(file, name, (n, w), "any") for name in _COEFFICIENTS},
             projection=read_projection(file),
+            doubt=read_doubt(file, w),
         )
     _check_window(shard, path)
     return shard

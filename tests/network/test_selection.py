@@ -1,0 +1,55 @@
+"""Choice of frames to label, and whether the doubt is right, on made-up numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from n2amd.network.doubt_errors import DoubtErrors, reliability
+from n2amd.network.selection import choose_frames, random_frames
+
+
+def gram(*directions):
+    rows = np.array(directions, dtype=float)
+    return rows.T @ rows
+
+
+def test_the_most_doubtful_frame_goes_first_and_its_twins_last():
+    frames = np.array([gram([3, 0, 0]), gram([3, 0.1, 0]), gram([0, 2, 0]), gram([0, 0, 1])])
+    chosen, doubt = choose_frames(frames, [10] * 4, 4)
+    assert chosen == [1, 2, 3, 0]
+    assert doubt == sorted(doubt, reverse=True)
+    assert doubt[0] > 1
+
+
+def test_no_more_frames_than_there_are():
+    chosen, doubt = choose_frames(np.array([np.eye(2), 2 * np.eye(2)]), [1, 1], 5)
+    assert chosen == [1, 0]
+    assert len(doubt) == 2
+
+
+def test_choice_leaves_less_doubt_than_chance():
+    rng = np.random.default_rng(0)
+    # many frames of a few kinds, seldom of some
+    kinds = rng.normal(size=(6, 8))
+    frames = np.array([gram(kinds[k]) for k in rng.choice(6, 60, p=[0.6, 0.3, 0.04, 0.02, 0.02, 0.02])])
+
+    def left(chosen):
+        precision = np.eye(8) + 50 * frames[chosen].sum(axis=0)
+        return np.einsum("nij,ji->n", frames, np.linalg.inv(precision)).max()
+
+    by_doubt = left(choose_frames(frames, [50] * 60, 5)[0])
+    by_chance = [left(random_frames(60, 5, seed)) for seed in range(20)]
+    assert by_doubt < np.median(by_chance)
+
+
+def test_reliability_of_normal_errors():
+    rng = np.random.default_rng(1)
+    spreads = rng.uniform(0.005, 0.05, size=(3000, 3))
+    errors = spreads * rng.normal(size=spreads.shape)
+    found = reliability([DoubtErrors("f", e, s) for e, s in zip(errors, spreads)])
+    assert found["error_over_spread"] == pytest.approx(1, abs=0.03)
+    assert found["gap_error_over_spread"] == pytest.approx(1, abs=0.05)
+    assert found["within_1"] == pytest.approx(0.68, abs=0.02)
+    assert found["within_2"] == pytest.approx(0.954, abs=0.01)
+    assert found["frames"][0]["cbm_spread_meV"] == pytest.approx(1000 * spreads[0, 1])
