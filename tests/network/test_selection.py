@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from n2amd.commands.hamiltonian import app
+from n2amd.errors import InputError
+from n2amd.interop.extxyz import read_structures, write_structures
 from n2amd.network.doubt_errors import DoubtErrors, reliability
-from n2amd.network.selection import choose_frames, random_frames
+from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
 
 
 def gram(*directions):
@@ -41,6 +47,25 @@ def test_choice_leaves_less_doubt_than_chance():
     by_doubt = left(choose_frames(frames, [50] * 60, 5)[0])
     by_chance = [left(random_frames(60, 5, seed)) for seed in range(20)]
     assert by_doubt < np.median(by_chance)
+
+
+def test_command_writes_frames_drawn_at_random(tmp_path, rutile):
+    frames = [rutile.with_positions(rutile.positions + 0.01 * k) for k in range(12)]
+    source, out = tmp_path / "frames.extxyz", tmp_path / "chosen.extxyz"
+    write_structures(source, [(frame, {}) for frame in frames])
+    arguments = ["select", "--model", "none.pt", "--structures", str(source)]
+    more = ["--out", str(out), "--count", "3", "--candidates", "6", "--random"]
+    result = CliRunner().invoke(app, arguments + more)
+    assert result.exit_code == 0, result.output
+    chosen = read_structures(out)
+    assert len(chosen) == 3
+    assert all(min(np.abs(c.positions - f.positions).max() for f in frames) < 1e-6 for c in chosen)
+
+
+def test_a_model_without_draws_cannot_choose(rutile):
+    predictor = SimpleNamespace(doubt=None, model=SimpleNamespace(zeroth=None))
+    with pytest.raises(InputError, match="does not know what it does not know"):
+        doubt_of_frames(predictor, [rutile])
 
 
 def test_reliability_of_normal_errors():
