@@ -30,8 +30,8 @@ class StatesSettings(Section):
         16,
         ge=0,
         le=100000,
-        description="Moments of the trajectory, two neighbouring frames each, at which a model with a learned "
-        "density tells how far edges and couplings may be wrong; 0: none.",
+        description="Moments of the trajectory, two neighbouring frames each, at which a model with a "
+        "learned density tells how far edges and couplings may be wrong; 0: none.",
     )
     projections: Literal["none", "atoms", "shells"] = Field(
         "none", description="Weights of every state to store: on atoms, or on each shell of each atom."

@@ -1,7 +1,8 @@
 """What the doubt of the model makes of gap, coupling and lifetime.
 
 Every draw k of the model has band edges and a coupling of its own at some moments of the trajectory. With the
-gap's mean E_k and standard deviation s_k, the coupling's root mean square d_k, and 0 for the model itself, the
+gap's mean E_k and standard deviation s_k, the coupling's root mean square d_k, and 0 for the model itself,
+the
 estimate tau (gap / NAC)^2 / 2 with tau ~ hbar / s gives a lifetime
 
     T_k / T_0 = (s_0 / s_k) (E_k / E_0)^2 (d_0 / d_k)^2

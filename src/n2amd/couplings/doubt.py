@@ -21,7 +21,8 @@ from n2amd.states.store import StatesShard
 from n2amd.storage import open_hdf5
 from n2amd.units import HBAR_EV_FS
 
-#: Overlap of an edge state with its successor below which two states change places: no coupling is made of it.
+#: Overlap of an edge state with its successor below which two states change places: no coupling is made of
+#: it.
 SMALLEST_OVERLAP = 0.7
 _EDGES = ("vbm", "cbm", "nominal", "coupling", "nominal_coupling")
 

@@ -43,7 +43,8 @@ class DensityDoubt:
     n_levels
         Levels of validation frames that the temperature is made from.
     noise
-        Norm of a density's error (`n2amd.baseline.density_fit`) an atom that a label is worth: the precision of
+        Norm of a density's error (`n2amd.baseline.density_fit`) an atom that a label is worth: the precision
+        of
         a frame's labels is its curvature over this.
     """
 

@@ -19,7 +19,8 @@ from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
 
 #: Draws that are kept.
 N_DRAWS = 16
-#: Prior: precision of every weight over the mean curvature of the loss. Weaker ones leave directions free that
+#: Prior: precision of every weight over the mean curvature of the loss. Weaker ones leave directions free
+#: that
 #: no training frame tells of (a layer refitted with 1e-3 was worse on unseen frames); stronger ones see too
 #: little difference between frames. A few validation frames cannot tell: their likelihood is flat in it.
 PRIOR = 1e-2
@@ -60,7 +61,7 @@ def _levels(network: DensityNetwork, sample: DensitySample) -> _Levels:
 def level_spreads(
     network: DensityNetwork, doubt: DensityDoubt, sample: DensitySample
 ) -> tuple[Tensor, Tensor]:
-    """Return first-order errors of a sample's levels and their spread over the draws, (n_levels,) each, eV."""
+    """Return first-order errors of a sample's levels and their spread over the draws, (n_levels,), eV."""
     levels = _levels(network, sample)
     return levels.errors, _spread(levels.response @ doubt.draws.double().T)
 

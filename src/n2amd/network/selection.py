@@ -1,7 +1,8 @@
 """Which frames to label next: those whose density the network knows least, one after the other.
 
 In the space of the K draws a frame's doubt is the Gram matrix G of the changes of its density. Labels of a
-frame would add G / (K noise) to the precision, so that what is left of the doubt of all others is known before
+frame would add G / (K noise) to the precision, so that what is left of the doubt of all others is known
+before
 any DFT runs: the next frame is the one with the largest variance left, and look-alikes of those chosen have
 little (greedy maximum of the information, A. Krause et al., J. Mach. Learn. Res. 9, 235 (2008)).
 """
