@@ -46,9 +46,10 @@ def print_accuracy(document: dict[str, Any]) -> None:
     console.print(table)
     if doubt := document.get("doubt"):
         console.print(
-            f"doubt: errors of VBM and CBM are {doubt['error_over_spread']:.2f} of the spread "
-            f"that the network gave them (rms; gap {doubt['gap_error_over_spread']:.2f}), {100 * doubt['within_1']:.0f} % "
-            f"within one and {100 * doubt['within_2']:.0f} % within two (normal: 68 and 95 %)."
+            f"doubt: errors of VBM and CBM are {doubt['error_over_spread']:.2f} of the spread that the "
+            f"network gave them (rms; gap {doubt['gap_error_over_spread']:.2f}), "
+            f"{100 * doubt['within_1']:.0f} % within one and {100 * doubt['within_2']:.0f} % within two "
+            "(normal: 68 and 95 %)."
         )
     for finding in document["diagnosis"]:
         remedy = finding["remedy"][:1].upper() + finding["remedy"][1:]
