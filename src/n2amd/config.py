@@ -50,9 +50,8 @@ class HamiltonianSettings(Section):
     preset: Preset = Field("quick", description="`quick`: CPU minutes; `paper`: GPU; `test`: CI.")
     model: Literal["auto", "density", "density+pair", "atoms+pair", "pair"] = Field(
         "auto",
-        description="`density`: H0 from atoms with a learned density; `pair`: a network of atom pairs, on "
-        "top of H0 with a learned density or with average atoms, or alone; auto: the best that the data "
-        "allow.",
+        description="H is made of: `density`, H0 from atoms with a learned density; `pair`, a network of "
+        "atom pairs, on top of H0 or alone; auto: the best that the data allow.",
     )
     density_steps: int | None = Field(
         None, ge=1, description="Optimiser steps of the density network; default: the preset's."

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from n2amd.config import ForceFieldSettings
-from n2amd.dataset.split import split_indices
-from n2amd.dataset.store import read_frames
+from n2amd.dataset.split import split_frames
+from n2amd.dataset.store import read_frames, read_structures
 from n2amd.errors import InputError
 from n2amd.forcefield import frames as module
 from n2amd.forcefield.frames import (
@@ -92,7 +92,8 @@ def test_files_leave_the_split_of_the_data_set_alone(dataset, tmp_path):
     file = tmp_path / "frames.extxyz"
     write_extxyz(file, [*read_frames(dataset, range(8)), *read_frames(dataset, range(4))])
     alone, both = gather(dataset, [], SETTINGS), gather(dataset, [file], SETTINGS)
-    own = split_indices(8, SETTINGS.validation_fraction, SETTINGS.test_fraction, SETTINGS.seed)
+    structures = read_structures(dataset)
+    own = split_frames(structures, SETTINGS.validation_fraction, SETTINGS.test_fraction, SETTINGS.seed)
     for name in ("train", "validation", "test"):
         assert alone.split[name] == both.split[name] == getattr(own, name).tolist()
         assert len(getattr(both, name)) == len(both.split[name]) + len(both.split["further"][name])

@@ -25,6 +25,9 @@ SPACING = 2.6
 class SyntheticCrystal:
     """Predictor and cross-time overlap in closed form; `calls` counts the predictions."""
 
+    #: It knows what it says.
+    doubt = None
+
     def __init__(self) -> None:
         shells = (Shell(0, "1s"), Shell(0, "2s"))
         self.basis = Basis({3: AtomBasis(3, shells, 0.0), 9: AtomBasis(9, shells, 2.0)})
