@@ -6,7 +6,9 @@ rule solve_states:
     input:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
         model="<results>/{material}/{functional}/hamiltonian.pt",
-        code=code("states", "baseline", "orbitals/two_centre.py", "orbitals/pair_splines.py", "blocks/matrix.py"),
+        code=code(
+            "states", "baseline", "orbitals/two_centre.py", "orbitals/pair_splines.py", "blocks/matrix.py"
+        ),
     output:
         states="<results>/{material}/{supercell}/{functional}/states/shard_{shard}.h5",
     log:
