@@ -5,7 +5,8 @@ With it every part of H0 can be checked: sum D T is the code's kinetic energy, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
@@ -20,6 +21,32 @@ from n2amd.orbitals.basis import Basis
 
 #: Bands that are computed beyond those that are known to be needed.
 EMPTY_BANDS = 4
+
+
+@dataclass(frozen=True)
+class FilledStates:
+    """States of a frame on the k points of its SCF cycle, and how they are filled.
+
+    Attributes
+    ----------
+    kpoints, weights
+        Fractional, (n_k, 3); sum to 1, (n_k,).
+    levels
+        (n_k, n_spin, n_bands), eV: at least all that hold an electron.
+    vectors
+        Of each spin and k point, (n_orbitals, n_bands).
+    occupations
+        0 to 1 (Methfessel and Paxton: a little outside), (n_k, n_spin, n_bands).
+    fermi_level
+        eV.
+    """
+
+    kpoints: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    levels: NDArray[np.float64]
+    vectors: Sequence[Sequence[NDArray]]
+    occupations: NDArray[np.float64]
+    fermi_level: float
 
 
 def density_matrix(
@@ -59,6 +86,18 @@ def density_matrix(
     InputError
         If the frame has spinors, no k points, or an unknown smearing.
     """
+    states = filled_states(frame, basis, kpoints=kpoints, smearing=smearing)
+    return matrix_of_states(states, frame, basis, frame.hamiltonian.pairs if pairs is None else pairs)
+
+
+def filled_states(
+    frame: Frame,
+    basis: Basis,
+    *,
+    kpoints: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    smearing: Smearing | None = None,
+) -> FilledStates:
+    """Solve for the states of a frame and fill them; parameters and errors as of `density_matrix`."""
     n_spin = frame.hamiltonian.n_spin
     if n_spin > 2:
         raise InputError("density matrices of spinors are not made", frame=frame.name, field="n_spin")
@@ -72,18 +111,31 @@ def density_matrix(
     fermi_level = smearing.fermi_level(
         energies.reshape(n_spin * len(points), -1), electrons, frame.n_electrons
     )
+    levels = energies.swapaxes(0, 1)
+    vectors = [[found for _, found in spin] for spin in solved]
+    return FilledStates(
+        points, weights, levels, vectors, smearing.occupations(levels, fermi_level), fermi_level
+    )
+
+
+def matrix_of_states(
+    states: FilledStates, frame: Frame, basis: Basis, pairs: Mapping[SpeciesPair, PairIndex]
+) -> BlockMatrix:
+    """Density matrix of filled states of a frame on the given pairs."""
+    n_spin = len(states.vectors)
     offsets = basis.orbital_offsets(frame.structure.numbers)
-    pairs = frame.hamiltonian.pairs if pairs is None else pairs
     values = {
         (a, b): np.zeros((n_spin, len(index), basis[a].n_orbitals, basis[b].n_orbitals))
         for (a, b), index in pairs.items()
     }
-    for spin, states in enumerate(solved):
-        for k, weight, (levels, vectors) in zip(points, 2 / n_spin * weights, states):
-            occupation = weight * smearing.occupations(levels, fermi_level)
+    for spin, of_points in enumerate(states.vectors):
+        for k, weight, vectors, shares in zip(
+            states.kpoints, 2 / n_spin * states.weights, of_points, states.occupations[:, spin]
+        ):
+            occupation = weight * shares
             occupied = np.abs(occupation) > 1e-16
-            vectors = vectors[:, occupied]
-            _add_blocks(values, spin, pairs, offsets, k, (vectors * occupation[occupied]) @ vectors.conj().T)
+            chosen = vectors[:, occupied]
+            _add_blocks(values, spin, pairs, offsets, k, (chosen * occupation[occupied]) @ chosen.conj().T)
     return BlockMatrix(pairs, values)
 
 

@@ -27,6 +27,12 @@ def scf_kpoints(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return frame.bands.kpoints, frame.bands.weights / frame.bands.weights.sum()
 
 
+def mesh_counts(kpoints: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Points along each axis of a regular mesh, (3,), from its points (n_k, 3), of k and -k one."""
+    both = np.concatenate([kpoints, -kpoints]) % 1.0
+    return np.array([len(np.unique(np.rint(1e4 * axis) % 1e4)) for axis in both.T], dtype=np.int64)
+
+
 def _shifted_mesh(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     text = frame.origin.get("k_mesh", "1 1 1")
     try:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Run DFT on structures: CP2K or PySCF, one folder a frame.", no_args_is_help=True)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
+    from n2amd.structure import Structure
 
-@app.callback()
-def _stage() -> None:
-    """Keep `run` a verb: typer would drop the name of an only command."""
+app = typer.Typer(
+    help="Compute structures: by CP2K or PySCF, or with what a data set knows of its DFT code.",
+    no_args_is_help=True,
+)
 
 
 class EngineName(StrEnum):
@@ -73,3 +78,54 @@ def run(
         f"{out}: {len(campaign.finished)} frames computed in {seconds:.0f} CPU s, "
         f"{len(campaign.reused)} were finished before"
     )
+
+
+@app.command()
+def scf(
+    dataset: Annotated[
+        Path,
+        typer.Option(
+            help="Data set whose orbitals, pseudopotentials, mesh, smearing and k spacing are taken."
+        ),
+    ],
+    structures: Annotated[Path, typer.Option(help="Structures (extended XYZ).")],
+    out: Annotated[Path, typer.Option(help="Data set to write.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Network whose density the cycle starts from: a third fewer cycles (hamiltonian.pt)."
+        ),
+    ] = None,
+    k_spacing: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-3, help="Distance of k points, 1/Angstrom; default: that of the data set's frames."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=1e-9, help="Largest change of an element of H in the last cycle, eV.")
+    ] = 1e-4,
+    jobs: Annotated[int, typer.Option(min=1, help="Frames at a time, one thread each.")] = 1,
+) -> None:
+    """Compute frames self-consistently as the code of a data set would, without the code: H, S and bands."""
+    from functools import partial
+
+    from n2amd.commands.progress import frame_progress
+    from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
+    from n2amd.interop.extxyz import read_structures
+    from n2amd.storage import single_writer
+
+    spacing = reference_spacing(dataset) if k_spacing is None else k_spacing
+    start = None if model is None else partial(_density_of, model)
+    campaign = ScfCampaign(dataset, spacing, tolerance, start)
+    listed = read_structures(structures)
+    with single_writer(out), frame_progress("self-consistent") as progress:
+        reused = compute_frames(campaign, listed, out, jobs=jobs, progress=progress)
+    typer.echo(f"{out}: {len(listed)} frames, {reused} of them finished before")
+
+
+def _density_of(model: Path) -> Callable[[Structure], NDArray[np.float64]]:
+    """Density that a trained network adds to neutral atoms, as a function of the structure."""
+    from n2amd.network.predict import load_predictor
+
+    return load_predictor(model).density_on_mesh

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import elements_of_changes
+from n2amd.baseline.multipoles import superpose_multipoles
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
@@ -135,6 +136,14 @@ class HamiltonianPredictor:
         if self.model.density is None:
             return self.model.zeroth.model.spherical(structure.numbers)
         return predict_density(self.model.density, structure)
+
+    def density_on_mesh(self, structure: Structure) -> NDArray[np.float64]:
+        """Predicted density beyond that of neutral atoms on the DFT code's mesh, (n1, n2, n3), 1/A^3."""
+        coefficients, zeroth = self.density(structure), self.model.zeroth
+        assert zeroth is not None
+        mesh = zeroth.ingredients.mesh_of(structure.cell)
+        placed = zeroth.ingredients.on_mesh(structure)
+        return superpose_multipoles(placed, mesh, zeroth.model.auxiliary.atoms, coefficients)
 
     @property
     def doubt(self) -> DensityDoubt | None:

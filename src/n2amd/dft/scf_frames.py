@@ -1,0 +1,240 @@
+"""Further frames of a data set without its DFT code: self-consistent with the ingredients that the set holds.
+
+Each finished frame is a data set of its own in the folder OUT.work; in the end all become one file. What was
+killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.model_density import ModelDensity
+from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
+from n2amd.baseline.self_consistent import ScfSettings, self_consistent
+from n2amd.baseline.smearing import Smearing
+from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.dataset.frame import Frame
+from n2amd.dataset.merge import merge
+from n2amd.dataset.store import (
+    create_dataset,
+    read_attributes,
+    read_basis,
+    read_frames,
+    read_ingredients,
+)
+from n2amd.dft.engines.kmesh import half_mesh
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import Basis
+from n2amd.provenance import sha256_of_config
+from n2amd.storage import make_folder
+from n2amd.structure import Structure
+
+#: Part of every fingerprint; raise it where frames come out with other numbers.
+GENERATION = "1"
+#: Density of a structure on its mesh to start from, beyond that of neutral atoms, 1/A^3.
+Start = Callable[[Structure], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class ScfCampaign:
+    """What all frames have in common.
+
+    Attributes
+    ----------
+    reference
+        Data set whose orbitals, ingredients, smearing and k spacing are taken.
+    k_spacing
+        Largest distance of k points along a reciprocal vector, 1/Angstrom.
+    tolerance
+        Largest change of H in the last cycle, eV.
+    start
+        Makes the function that gives the density to start from; None: neutral atoms.
+    """
+
+    reference: Path
+    k_spacing: float
+    tolerance: float
+    start: Callable[[], Start] | None = None
+
+
+def reference_spacing(reference: Path) -> float:
+    """Distance of k points in the frames of a data set, the largest along any axis of any frame, 1/Angstrom.
+
+    Raises
+    ------
+    InputError
+        If no frame says its k points.
+    """
+    spacings = []
+    for frame in read_frames(reference):
+        if frame.bands is not None:
+            lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(frame.structure.cell).T, axis=1)
+            spacings.append(float((lengths / mesh_counts(scf_kpoints(frame)[0])).max()))
+    if not spacings:
+        raise InputError(
+            "no frame says its k points", file=reference, field="bands", remedy="give --k-spacing"
+        )
+    return max(spacings)
+
+
+def compute_frames(
+    campaign: ScfCampaign,
+    structures: Sequence[Structure],
+    out: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Compute structures self-consistently and write them as a data set.
+
+    Parameters
+    ----------
+    campaign
+        What they have in common.
+    structures
+        Structures to compute.
+    out
+        Data set to write.
+    jobs
+        Processes, one frame at a time each.
+    progress
+        Called with frames done and frames in all.
+
+    Returns
+    -------
+    reused
+        Frames that were finished before.
+
+    Raises
+    ------
+    InputError
+        If the reference lacks ingredients, an element, or frames.
+    ComputationError
+        If a frame does not converge.
+    """
+    _require(campaign.reference, structures)
+    folder = out.with_name(out.name + ".work")
+    make_folder(folder)
+    tasks = [(campaign, s, folder / f"frame_{k:04d}.h5") for k, s in enumerate(structures)]
+    waiting = [task for task in tasks if not _is_finished(*task)]
+    reused = len(tasks) - len(waiting)
+    progress(reused, len(tasks))
+    for done, _ in enumerate(_run(waiting, jobs), reused + 1):
+        progress(done, len(tasks))
+    merge([path for _, _, path in tasks], out)
+    shutil.rmtree(folder)
+    return reused
+
+
+def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Iterator[None]:
+    if jobs == 1:
+        for task in tasks:
+            _compute(*task)
+            yield
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_compute, *task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _require(reference: Path, structures: Sequence[Structure]) -> None:
+    ingredients = read_ingredients(reference)
+    if ingredients is None:
+        raise InputError(
+            "the data set has no ingredients of H0",
+            file=reference,
+            field="ingredients",
+            remedy="ingest the frames again with the code's pseudopotential files",
+        )
+    for structure in structures:
+        for z in np.unique(structure.numbers):
+            ingredients[int(z)]
+
+
+@lru_cache(maxsize=1)
+def _zeroth(reference: Path) -> tuple[ZerothHamiltonian, Smearing, str]:
+    """H0 of a data set without density functions, smearing, and the code it is from."""
+    ingredients = read_ingredients(reference)
+    assert ingredients is not None
+    first = next(iter(read_frames(reference, [0])))
+    nothing = ModelDensity(AuxiliaryBasis({}), {})
+    code = str(read_attributes(reference)["code"])
+    return (
+        ZerothHamiltonian(read_basis(reference), ingredients, nothing),
+        Smearing.of_origin(first.origin),
+        code,
+    )
+
+
+@lru_cache(maxsize=1)
+def _start(campaign: ScfCampaign) -> Start | None:
+    return None if campaign.start is None else campaign.start()
+
+
+def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
+    """Compute one frame and write its file."""
+    zeroth, smearing, code = _zeroth(campaign.reference)
+    frame = _solve(campaign, zeroth, smearing, structure, path.stem)
+    basis = Basis({int(z): zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
+    with create_dataset(path, code=code, inputs=[campaign.reference]) as writer:
+        writer.append(frame, basis, {}, _fingerprint(campaign, structure))
+
+
+def _solve(
+    campaign: ScfCampaign, zeroth: ZerothHamiltonian, smearing: Smearing, structure: Structure, name: str
+) -> Frame:
+    lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(structure.cell).T, axis=1)
+    # spacings of strained cells differ in the third digit
+    counts = np.maximum(np.ceil(lengths / campaign.k_spacing - 0.02), 1).astype(int)
+    kpoints, weights = half_mesh((int(counts[0]), int(counts[1]), int(counts[2])))
+    start = _start(campaign)
+    return self_consistent(
+        zeroth,
+        structure,
+        ScfSettings(kpoints, weights, smearing, campaign.tolerance),
+        name=name,
+        start=None if start is None else start(structure),
+    )
+
+
+def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
+    """Hash what the numbers of a frame depend on."""
+    ingredients = read_ingredients(campaign.reference)
+    assert ingredients is not None
+    settings = {
+        "generation": GENERATION,
+        "basis": read_basis(campaign.reference).to_json(),
+        "ingredients": ingredients.to_json(),
+        "k_spacing": campaign.k_spacing,
+        "tolerance": campaign.tolerance,
+    }
+    digest = sha256(sha256_of_config(settings).encode())
+    for values in (structure.cell, structure.positions, structure.numbers):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _is_finished(campaign: ScfCampaign, structure: Structure, path: Path) -> bool:
+    """Tell whether a file holds this very frame."""
+    try:
+        found = read_attributes(path)
+    except InputError:  # absent, or of something else: it is written anew
+        return False
+    wanted = sha256(_fingerprint(campaign, structure).encode()).hexdigest()
+    return bool(found["inputs_sha256"] == wanted)

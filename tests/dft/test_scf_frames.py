@@ -1,0 +1,95 @@
+"""Frames that n2amd computes itself from what a data set knows of its DFT code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from n2amd.commands.dft import app
+from n2amd.dataset.ingest import ingest
+from n2amd.dataset.store import read_attributes, read_frames
+from n2amd.dft import scf_frames
+from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
+from n2amd.errors import InputError
+from n2amd.interop.extxyz import write_structures
+
+SILICON = Path(__file__).parents[1] / "data" / "honpas-si2"
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "dataset.h5"
+    ingest([SILICON], out, code="honpas")
+    return out
+
+
+@pytest.fixture(scope="module")
+def structures(reference):
+    structure = next(iter(read_frames(reference))).structure
+    shifts = np.random.default_rng(5).normal(scale=0.05, size=(2, 2, 3))
+    return [structure, *(structure.with_positions(structure.positions + s) for s in shifts)]
+
+
+def test_the_frame_of_the_code_comes_out_again(reference, structures, tmp_path):
+    campaign = ScfCampaign(reference, reference_spacing(reference), 1e-4)
+    out = tmp_path / "again.h5"
+    assert compute_frames(campaign, structures[:1], out) == 0
+    (ours,), theirs = list(read_frames(out)), next(iter(read_frames(reference)))
+    n = theirs.n_occupied + 2
+    for k, energies in zip(ours.bands.kpoints, ours.bands.energies):
+        # SIESTA keeps both of k and -k where a component is 1/2
+        apart = [(theirs.bands.kpoints - sign * k + 0.5) % 1 - 0.5 for sign in (1, -1)]
+        same = np.abs(apart).max(axis=2).min(axis=0).argmin()
+        np.testing.assert_allclose(energies[0, :n], theirs.bands.energies[same, 0, :n], atol=8e-5)
+    assert ours.origin["code"] == "n2amd"
+    assert read_attributes(out)["code"] == read_attributes(reference)["code"]
+    assert not out.with_name("again.h5.work").exists()
+
+
+def test_what_was_killed_goes_on(reference, structures, tmp_path, monkeypatch):
+    out = tmp_path / "more.h5"
+    campaign = ScfCampaign(reference, 0.9, 1e-3)
+    compute = scf_frames._compute
+
+    def killed(campaign, structure, path):
+        if path.stem == "frame_0001":
+            raise KeyboardInterrupt
+        compute(campaign, structure, path)
+
+    monkeypatch.setattr(scf_frames, "_compute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        compute_frames(campaign, structures, out)
+    assert not out.exists()
+    monkeypatch.setattr(scf_frames, "_compute", compute)
+    assert compute_frames(campaign, structures, out) == 1
+    frames = list(read_frames(out))
+    np.testing.assert_array_equal([f.structure.positions for f in frames], [s.positions for s in structures])
+
+
+def test_frames_of_other_settings_are_not_taken_over(reference, structures, tmp_path, monkeypatch):
+    out = tmp_path / "more.h5"
+    monkeypatch.setattr(scf_frames, "merge", lambda paths, out: None)
+    monkeypatch.setattr(scf_frames.shutil, "rmtree", lambda folder: None)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[:1], out)
+    assert compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[:1], out) == 1
+    assert compute_frames(ScfCampaign(reference, 0.9, 1e-3), structures[:1], out) == 0
+
+
+def test_from_the_command_line(reference, structures, tmp_path):
+    listed = tmp_path / "frames.xyz"
+    write_structures(listed, [(s, {}) for s in structures[1:]])
+    arguments = ["scf", "--dataset", str(reference), "--structures", str(listed), "--k-spacing", "0.9"]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "new.h5"), "--jobs", "2"])
+    assert done.exit_code == 0, done.output
+    assert "2 frames, 0 of them finished before" in done.output
+    assert [f.name for f in read_frames(tmp_path / "new.h5")] == ["frame_0000", "frame_0001"]
+
+
+def test_an_element_without_ingredients_is_named(reference, structures, tmp_path):
+    foreign = structures[0].with_positions(structures[0].positions)
+    foreign = type(foreign)(foreign.cell, foreign.positions, np.array([14, 6]), foreign.pbc)
+    with pytest.raises(InputError, match="no ingredients of the element with Z = 6"):
+        compute_frames(ScfCampaign(reference, 0.9, 1e-3), [foreign], tmp_path / "out.h5")
