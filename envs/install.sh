@@ -38,6 +38,8 @@ install() {
 install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "${TORCH:-torch==2.13.0}"
 install --requirement envs/requirements.txt
 install --no-deps --editable .
+echo "compiling the loops of the Hamiltonian (once, a minute)"
+OMP_NUM_THREADS=1 "$venv/bin/python" envs/compile_kernels.py
 
 rm "$venv/.installing"
 touch "$stamp"

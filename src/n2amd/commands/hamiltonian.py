@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -148,7 +149,8 @@ def bands(
         str | None, typer.Option(help="Special points, e.g. G-X-M-G; default: the lattice's own.")
     ] = None,
     frame: Annotated[
-        int | None, typer.Option(help="Frame of the data set; default: the first held-out one.")
+        int | None,
+        typer.Option(help="Frame of the data set; default: the smallest that was not trained on."),
     ] = None,
     points: Annotated[int, typer.Option(min=2, help="k points along the path.")] = 80,
 ) -> None:
@@ -163,7 +165,7 @@ def bands(
 
     torch.set_num_threads(1)
     predictor = load_predictor(model)
-    index = predictor.training["split"]["test"][0] if frame is None else frame
+    index = _smallest_unseen(dataset, predictor.training["split"]) if frame is None else frame
     chosen = next(iter(read_frames(dataset, [index])))
     predicted = predict_aligned(predictor, chosen)
     line = band_path(chosen.structure, path.split("-") if path else None, points)
@@ -180,6 +182,14 @@ def bands(
     }
     write_json(out, document, config=predictor.training["settings"], inputs=[dataset, model])
     typer.echo(f"{out}: {len(line.kpoints)} k points of frame {chosen.name}")
+
+
+def _smallest_unseen(dataset: Path, split: Mapping[str, Sequence[int]]) -> int:
+    """Frame with the fewest atoms among those that were not trained on: its bands are not folded."""
+    from n2amd.dataset.store import read_structures
+
+    structures = read_structures(dataset)
+    return min([*split["test"], *split["validation"]], key=lambda k: structures[k].n_atoms)
 
 
 @app.command()

@@ -74,6 +74,7 @@ def describe(path: str | Path) -> dict[str, str]:
     for z in basis.numbers:
         shells = ", ".join(shell.label for shell in basis[z].shells)
         entries[f"basis of element {z}"] = f"{basis[z].n_orbitals} orbitals: {shells}"
+    entries["ingredients of H0"] = _ingredients(path, str(attributes.get("h0", "")))
     if energies:
         entries["energy per atom"] = f"{min(energies):.4f} .. {max(energies):.4f} eV"
     if gaps:
@@ -81,3 +82,12 @@ def describe(path: str | Path) -> dict[str, str]:
     for pair, (h, s) in reach.items():
         entries[f"range of {pair}"] = f"H {h:.2f} A, S {s:.2f} A (elements above {NEGLIGIBLE:g})"
     return entries
+
+
+def _ingredients(path: str | Path, note: str) -> str:
+    """Say what H0 is made of, or why it is not known."""
+    found = read_ingredients(path)
+    if found is None:
+        return f"none: {note or 'the runs do not give them'}"
+    text = f"{found.functional} on {found.scheme}'s mesh of {found.mesh_cutoff:g} Ry"
+    return f"{text} ({note})" if note else text
