@@ -9,7 +9,7 @@ import numpy as np
 from ase.formula import Formula
 
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.store import read_attributes, read_basis, read_frames
+from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients
 
 #: Elements below this are not counted when the range of a matrix is told: eV for H, 1 for S.
 NEGLIGIBLE = 1e-3
