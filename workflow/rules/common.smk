@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 import n2amd.config
 from n2amd.errors import InputError
@@ -290,3 +291,6 @@ def hold_data_against_job():
     checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())
+    for line in checked.stderr.splitlines():
+        if line.startswith("warning: "):
+            logger.warning(line.removeprefix("warning: "))

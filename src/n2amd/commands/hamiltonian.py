@@ -128,6 +128,7 @@ def evaluate(
         frames = read_frames(dataset, list(chosen))
     document = report(predictor, frames, cells=cells)
     document["judged_on"] = [str(path) for path in on or [dataset]]
+    document["training_cells"] = cells.to_document()["groups"]
     document["history"] = training["history"]
     document["settings"] = training["settings"]
     document["seed"] = training["seed"]

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
@@ -20,11 +22,14 @@ from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_fit import RIDGE
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.errors import InputError
-from n2amd.network.density_data import FittedFrame
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
 from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure
+
+if TYPE_CHECKING:
+    # brings torch, which no reader of structures needs
+    from n2amd.network.density_data import FittedFrame
 
 FORMAT = "n2amd/densities"
 #: Error of a matrix element that is left alone, relative to the largest response, squared.
@@ -134,12 +139,11 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
                 remedy="make them from frames of the same DFT settings (`n2amd hamiltonian densities`)",
             )
         auxiliary = AuxiliaryBasis.from_json(file["auxiliary"].asstr()[()])
-        names, cells, excess = file["name"].asstr()[...], file["cell"][...], file["excess"][...]
-        numbers, positions = file["numbers"][...], file["positions"][...]
-        coefficients, offsets = file["coefficients"][...].astype(np.float64), file["atom_offset"][...]
+        names, excess = file["name"].asstr()[...], file["excess"][...]
+        structures = _structures(file)
+        coefficients = file["coefficients"][...].astype(np.float64)
     frames, start = [], 0
-    for k, (a, b) in enumerate(pairwise(offsets)):
-        structure = Structure(cells[k], positions[a:b], numbers[a:b])
+    for k, structure in enumerate(structures):
         n = int(auxiliary.offsets(structure.numbers)[-1])
         frames.append(StoredDensity(names[k], structure, float(excess[k]), coefficients[start : start + n]))
         start += n
@@ -151,6 +155,24 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
             remedy="make the file again",
         )
     return DensityFile(auxiliary, tuple(frames))
+
+
+def read_density_structures(path: Path) -> list[Structure]:
+    """Return the structures of a file of densities, whatever basis it is of.
+
+    Raises
+    ------
+    InputError
+        If it is no such file.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        return _structures(file)
+
+
+def _structures(file: h5py.File) -> list[Structure]:
+    cells, numbers, positions = (file[name][...] for name in ("cell", "numbers", "positions"))
+    bounds = pairwise(file["atom_offset"][...])
+    return [Structure(cells[k], positions[a:b], numbers[a:b]) for k, (a, b) in enumerate(bounds)]
 
 
 def _hash_of_basis(basis: Basis) -> str:
