@@ -43,6 +43,8 @@ def solve(
     kind = load_section("couplings", couplings_settings).overlap
     frames = read_slice(trajectory, chosen.shards, shard)
     predictor = load_predictor(model, choose_device(chosen.device))
+    if chosen.mesh_refinement != 1:
+        predictor = predictor.refined(chosen.mesh_refinement)
     cross_overlap = predictor.cross_overlap(kind)
     if shard == 0 and (stored := predictor.training.get("cells")) is not None:
         for finding in judge_trajectory(*read_cell(trajectory), TrainingCells.from_document(stored)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from n2amd.baseline.density_change import elements_of_changes
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
+from n2amd.errors import InputError
 from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
 from n2amd.network.density_model import DensityNetwork
@@ -121,6 +122,24 @@ class HamiltonianPredictor:
             for key, reach in self.model.pair.architecture.ranges.items():
                 ranges[key] = max(ranges.get(key, 0.0), reach)
         return ranges
+
+    def refined(self, factor: float) -> HamiltonianPredictor:
+        """Return the predictor with H0 on a mesh so many times finer, along each vector, than the code's.
+
+        Raises
+        ------
+        InputError
+            If the model has no H0.
+        """
+        if self.model.zeroth is None:
+            raise InputError(
+                f"{factor:g}, but the model has no H0, so there is no mesh to refine",
+                field="states.mesh_refinement",
+                remedy="leave it out",
+            )
+        finer = self.model.zeroth.ingredients.on_finer_mesh(factor)
+        zeroth = replace(self.model.zeroth, ingredients=finer)
+        return replace(self, model=replace(self.model, zeroth=zeroth))
 
     def density(self, structure: Structure) -> NDArray[np.float64]:
         """Density coefficients that H0 of a structure is made of, (n_total,).
