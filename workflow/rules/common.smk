@@ -168,6 +168,14 @@ def gpus(name):
     )
 
 
+def several_processes(resources):
+    """Return how a training is started: one process for each GPU that the job has."""
+    count = resources.get("gpu", 0)
+    if not isinstance(count, int) or count < 2:
+        return "n2amd"
+    return f"torchrun --standalone --nproc-per-node {count} -m n2amd.cli"
+
+
 def scissor_option(wildcards):
     """Return the option that shifts the gap, or nothing where the variant is the functional itself."""
     scissor = scissors(wildcards.material, parent(wildcards.variant)).get(wildcards.variant)

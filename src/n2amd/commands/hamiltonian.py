@@ -32,13 +32,18 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Train the model: a density that H0 is made of, a network of atom pairs, or both."""
+    """Train the model: a density that H0 is made of, a network of atom pairs, or both.
+
+    By several processes: `torchrun --nproc-per-node N -m n2amd.cli hamiltonian train ...`.
+    """
     import time
+    from contextlib import nullcontext
 
     import torch
 
     from n2amd.config import load_section
     from n2amd.network.loop import History
+    from n2amd.network.ranks import started_ranks
     from n2amd.network.training import train as train_network
     from n2amd.storage import single_writer
 
@@ -54,10 +59,12 @@ def train(
             flush=True,
         )
 
-    with single_writer(out):
+    with started_ranks() as ranks, single_writer(out) if ranks.first else nullcontext():
         chosen = load_section("hamiltonian", settings)
-        model = train_network(dataset, chosen, out, workdir, report, overlap, densities)
-    typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
+        told = report if ranks.first else lambda stage, history, total: None
+        model = train_network(dataset, chosen, out, workdir, told, overlap, densities, ranks)
+    if ranks.first:
+        typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
 
 
 @app.command()
