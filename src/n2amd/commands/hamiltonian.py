@@ -224,7 +224,7 @@ def select(
         chosen, doubt = random_frames(len(places), count, seed), None
     else:
         with frame_progress("doubt") as report:
-            grams = doubt_of_frames(load_predictor(model), looked_at, report)
+            grams = doubt_of_frames(load_predictor(model), looked_at, structures, report)
         chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count)
     records = [
         {"frame": int(places[k]), **({} if doubt is None else {"doubt": round(doubt[rank], 4)})}

@@ -28,6 +28,7 @@ def solve(
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
     from n2amd.device import choose_device
+    from n2amd.errors import within
     from n2amd.network.cells import TrainingCells
     from n2amd.network.predict import load_predictor
     from n2amd.network.target_cells import judge_trajectory
@@ -54,7 +55,7 @@ def solve(
         inputs = (trajectory, model)
         fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
         checkpoint = Checkpoint(out, fingerprint)
-        with frame_progress(f"shard {shard} of {chosen.shards}") as report:
+        with frame_progress(f"shard {shard} of {chosen.shards}") as report, within(trajectory):
             result = solve_shard(
                 frames,
                 shard,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.model_density import coefficients_by_element
+from n2amd.baseline.model_density import coefficients_by_element, require_resolved
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
@@ -85,6 +85,7 @@ class DensityStage:
         if further is None:
             model = choose_model(train, self.basis, self.ingredients)
         else:
+            require_resolved(train[0].structure, self.ingredients)
             model = without_means(further.auxiliary)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, model)
         fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import elements_of_changes
+from n2amd.baseline.model_density import require_electrons
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
@@ -148,12 +149,16 @@ class HamiltonianPredictor:
         ------
         ValueError
             If the model has no H0.
+        InputError
+            If it does not know an element, or its density is not neutral.
         """
         if self.model.zeroth is None:
             raise ValueError("a model without H0 predicts no density")
         if self.model.density is None:
             return self.model.zeroth.model.spherical(structure.numbers)
-        return predict_density(self.model.density, structure)
+        coefficients = predict_density(self.model.density, structure)
+        require_electrons(self.model.zeroth.model.auxiliary, structure.numbers, coefficients)
+        return coefficients
 
     @property
     def doubt(self) -> DensityDoubt | None:

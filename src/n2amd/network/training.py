@@ -17,7 +17,7 @@ from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
-from n2amd.errors import InputError
+from n2amd.errors import InputError, within
 from n2amd.network.cells import TrainingCells, geometry_hash
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
@@ -119,7 +119,8 @@ def train(
     found = FoundIngredients(stored, attributes.get("h0"))
     if not overlap_fit and settings.model != "pair":
         found = ingredients_to_train(stored, attributes.get("h0"), frames[0], basis)
-    plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
+    with within(dataset):
+        plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
     inputs = [path for path in (dataset, overlap_fit, densities) if path is not None]
     further = None
     if densities is not None and plan.density:
@@ -131,7 +132,8 @@ def train(
     )
     workdir.mkdir(parents=True, exist_ok=True)
     stages = _Stages(basis, settings, preset, workdir, fingerprint, report, ranks)
-    model = stages.run(plan, found.ingredients, frames[0], frames[1], further)
+    with within(dataset):
+        model = stages.run(plan, found.ingredients, frames[0], frames[1], further)
     if not ranks.first:
         return model
     training = {

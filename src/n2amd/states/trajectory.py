@@ -114,7 +114,9 @@ def read_cell(path: str | Path) -> tuple[str, Structure]:
     """
     with open_hdf5(path, "trajectory") as file:
         numbers = array(file, "numbers", (None,), "whole")
-        return word(file, "supercell"), _with_cell_of(file, file["positions"][0], numbers)
+        # trajectories of other programs have no label
+        label = word(file, "supercell") if "supercell" in file.attrs else "of the trajectory"
+        return label, _with_cell_of(file, file["positions"][0], numbers)
 
 
 def _with_cell_of(file: h5py.File, positions: NDArray[np.float64], numbers: NDArray[np.int64]) -> Structure:
