@@ -25,6 +25,13 @@ class StatesSettings(Section):
         4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
+    mesh_refinement: float = Field(
+        1.0,
+        ge=1,
+        le=4,
+        description="H0 of a learned density: mesh finer by this along each vector than the DFT code's. 1 is "
+        "the code's own Hamiltonian, whose levels move with the atoms against the mesh; at 2 they hardly do.",
+    )
     residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
     doubt_samples: int = Field(
         16,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -59,3 +61,17 @@ class InputError(N2amdError):
             place.append(f"field {field!r}")
         sentence = f"{', '.join(place)}: {problem}" if place else problem
         super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+
+
+@contextmanager
+def within(file: str | Path, frame: int | str | None = None) -> Iterator[None]:
+    """Tell where bad input was found, for what is raised by code that does not know its file or frame."""
+    try:
+        yield
+    except InputError as error:
+        if error.file is not None:
+            raise
+        known = error.frame if error.frame is not None else frame
+        raise InputError(
+            error.problem, file=file, frame=known, field=error.field, remedy=error.remedy
+        ) from error

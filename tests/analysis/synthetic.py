@@ -140,6 +140,8 @@ def write_trajectory(path: Path, *, atoms: int = 48, frames: int = 600, supercel
             seed=7,
         )
         file["numbers"] = np.full(atoms, 8)
+        file["cell"], file["pbc"] = 9.0 * np.eye(3), [True] * 3
+        file["positions"] = np.zeros((1, atoms, 3))
         file["temperature"] = 300 + 10 * rng.standard_normal(frames)
     return path
 

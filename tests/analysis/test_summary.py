@@ -197,6 +197,32 @@ def test_summary_from_the_command_line(case_files: dict[str, Path], tmp_path: Pa
     pd.testing.assert_frame_equal(rows, pd.read_parquet(tmp_path / "table.parquet"), check_dtype=False)
 
 
+def test_case_and_summary_tell_what_the_model_was_not_trained_for(
+    case_files: dict[str, Path], tmp_path: Path
+) -> None:
+    run, said = CliRunner(), []
+    report = json.loads(case_files["hamiltonian"].read_text())
+    # cells smaller and larger than any trajectory's: longest waves, and so many independent frames
+    for name, shortest, count in (("small", 50.0, 9), ("few", 1e-3, 2), ("enough", 1e-3, 9)):
+        group = {"n_atoms": 10**6, "n_frames": 9, "n_independent": count, "smallest_g": shortest}
+        path = tmp_path / f"hamiltonian-{name}.json"
+        path.write_text(json.dumps({**report, "training_cells": [group]}))
+        out = tmp_path / f"{name}.json"
+        options = [["--out", out, "--hamiltonian", path, "--functional", name]]
+        options += [
+            [f"--{key}", case_files[key]] for key in ("couplings", "trajectory", "dephasing", "lifetime")
+        ]
+        made = run.invoke(app, ["case", *(str(word) for option in options for word in option)])
+        assert made.exit_code == 0, made.output
+        said.append(json.loads(out.read_text())["warnings"])
+    assert [len(sentences) for sentences in said] == [1, 1, 0]
+    assert "shortest reciprocal vector" in said[0][0]
+    assert "2 independent training frames" in said[1][0]
+    cases = [str(tmp_path / f"{name}.json") for name in ("small", "few", "enough")]
+    made = run.invoke(app, ["summary", "--case", *cases, "--out", str(tmp_path / "summary.json")])
+    assert made.stderr.count("warning: TiO2") == 2
+
+
 def test_only_cpu_time_and_date_differ_between_two_runs(
     case_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

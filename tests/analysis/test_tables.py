@@ -86,6 +86,16 @@ def test_tables_are_written_whole(tmp_path: Path) -> None:
     assert scaling[0]["Weighted"] == "yes"
 
 
+def test_warnings_of_cases_stand_on_the_page(tmp_path: Path) -> None:
+    cases = paper_cases()
+    cases[1]["warnings"] = ["waves < 0.3 1/A were in no training frame"]
+    for given, expected in ((cases, True), (paper_cases(), False)):
+        write_tables(tmp_path, {"cases": given, "scaling": []})
+        page = (tmp_path / "tables.html").read_text()
+        assert ("pbe+scissor</td><td>2x2x2</td><td>waves &lt; 0.3" in page) is expected
+        assert ("not trained for" in page) is expected
+
+
 def test_one_size_leaves_no_scaling_on_the_page(tmp_path: Path) -> None:
     write_tables(tmp_path, {"cases": paper_cases()[:2], "scaling": []})
     assert (tmp_path / "tables.html").read_text().count("<table>") == 2

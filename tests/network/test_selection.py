@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_command_writes_frames_drawn_at_random(tmp_path, rutile):
 def test_a_model_without_draws_cannot_choose(rutile):
     predictor = SimpleNamespace(doubt=None, model=SimpleNamespace(zeroth=None))
     with pytest.raises(InputError, match="does not know what it does not know"):
-        doubt_of_frames(predictor, [rutile])
+        doubt_of_frames(predictor, [rutile], Path("frames.extxyz"))
 
 
 def test_reliability_of_normal_errors():

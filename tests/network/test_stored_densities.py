@@ -36,8 +36,10 @@ def real():
 
 
 def test_states_are_exact_after_a_small_move(real):
-    _, _, _, fitted = real
-    moved = with_exact_states(fitted)
+    _, _, zeroth, fitted = real
+    charges = zeroth.model.auxiliary.charges_of(fitted.structure.numbers)
+    moved = with_exact_states(fitted, charges)
+    assert charges @ moved == pytest.approx(fitted.sample.excess, abs=1e-8)
     before, after = (
         fitted.sample.state_errors(_tensor(c)).abs().mean() for c in (fitted.coefficients, moved)
     )
@@ -49,7 +51,7 @@ def test_states_are_exact_after_a_small_move(real):
 def test_a_stored_frame_trains_like_the_frame(real):
     """The same Gram matrix and edges; H0 of the stored density has DFT's band edges to a few meV."""
     frame, basis, zeroth, fitted = real
-    (stored,) = store([fitted])
+    (stored,) = store([fitted], zeroth.model.auxiliary)
     again = frame_of_density(stored.name, stored.structure, stored.coefficients, stored.excess, zeroth, 5.0)
     scale = float(fitted.sample.matrix.max())
     np.testing.assert_allclose(again.sample.matrix, fitted.sample.matrix, atol=1e-6 * scale)

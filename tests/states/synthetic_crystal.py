@@ -6,6 +6,7 @@ Everything is known in closed form, at one geometry and between two, and the ove
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class SyntheticCrystal:
 
     #: It knows what it says.
     doubt = None
+    #: It was not trained.
+    training: ClassVar[dict] = {}
 
     def __init__(self) -> None:
         shells = (Shell(0, "1s"), Shell(0, "2s"))

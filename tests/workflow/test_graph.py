@@ -150,6 +150,15 @@ def test_frames_are_given_or_computed(pristine: Project, change: dict, message: 
     assert message in done.stdout + done.stderr
 
 
+def test_a_training_with_several_gpus_starts_a_process_for_each(pristine: Project) -> None:
+    shown = {}
+    for count in (1, 2):
+        asked = ["--set-resources", f"train_hamiltonian:gpu={count}"]
+        shown[count] = pristine.snakemake("-n", "-p", "--configfile", pristine.config("gpus"), *asked).stdout
+    assert "torchrun" not in shown[1]
+    assert "torchrun --standalone --nproc-per-node 2 -m n2amd.cli hamiltonian train --dataset" in shown[2]
+
+
 def take_deeph_folders(document: dict) -> None:
     """Take the matrices from DeepH folders, the force field from the frames that they were made of."""
     functionals = document["materials"]["TiO2"]["functionals"]

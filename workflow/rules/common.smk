@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 import n2amd.config
 from n2amd.errors import InputError
@@ -167,6 +168,14 @@ def gpus(name):
     )
 
 
+def several_processes(resources):
+    """Return how a training is started: one process for each GPU that the job has."""
+    count = resources.get("gpu", 0)
+    if not isinstance(count, int) or count < 2:
+        return "n2amd"
+    return f"torchrun --standalone --nproc-per-node {count} -m n2amd.cli"
+
+
 def scissor_option(wildcards):
     """Return the option that shifts the gap, or nothing where the variant is the functional itself."""
     scissor = scissors(wildcards.material, parent(wildcards.variant)).get(wildcards.variant)
@@ -290,3 +299,6 @@ def hold_data_against_job():
     checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())
+    for line in checked.stderr.splitlines():
+        if line.startswith("warning: "):
+            logger.warning(line.removeprefix("warning: "))

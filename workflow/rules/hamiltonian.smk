@@ -22,11 +22,12 @@ rule train_hamiltonian:
         runtime=1440,
         gpu=gpus("hamiltonian"),
     params:
+        program=lambda w, resources: several_processes(resources),
         settings=settings("hamiltonian"),
         overlap=lambda w, input: ["--overlap", *input.overlap] if input.overlap else [],
         densities=lambda w, input: ["--densities", *input.densities] if input.densities else [],
     shell:
-        "n2amd hamiltonian train --dataset {input.dataset:q} {params.overlap:q} {params.densities:q} --settings {params.settings:q} --out {output.model:q}"
+        "{params.program} hamiltonian train --dataset {input.dataset:q} {params.overlap:q} {params.densities:q} --settings {params.settings:q} --out {output.model:q}"
         " --workdir {output.model:q}.work --threads {threads} > {log:q} 2>&1"
 
 

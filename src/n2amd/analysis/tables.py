@@ -195,6 +195,13 @@ def write_tables(folder: Path, summary: dict[str, Any]) -> list[Path]:
     tables = [functionals_table(cases), supercells_table(cases), scaling_table(summary["scaling"])]
     texts = {f"{table.name}.csv": table.csv() for table in tables}
     texts |= {f"{table.name}.md": table.markdown() for table in tables}
+    told = [
+        (case["material"], case["functional"], case["supercell"], said)
+        for case in cases
+        for said in case.get("warnings", [])
+    ]
+    header = ("Material", "Functional", "Supercell", "Warning")
+    tables.append(Table("warnings", "What the model was not trained for", header, tuple(told)))
     # an empty table says nothing on a page
     texts["tables.html"] = _PAGE.format(tables="".join(table.html() for table in tables if table.rows))
     for name, text in texts.items():

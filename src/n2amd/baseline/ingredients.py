@@ -116,6 +116,13 @@ class Ingredients:
         rule = openmx_mesh if self.scheme == "openmx" else siesta_mesh
         return rule(cell, self.mesh_cutoff, self.bohr)
 
+    def on_finer_mesh(self, factor: float) -> Ingredients:
+        """Return the ingredients with a mesh so many times finer along each vector.
+
+        H0 is then no longer the code's own, but what the code would give without the error of its mesh.
+        """
+        return replace(self, mesh_cutoff=self.mesh_cutoff * factor**2)
+
     def on_mesh(self, structure: Structure) -> Structure:
         """Return the structure, moved so that the code's mesh has a point at the corner of the cell.
 

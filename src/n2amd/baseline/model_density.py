@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, primitive_basis
+from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, form_factor, primitive_basis
 from n2amd.baseline.density_fit import (
     NormalEquations,
     PlaneWaves,
@@ -24,12 +24,16 @@ from n2amd.baseline.mesh_integrals import density_on_mesh
 from n2amd.baseline.superposition import superpose
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.basis import Basis, Shell
 from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 #: Electrons by which a density on the mesh may miss those of the frame, relative.
 CHARGE_TOLERANCE = 2e-3
+#: Electrons by which a model density may miss those wanted.
+EXCESS_TOLERANCE = 1e-3
+#: Share of an atom's electrons that a mesh may lose or make up; of one electron where it has less.
+RESOLUTION = 0.02
 #: Atoms of the frames that the auxiliary functions are chosen on, at most: their fit is quadratic in memory.
 ATOMS_FOR_CHOICE, FRAMES_FOR_CHOICE = 24, 8
 #: Regularisation of the fit in primitive functions, which are nearly dependent.
@@ -52,7 +56,19 @@ class ModelDensity:
     mean: Mapping[int, NDArray[np.float64]]
 
     def spherical(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Coefficients of average atoms, (n_total,), neutral as a whole."""
+        """Coefficients of average atoms, (n_total,), neutral as a whole.
+
+        Raises
+        ------
+        InputError
+            If there is no average atom of an element.
+        """
+        if unknown := sorted({int(z) for z in numbers} - set(self.mean)):
+            raise InputError(
+                f"the model knows no average atom with Z = {unknown[0]} (only of Z = {sorted(self.mean)})",
+                field="numbers",
+                remedy="train on data that hold this element",
+            )
         coefficients = np.concatenate([self.mean[int(z)] for z in numbers])
         charges = self.auxiliary.charges_of(numbers)
         spread = charges**2
@@ -119,6 +135,69 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
     waves = PlaneWaves.of(mesh)
     (atoms,) = superpose(frame.structure, mesh, {z: [a.density] for z, a in ingredients.atoms.items()})
     return FrameDensity(frame, mesh, valence, waves.transform(valence - atoms), waves)
+
+
+def require_electrons(
+    auxiliary: AuxiliaryBasis,
+    numbers: NDArray[np.int64],
+    coefficients: NDArray[np.float64],
+    excess: float = 0.0,
+    tolerance: float = EXCESS_TOLERANCE,
+) -> None:
+    """Refuse a density that does not hold the electrons it should.
+
+    Parameters
+    ----------
+    auxiliary
+        Density functions.
+    numbers, coefficients
+        Atoms and the coefficients of their functions, (n_total,).
+    excess, tolerance
+        Electrons beyond those of the neutral atoms, and by how many these may be missed.
+
+    Raises
+    ------
+    InputError
+        Naming the electrons found and wanted.
+    """
+    found = float(auxiliary.charges_of(numbers) @ coefficients)
+    if not abs(found - excess) <= tolerance:
+        raise InputError(
+            f"the model density holds {found:.4g} electrons beyond the neutral atoms, not {excess + 0.0:g}",
+            field="coefficients",
+            remedy="the file is damaged or of other density functions: make it again",
+        )
+
+
+def require_resolved(structure: Structure, ingredients: Ingredients) -> None:
+    """Refuse a mesh on which the atoms' own densities do not add up to their electrons.
+
+    Raises
+    ------
+    InputError
+        Naming the element, the mesh, and what it makes of the electrons.
+    """
+    mesh = ingredients.mesh_of(structure.cell)
+    moved = ingredients.on_mesh(structure)
+    for z in sorted({int(number) for number in structure.numbers}):
+        atom = ingredients[z]
+        # one atom at its place: others would hide what it loses
+        first = np.flatnonzero(structure.numbers == z)[:1]
+        alone = Structure(structure.cell, moved.positions[first], moved.numbers[first])
+        for what, radial in (("valence density", atom.density), ("partial core", atom.core_density)):
+            if radial is None:
+                continue
+            (field,) = superpose(alone, mesh, {z: [radial]})
+            found = float(field.sum()) * mesh.volume_element
+            wanted = float(form_factor(Shell(0, what, radial))(np.zeros(1))[0])
+            if abs(found - wanted) > RESOLUTION * max(wanted, 1.0):
+                points = " x ".join(map(str, mesh.shape))
+                raise InputError(
+                    f"the mesh of {ingredients.mesh_cutoff:g} Ry ({points} points) is too coarse: it makes "
+                    f"{found:.3f} electrons of the {wanted:.3f} in the {what} of Z = {z}",
+                    field="mesh_cutoff",
+                    remedy="compute the frames with a higher mesh cutoff, or set hamiltonian.model to pair",
+                )
 
 
 def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEquations:

@@ -220,6 +220,7 @@ def case(
         nac_parity=nac_parity,
     )
     document = build_case(gathered, functional=functional, material=material, supercell=supercell)
+    document["warnings"] = _cell_warnings(hamiltonian, trajectory)
     write_json(out, document)
     label = " ".join(document[key] for key in ("material", "functional", "supercell"))
     life = document["lifetime_ns"]
@@ -228,6 +229,20 @@ def case(
         f"NAC {document['nac_rms_meV']:.3g} meV, "
         f"lifetime {life['value']:.3g} ns"
     )
+
+
+def _cell_warnings(hamiltonian: Path | None, trajectory: Path) -> list[str]:
+    """Say how far the cell lies beyond the training cells of the model, where its report tells them."""
+    from n2amd.analysis.documents import read_report
+    from n2amd.network.cells import TrainingCells
+    from n2amd.network.target_cells import judge_trajectory
+    from n2amd.states.trajectory import read_cell
+
+    stored = None if hamiltonian is None else read_report(hamiltonian).get("training_cells")
+    if stored is None:
+        return []
+    cells = TrainingCells.from_document({"groups": stored, "geometries": []})
+    return [str(finding) for finding in judge_trajectory(*read_cell(trajectory), cells)]
 
 
 @app.command()
@@ -254,6 +269,9 @@ def summary(
         write_flat_table(document["cases"], table)
     if tables is not None:
         write_tables(tables, document)
+    for one in document["cases"]:
+        for said in one.get("warnings", []):
+            typer.echo(f"warning: {one['material']} {one['functional']}: {said}", err=True)
     console = Console()
     # a log file has no width of its own
     wide = console if console.is_terminal else Console(width=180)

@@ -56,6 +56,9 @@ def check(
                 except InputError as error:
                     error.args = (f"materials.{name}.functionals.{label}: {error}",)
                     raise
+            if frames:
+                for said in _cell_warnings(config, name, label):
+                    typer.echo(f"warning: materials.{name}.functionals.{label}: {said}", err=True)
     count = [
         f"{n} {noun}" + "s" * (n > 1)
         for n, noun in ((len(config.materials), "material"), (len(config.supercells), "supercell"))
@@ -94,6 +97,35 @@ def _check_data(config: Config, name: str, label: str) -> None:
                 field="trajectory_paths",
                 remedy="give at least two consecutive frames, or leave it out",
             )
+
+
+def _cell_warnings(config: Config, name: str, label: str) -> list[str]:
+    """Say which supercells of the job lie beyond what the model of one functional will be trained on."""
+    from n2amd.config import parse_supercell
+    from n2amd.dataset.offer import structures_of_frames
+    from n2amd.interop.extxyz import read_structures
+    from n2amd.interop.structures import read_structure
+    from n2amd.network.stored_densities import read_density_structures
+    from n2amd.network.target_cells import cells_to_come, judge_target, training_cells
+
+    material = config.materials[name]
+    source, settings = material.functionals[label], config.section("hamiltonian", name)
+    unit = read_structure(material.structure)
+    if source.engine is None:
+        further = [s for path in source.density_paths for s in read_density_structures(path)]
+        frames = structures_of_frames(source.paths, source.written_by, source.electrons)
+        cells = training_cells(frames, settings, further)
+    elif source.structures.file is not None:
+        cells = training_cells(read_structures(source.structures.file), settings)
+    else:
+        made = unit.supercell(parse_supercell(source.structures.supercell))
+        cells = cells_to_come(made, source.structures.frames, settings)
+    targets = {text: unit.supercell(parse_supercell(text)) for text in config.supercells}
+    return [
+        str(finding)
+        for text, target in targets.items()
+        for finding in judge_target(text, target, cells, unit.n_atoms)
+    ]
 
 
 @app.command()

@@ -146,9 +146,11 @@ def suits(
     band_path: Annotated[str | None, typer.Option("--path", help="Special points, e.g. G-X-M-G.")] = None,
 ) -> None:
     """Refuse a data set that some stage of a job would refuse, before anything is trained on it."""
-    from n2amd.config import load_section
+    from n2amd.config import load_section, parse_supercell
     from n2amd.dataset.offer import offer_of_dataset
+    from n2amd.dataset.store import read_structures
     from n2amd.interop.structures import read_structure
+    from n2amd.network.target_cells import judge_target, training_cells
     from n2amd.states.suitability import Demands, check_suits
     from n2amd.storage import write_json
 
@@ -162,6 +164,11 @@ def suits(
         band_path.split("-") if band_path else (),
     )
     check_suits(offer_of_dataset(path), demands)
+    cells = training_cells(read_structures(path), demands.hamiltonian)
+    for name in demands.supercells:
+        target = demands.structure.supercell(parse_supercell(name))
+        for finding in judge_target(name, target, cells, demands.structure.n_atoms):
+            typer.echo(f"warning: {path}: {finding}", err=True)
     write_json(out, {"dataset": str(path), "suits": True}, inputs=[path, structure])
     typer.echo(f"{path}: suits the job")
 

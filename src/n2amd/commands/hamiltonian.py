@@ -33,13 +33,18 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Train the model: a density that H0 is made of, a network of atom pairs, or both."""
+    """Train the model: a density that H0 is made of, a network of atom pairs, or both.
+
+    By several processes: `torchrun --nproc-per-node N -m n2amd.cli hamiltonian train ...`.
+    """
     import time
+    from contextlib import nullcontext
 
     import torch
 
     from n2amd.config import load_section
     from n2amd.network.loop import History
+    from n2amd.network.ranks import started_ranks
     from n2amd.network.training import train as train_network
     from n2amd.storage import single_writer
 
@@ -55,10 +60,12 @@ def train(
             flush=True,
         )
 
-    with single_writer(out):
+    with started_ranks() as ranks, single_writer(out) if ranks.first else nullcontext():
         chosen = load_section("hamiltonian", settings)
-        model = train_network(dataset, chosen, out, workdir, report, overlap, densities)
-    typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
+        told = report if ranks.first else lambda stage, history, total: None
+        model = train_network(dataset, chosen, out, workdir, told, overlap, densities, ranks)
+    if ranks.first:
+        typer.echo(f"{out}: {model.kind}, {model.n_parameters} parameters")
 
 
 @app.command()
@@ -129,6 +136,7 @@ def evaluate(
         frames = read_frames(dataset, list(chosen))
     document = report(predictor, frames, cells=cells)
     document["judged_on"] = [str(path) for path in on or [dataset]]
+    document["training_cells"] = cells.to_document()["groups"]
     document["history"] = training["history"]
     document["settings"] = training["settings"]
     document["seed"] = training["seed"]
@@ -226,7 +234,7 @@ def select(
         chosen, doubt = random_frames(len(places), count, seed), None
     else:
         with frame_progress("doubt") as report:
-            grams = doubt_of_frames(load_predictor(model), looked_at, report)
+            grams = doubt_of_frames(load_predictor(model), looked_at, structures, report)
         chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count)
     records = [
         {"frame": int(places[k]), **({} if doubt is None else {"doubt": round(doubt[rank], 4)})}

@@ -28,26 +28,34 @@ def solve(
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
     from n2amd.device import choose_device
+    from n2amd.errors import within
+    from n2amd.network.cells import TrainingCells
     from n2amd.network.predict import load_predictor
+    from n2amd.network.target_cells import judge_trajectory
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.states.checkpoint import Checkpoint
     from n2amd.states.doubt import OUTSIDE_RATIO
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
-    from n2amd.states.trajectory import read_slice
+    from n2amd.states.trajectory import read_cell, read_slice
     from n2amd.storage import single_writer
 
     chosen = load_section("states", settings)
     kind = load_section("couplings", couplings_settings).overlap
     frames = read_slice(trajectory, chosen.shards, shard)
     predictor = load_predictor(model, choose_device(chosen.device))
+    if chosen.mesh_refinement != 1:
+        predictor = predictor.refined(chosen.mesh_refinement)
     cross_overlap = predictor.cross_overlap(kind)
+    if shard == 0 and (stored := predictor.training.get("cells")) is not None:
+        for finding in judge_trajectory(*read_cell(trajectory), TrainingCells.from_document(stored)):
+            typer.echo(f"warning: {finding}", err=True)
     config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
     with single_writer(out):
         inputs = (trajectory, model)
         fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
         checkpoint = Checkpoint(out, fingerprint)
-        with frame_progress(f"shard {shard} of {chosen.shards}") as report:
+        with frame_progress(f"shard {shard} of {chosen.shards}") as report, within(trajectory):
             result = solve_shard(
                 frames,
                 shard,

@@ -17,6 +17,10 @@ from n2amd.dft.readers import reader_for
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code
 from n2amd.storage import open_hdf5
+from n2amd.structure import Structure
+
+#: Frames that are read whole for their geometry alone.
+WHOLE_FRAMES = 30
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,26 @@ def offer_of_dataset(path: str | Path) -> Offer:
         n_spin = next(iter(file["blocks"].values()))["hamiltonian"].shape[0]
     without = {what: names[int(np.argmax(missing))] for what, missing in empty.items() if missing.any()}
     return Offer(len(names), Census.of_dataset(path), read_basis(path), n_spin, without)
+
+
+def structures_of_frames(paths: Sequence[Path], code: Code, n_electrons: float | None) -> list[Structure]:
+    """Return the structures of DFT output in the order that a data set made of it has.
+
+    Where a code's reader knows no shorter way than to read whole frames, only `WHOLE_FRAMES` of them, evenly
+    spaced, are read.
+
+    Raises
+    ------
+    InputError
+        As `offer_of_frames`.
+    """
+    reader = reader_for(code, n_electrons)
+    with TemporaryDirectory() as scratch, work_folder(Path(scratch) / "frames") as work:
+        folders = reader.find([work.folder_of(path) for path in paths])
+        if reader.geometry is not None:
+            return [reader.geometry(folder) for folder in folders]
+        places = np.linspace(0, len(folders) - 1, min(len(folders), WHOLE_FRAMES)).astype(int)
+        return [reader.read(folders[k], code)[0].structure for k in places]
 
 
 def offer_of_frames(

@@ -12,21 +12,32 @@ from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code
+from n2amd.structure import Structure
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How the output of one DFT code is found and read."""
+    """How the output of one DFT code is found and read.
+
+    Attributes
+    ----------
+    find, read
+        Folders of frames under paths; a whole frame.
+    geometry
+        Its structure alone, where that is quicker; None: it is not.
+    """
 
     find: Callable[[Sequence[str | Path]], list[Path]]
     read: Callable[[str | Path, Code], tuple[Frame, Basis]]
+    geometry: Callable[[str | Path], Structure] | None = None
 
 
 #: Codes whose files may lack the number of electrons: `read_frame` takes it as `n_electrons`.
 ELECTRONS_OPTIONAL: tuple[Code, ...] = ("deeph",)
 
 
-#: Module of each code's reader: it has `find_frames(paths)` and `read_frame(folder, code)`.
+#: Module of each code's reader: it has `find_frames(paths)`, `read_frame(folder, code)` and may
+#: have `read_geometry(folder)`.
 MODULES: dict[Code, str] = {
     "honpas": "n2amd.dft.siesta.frame",
     "siesta": "n2amd.dft.siesta.frame",
@@ -59,7 +70,7 @@ def reader_for(code: Code, n_electrons: float | None = None) -> Reader:
         )
     module = import_module(MODULES[code])
     if n_electrons is None:
-        return Reader(module.find_frames, module.read_frame)
+        return Reader(module.find_frames, module.read_frame, getattr(module, "read_geometry", None))
     if code not in ELECTRONS_OPTIONAL:
         raise InputError(
             f"the files of {code} say how many electrons there are",

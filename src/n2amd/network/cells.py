@@ -17,6 +17,8 @@ from n2amd.structure import Structure
 INDEPENDENT_A = 0.1
 #: Two geometries are the same if they agree to this, Angstrom.
 _SAME_A = 1e-4
+#: Rounding of a reciprocal length: thermal strain is no other cell.
+SAME_G = 0.97
 
 
 @dataclass(frozen=True)

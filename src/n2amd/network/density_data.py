@@ -27,6 +27,7 @@ from n2amd.baseline.model_density import (
     fit_equations,
     frame_density,
     frames_for_choice,
+    require_resolved,
 )
 from n2amd.baseline.multipoles import superpose_multipoles
 from n2amd.baseline.state_response import StateResponse, state_response
@@ -43,6 +44,7 @@ from n2amd.structure import Structure
 
 def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients) -> ModelDensity:
     """Choose the density functions on some of the training frames; the mean atoms are filled in later."""
+    require_resolved(frames[0].structure, ingredients)
     chosen = frames_for_choice([f.structure for f in frames])
     return without_means(
         choose_functions((frame_density(frames[k], basis, ingredients) for k in chosen), basis)

@@ -9,7 +9,7 @@ import torch
 
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.dataset.store import read_basis, read_frames, read_ingredients, read_structures
-from n2amd.errors import InputError
+from n2amd.errors import InputError, within
 from n2amd.network.cells import geometry_hash
 from n2amd.network.density_data import choose_model, fit_frame, without_means
 from n2amd.network.presets import PRESETS
@@ -57,13 +57,15 @@ def densities_of(
     if not chosen:
         raise InputError("no frame is left", file=dataset, remedy="pass a data set with other frames")
     if functions_of is None:
-        model = choose_model(list(read_frames(dataset, chosen)), basis, ingredients)
+        with within(dataset):
+            model = choose_model(list(read_frames(dataset, chosen)), basis, ingredients)
     else:
         model = without_means(read_densities(functions_of, basis, ingredients).auxiliary)
     zeroth = ZerothHamiltonian(basis, ingredients, model)
     cutoff = PRESETS["quick"].density.message_cutoff_A
     fitted = (fit_frame(frame, zeroth, cutoff) for frame in read_frames(dataset, chosen))
-    frames = store(fitted, lambda done: report(done, len(chosen)))
+    with within(dataset):
+        frames = store(fitted, model.auxiliary, lambda done: report(done, len(chosen)))
     inputs = [path for path in (dataset, functions_of, without) if path is not None]
     write_densities(out, frames, model.auxiliary, basis, ingredients, inputs)
     return len(frames)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.model_density import coefficients_by_element
+from n2amd.baseline.model_density import coefficients_by_element, require_resolved
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
@@ -28,6 +28,7 @@ from n2amd.network.doubt_fit import density_doubt
 from n2amd.network.loop import History
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.presets import Preset
+from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile
 from n2amd.orbitals.basis import Basis
 
@@ -47,7 +48,7 @@ class DensityResult:
 
 @dataclass(frozen=True)
 class DensityStage:
-    """What the density stage works with."""
+    """What the density stage works with; of several processes the first alone finds the doubt."""
 
     basis: Basis
     ingredients: Ingredients
@@ -56,6 +57,7 @@ class DensityStage:
     workdir: Path
     fingerprint: str
     device: str
+    ranks: Ranks = ALONE
 
     def run(
         self,
@@ -83,6 +85,7 @@ class DensityStage:
         if further is None:
             model = choose_model(train, self.basis, self.ingredients)
         else:
+            require_resolved(train[0].structure, self.ingredients)
             model = without_means(further.auxiliary)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, model)
         fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
@@ -104,17 +107,20 @@ class DensityStage:
             seed=self.settings.seed,
             checkpoint=self.workdir / "density.pt",
             fingerprint=self.fingerprint,
+            ranks=self.ranks,
         )
         trainer.resume()
         trainer.run(lambda history: report(history, shape.schedule.steps))
         network.to("cpu")
-        doubt = density_doubt(
-            network,
-            trainer.train,
-            trainer.validation,
-            state_weight=shape.state_weight,
-            seed=self.settings.seed,
-        )
+        doubt = None
+        if self.ranks.first:
+            doubt = density_doubt(
+                network,
+                trainer.train,
+                trainer.validation,
+                state_weight=shape.state_weight,
+                seed=self.settings.seed,
+            )
         return DensityResult(zeroth, network, doubt, trainer.history)
 
     def _network(

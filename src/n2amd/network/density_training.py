@@ -20,6 +20,7 @@ from n2amd.network.density_model import DensityNetwork
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import Graph, collate
 from n2amd.network.loop import Schedule, TrainingLoop
+from n2amd.network.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class DensityTrainer(TrainingLoop):
         Frames are drawn until a step holds about this many atoms.
     state_weight
         Weight of the states' errors.
-    seed, checkpoint, fingerprint
+    seed, checkpoint, fingerprint, ranks
         See `TrainingLoop`.
     """
 
@@ -120,8 +121,9 @@ class DensityTrainer(TrainingLoop):
         seed: int,
         checkpoint: Path,
         fingerprint: str,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(model, schedule, seed, checkpoint, fingerprint)
+        super().__init__(model, schedule, seed, checkpoint, fingerprint, ranks)
         self.train, self.validation = list(train), list(validation)
         self.atoms_per_step, self.state_weight = atoms_per_step, state_weight
         sizes = np.array([s.n_atoms for s in self.train], dtype=np.float64)
@@ -135,9 +137,12 @@ class DensityTrainer(TrainingLoop):
         return self.model.coefficients(graph, frames, [s.excess for s in samples])
 
     def loss(self, rng: np.random.Generator) -> Tensor:
-        """Loss of a batch of about `atoms_per_step` atoms."""
-        samples = self._draw(rng)
-        total, atoms = torch.zeros((), dtype=torch.float64), sum(s.n_atoms for s in samples)
+        """Loss of this process' share of a batch of about `atoms_per_step` atoms."""
+        batch = self._draw(rng)
+        total, atoms = torch.zeros((), dtype=torch.float64), sum(s.n_atoms for s in batch)
+        samples = self.ranks.share(batch)
+        if not samples:
+            return total
         for sample, c in zip(samples, self.coefficients(samples)):
             c = c.cpu()
             total = total + sample.density_error(c) / (self.density_scale * atoms)

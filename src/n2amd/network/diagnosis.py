@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from n2amd.network.cells import TrainingCells
+from n2amd.network.cells import SAME_G, TrainingCells
 
 #: DFT's elements beyond the model's range that matter: ten times what the range is cut at.
 RANGE_EV = 1e-3
@@ -19,8 +19,6 @@ OVERLAP, OVERLAP_RECOVERED = 1e-5, 1e-4
 INDEPENDENT_FRAMES = 6
 #: Growth of an error from the smallest to the largest cell judged that is more than scatter.
 GROWTH = 1.5
-#: Rounding of a reciprocal length: thermal strain is no other cell.
-_SAME_G = 0.97
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,9 @@ class Finding:
     sentence: str
     figure: float
     remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.sentence}; {self.remedy}"
 
 
 def diagnose(frames: Sequence[Evidence], cells: TrainingCells | None) -> list[Finding]:
@@ -157,7 +158,7 @@ def _false_states(frames: Sequence[Evidence]) -> Finding | None:
 
 
 def _extrapolation(frames: Sequence[Evidence], cells: TrainingCells) -> Finding | None:
-    beyond = [f for f in frames if f.n_atoms > cells.largest or f.smallest_g < _SAME_G * cells.smallest_g]
+    beyond = [f for f in frames if f.n_atoms > cells.largest or f.smallest_g < SAME_G * cells.smallest_g]
     if not beyond:
         return None
     worst = min(beyond, key=lambda f: f.smallest_g)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from n2amd.errors import ComputationError
 from n2amd.network.checkpoint import load_state, save_state
+from n2amd.network.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,21 @@ class TrainingLoop(ABC):
         Restart file.
     fingerprint
         Hash of settings and data; a checkpoint with another one is ignored.
+    ranks
+        Processes that share the batches; the first one writes the checkpoint.
     """
 
     def __init__(
-        self, model: nn.Module, schedule: Schedule, seed: int, checkpoint: Path, fingerprint: str
+        self,
+        model: nn.Module,
+        schedule: Schedule,
+        seed: int,
+        checkpoint: Path,
+        fingerprint: str,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
+        ranks.align(model)
         self.model, self.schedule, self.seed = model, schedule, seed
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.device = next(model.parameters()).device
@@ -98,7 +109,11 @@ class TrainingLoop(ABC):
 
     @abstractmethod
     def loss(self, rng: np.random.Generator) -> Tensor:
-        """Loss of the batch of one step; `rng` is the step's own stream."""
+        """Loss of this process' share of the batch of one step; `rng` is the step's own stream.
+
+        The sum over all processes is the loss of the batch. A process without a share returns a number that
+        no weight enters.
+        """
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -106,10 +121,8 @@ class TrainingLoop(ABC):
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if there is one of the same run."""
-        if not self.checkpoint.exists():
-            return False
-        state = load_state(self.checkpoint)
-        if state["fingerprint"] != self.fingerprint:
+        state = self.ranks.of_first(self._stored)
+        if state is None:
             return False
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -120,8 +133,16 @@ class TrainingLoop(ABC):
         self.step, self._running = state["step"], state["running"]
         return True
 
+    def _stored(self) -> dict[str, Any] | None:
+        if not self.checkpoint.exists():
+            return None
+        state = load_state(self.checkpoint)
+        return state if state["fingerprint"] == self.fingerprint else None
+
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint (the first process)."""
+        if not self.ranks.first:
+            return
         state: dict[str, Any] = {
             "fingerprint": self.fingerprint,
             "model": self.model.state_dict(),
@@ -196,11 +217,13 @@ class TrainingLoop(ABC):
             group["lr"] = rate
         loss = self.loss(rng)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
+        self.ranks.add_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         decay = min(schedule.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
-        return float(loss.detach())
+        return self.ranks.total(float(loss.detach()))

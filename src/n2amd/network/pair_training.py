@@ -16,6 +16,7 @@ from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, ma
 from n2amd.network.loop import History
 from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.network.presets import Preset
+from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.trainer import PairTrainer
 from n2amd.orbitals.basis import Basis
@@ -76,6 +77,7 @@ def train_pair(
     report: Callable[[History, int], None],
     *,
     floors: bool,
+    ranks: Ranks = ALONE,
 ) -> tuple[HamiltonianNetwork, History]:
     """Train the pair network on the Hamiltonians of frames.
 
@@ -95,6 +97,8 @@ def train_pair(
         Called with the history and the number of steps after every validation.
     floors
         Hold nearly empty states up on made-up geometries: for the whole H only, H0 has them right.
+    ranks
+        Processes that share the batches.
     """
     aligned = align_gauge([*train, *validation])
     n_train = len(train)
@@ -116,6 +120,7 @@ def train_pair(
         checkpoint=checkpoint,
         fingerprint=fingerprint,
         table=OverlapTable.from_basis(basis) if floors else None,
+        ranks=ranks,
     )
     trainer.resume()
     trainer.run(lambda history: report(history, preset.schedule.steps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import elements_of_changes
+from n2amd.baseline.model_density import require_electrons
 from n2amd.baseline.multipoles import superpose_multipoles
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
+from n2amd.errors import InputError
 from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
 from n2amd.network.density_model import DensityNetwork
@@ -123,6 +125,24 @@ class HamiltonianPredictor:
                 ranges[key] = max(ranges.get(key, 0.0), reach)
         return ranges
 
+    def refined(self, factor: float) -> HamiltonianPredictor:
+        """Return the predictor with H0 on a mesh so many times finer, along each vector, than the code's.
+
+        Raises
+        ------
+        InputError
+            If the model has no H0.
+        """
+        if self.model.zeroth is None:
+            raise InputError(
+                f"{factor:g}, but the model has no H0, so there is no mesh to refine",
+                field="states.mesh_refinement",
+                remedy="leave it out",
+            )
+        finer = self.model.zeroth.ingredients.on_finer_mesh(factor)
+        zeroth = replace(self.model.zeroth, ingredients=finer)
+        return replace(self, model=replace(self.model, zeroth=zeroth))
+
     def density(self, structure: Structure) -> NDArray[np.float64]:
         """Density coefficients that H0 of a structure is made of, (n_total,).
 
@@ -130,12 +150,16 @@ class HamiltonianPredictor:
         ------
         ValueError
             If the model has no H0.
+        InputError
+            If it does not know an element, or its density is not neutral.
         """
         if self.model.zeroth is None:
             raise ValueError("a model without H0 predicts no density")
         if self.model.density is None:
             return self.model.zeroth.model.spherical(structure.numbers)
-        return predict_density(self.model.density, structure)
+        coefficients = predict_density(self.model.density, structure)
+        require_electrons(self.model.zeroth.model.auxiliary, structure.numbers, coefficients)
+        return coefficients
 
     def density_on_mesh(self, structure: Structure) -> NDArray[np.float64]:
         """Predicted density beyond that of neutral atoms on the DFT code's mesh, (n1, n2, n3), 1/A^3."""

@@ -10,12 +10,13 @@ little (greedy maximum of the information, A. Krause et al., J. Mach. Learn. Res
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import gram_of_changes
-from n2amd.errors import InputError
+from n2amd.errors import InputError, within
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
 
@@ -23,6 +24,7 @@ from n2amd.structure import Structure
 def doubt_of_frames(
     predictor: HamiltonianPredictor,
     structures: Sequence[Structure],
+    source: Path,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray[np.float64]:
     """Gram matrices of the draws' densities, an atom, in units of the noise of a label, (n, K, K).
@@ -33,6 +35,8 @@ def doubt_of_frames(
         A model with draws.
     structures
         Frames.
+    source
+        File they are from, for errors.
     report
         Called with (frames done, frames in all).
 
@@ -49,7 +53,8 @@ def doubt_of_frames(
         )
     grams = []
     for done, structure in enumerate(structures, 1):
-        changes = predictor.draws(structure) - predictor.density(structure)
+        with within(source, done - 1):
+            changes = predictor.draws(structure) - predictor.density(structure)
         gram = gram_of_changes(predictor.model.zeroth, structure, changes)
         grams.append(gram / (structure.n_atoms * len(changes) * predictor.doubt.noise))
         report(done, len(structures))

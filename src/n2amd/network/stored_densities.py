@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
@@ -19,14 +21,20 @@ from scipy.linalg import cho_factor, cho_solve
 from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_fit import RIDGE
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.errors import InputError
-from n2amd.network.density_data import FittedFrame
+from n2amd.baseline.model_density import require_electrons
+from n2amd.errors import InputError, within
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
 from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure
 
+if TYPE_CHECKING:
+    # brings torch, which no reader of structures needs
+    from n2amd.network.density_data import FittedFrame
+
 FORMAT = "n2amd/densities"
+#: Electrons an atom by which a stored density may miss the frame's: files of before kept the states alone.
+STORED_TOLERANCE = 0.05
 #: Error of a matrix element that is left alone, relative to the largest response, squared.
 LEFT_ALONE = 1e-4
 
@@ -61,16 +69,25 @@ class DensityFile:
     frames: tuple[StoredDensity, ...]
 
 
-def with_exact_states(fitted: FittedFrame) -> NDArray[np.float64]:
-    """Coefficients nearest to the fit whose states have DFT's energies to first order, (n_total,)."""
+def with_exact_states(fitted: FittedFrame, charges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients nearest to the fit whose states have DFT's energies to first order, (n_total,).
+
+    Parameters
+    ----------
+    fitted
+        The fit.
+    charges
+        Electrons of a unit of each coefficient, (n_total,): their number does not change.
+    """
     sample = fitted.sample
     matrix = sample.matrix.numpy().astype(np.float64)
-    response = sample.response.numpy().astype(np.float64)
+    response = np.vstack([sample.response.numpy().astype(np.float64), charges])
     matrix[np.diag_indices(len(matrix))] *= 1 + RIDGE
     softest = cho_solve(cho_factor(matrix, lower=True, check_finite=False), response.T, check_finite=False)
     stiffness = response @ softest
-    stiffness[np.diag_indices(len(stiffness))] += LEFT_ALONE * np.diag(stiffness).max()
-    missing = sample.wanted.numpy() - response @ fitted.coefficients
+    levels = np.diag_indices(len(stiffness) - 1)
+    stiffness[levels] += LEFT_ALONE * stiffness[levels].max()
+    missing = np.append(sample.wanted.numpy(), sample.excess) - response @ fitted.coefficients
     return fitted.coefficients + softest @ np.linalg.solve(stiffness, missing)
 
 
@@ -115,7 +132,8 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
     Raises
     ------
     InputError
-        If it is of another basis, other pseudopotentials or another mesh.
+        If it is of another basis, other pseudopotentials or another mesh, or a frame's density does not hold
+        its electrons.
     """
     with open_hdf5(path, FORMAT) as file:
         if file.attrs["basis_sha256"] != _hash_of_basis(basis):
@@ -134,12 +152,11 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
                 remedy="make them from frames of the same DFT settings (`n2amd hamiltonian densities`)",
             )
         auxiliary = AuxiliaryBasis.from_json(file["auxiliary"].asstr()[()])
-        names, cells, excess = file["name"].asstr()[...], file["cell"][...], file["excess"][...]
-        numbers, positions = file["numbers"][...], file["positions"][...]
-        coefficients, offsets = file["coefficients"][...].astype(np.float64), file["atom_offset"][...]
+        names, excess = file["name"].asstr()[...], file["excess"][...]
+        structures = _structures(file)
+        coefficients = file["coefficients"][...].astype(np.float64)
     frames, start = [], 0
-    for k, (a, b) in enumerate(pairwise(offsets)):
-        structure = Structure(cells[k], positions[a:b], numbers[a:b])
+    for k, structure in enumerate(structures):
         n = int(auxiliary.offsets(structure.numbers)[-1])
         frames.append(StoredDensity(names[k], structure, float(excess[k]), coefficients[start : start + n]))
         start += n
@@ -150,7 +167,31 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
             field="coefficients",
             remedy="make the file again",
         )
+    for frame in frames:
+        with within(path, frame.name):
+            tolerance = STORED_TOLERANCE * frame.structure.n_atoms
+            require_electrons(
+                auxiliary, frame.structure.numbers, frame.coefficients, frame.excess, tolerance=tolerance
+            )
     return DensityFile(auxiliary, tuple(frames))
+
+
+def read_density_structures(path: Path) -> list[Structure]:
+    """Return the structures of a file of densities, whatever basis it is of.
+
+    Raises
+    ------
+    InputError
+        If it is no such file.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        return _structures(file)
+
+
+def _structures(file: h5py.File) -> list[Structure]:
+    cells, numbers, positions = (file[name][...] for name in ("cell", "numbers", "positions"))
+    bounds = pairwise(file["atom_offset"][...])
+    return [Structure(cells[k], positions[a:b], numbers[a:b]) for k, (a, b) in enumerate(bounds)]
 
 
 def _hash_of_basis(basis: Basis) -> str:
@@ -160,12 +201,14 @@ def _hash_of_basis(basis: Basis) -> str:
 
 
 def store(
-    fitted: Iterable[FittedFrame], report: Callable[[int], None] = lambda done: None
+    fitted: Iterable[FittedFrame],
+    auxiliary: AuxiliaryBasis,
+    report: Callable[[int], None] = lambda done: None,
 ) -> list[StoredDensity]:
-    """Turn fitted frames into stored ones; `report` is told how many are done."""
+    """Turn frames fitted with density functions into stored ones; `report` is told how many are done."""
     stored = []
     for done, frame in enumerate(fitted, 1):
-        coefficients = with_exact_states(frame)
+        coefficients = with_exact_states(frame, auxiliary.charges_of(frame.structure.numbers))
         stored.append(StoredDensity(frame.sample.name, frame.structure, frame.sample.excess, coefficients))
         report(done)
     return stored

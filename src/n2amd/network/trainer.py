@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from n2amd.network.data import Sample, Targets, collate_samples, join_targets
@@ -14,6 +15,7 @@ from n2amd.network.empty_space import Floor, displaced, floor_violation, measure
 from n2amd.network.loop import TrainingLoop
 from n2amd.network.model import HamiltonianNetwork
 from n2amd.network.presets import Preset
+from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.reference_fit import residual_targets
 from n2amd.network.state_loss import States, solve_states, state_error
 from n2amd.orbitals.two_centre import OverlapTable
@@ -59,7 +61,7 @@ class PairTrainer(TrainingLoop):
         Schedule.
     band_weight
         Weight of the window error in stage 2.
-    seed, checkpoint, fingerprint
+    seed, checkpoint, fingerprint, ranks
         See `TrainingLoop`.
     table
         Overlap tables, for the floor under nearly empty states on made-up geometries; None: do without.
@@ -79,8 +81,9 @@ class PairTrainer(TrainingLoop):
         checkpoint: Path,
         fingerprint: str,
         table: OverlapTable | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(model, preset.schedule, seed, checkpoint, fingerprint)
+        super().__init__(model, preset.schedule, seed, checkpoint, fingerprint, ranks)
         self.train, self.validation = list(train), list(validation)
         self.preset, self.band_weight = preset, band_weight
         self.residuals = [residual_targets(model, s) for s in self.train]
@@ -96,8 +99,23 @@ class PairTrainer(TrainingLoop):
         return {"validation_mae_meV": 1e3 * mean_absolute_error(self.model, self.validation)}
 
     def loss(self, rng: np.random.Generator) -> Tensor:
-        """Error of H and, in stage 2, what the states see of it, eV."""
-        chosen = rng.choice(len(self.train), size=min(self.preset.batch_size, len(self.train)), replace=False)
+        """Error of H and, in stage 2, what the states see of it, eV: this process' share."""
+        size = min(self.preset.batch_size, len(self.train))
+        batch = [int(k) for k in rng.choice(len(self.train), size=size, replace=False)]
+        stage_2 = self.step >= self.preset.steps and self.band_weight > 0
+        # all processes draw everything that is random
+        draws = [int(rng.integers(RANDOM_KPOINTS + 1)) for _ in batch] if stage_2 else []
+        chosen = self.ranks.share(batch)
+        loss = torch.zeros((), dtype=torch.float64)
+        if chosen:
+            loss = self._share_of_loss(batch, chosen, self.ranks.share(draws))
+        lifts = stage_2 and self.table is not None and self.floors and self.step % FLOOR_EVERY == 0
+        if lifts and self.ranks.first:
+            loss = loss + self.band_weight * FLOOR_WEIGHT_EV * self._floor(self.train[batch[0]], rng)
+        return loss
+
+    def _share_of_loss(self, batch: Sequence[int], chosen: Sequence[int], draws: Sequence[int]) -> Tensor:
+        """Part of the batch's loss that chosen samples make; `draws`: their k points in stage 2."""
         samples = [self.train[k] for k in chosen]
         graph, _ = collate_samples(samples)
         wanted = _to(join_targets([self.residuals[k] for k in chosen]), self.device)
@@ -105,16 +123,22 @@ class PairTrainer(TrainingLoop):
         site_error = {z: site[z] - wanted.site[z] for z in wanted.site}
         pair_error = {k: pair[k] - wanted.pair[k] for k in wanted.pair}
         on, off = element_error(site_error, pair_error)
-        loss = off + 0.5 * on
-        if self.step >= self.preset.steps and self.band_weight > 0:
-            states = [self._states(int(k), int(rng.integers(RANDOM_KPOINTS + 1))) for k in chosen]
-            loss = loss + self.band_weight * state_error(samples, states, site_error, pair_error)
-            if self.table is not None and self.floors and self.step % FLOOR_EVERY == 0:
-                made_up = displaced(samples[0].frame.structure, rng)
-                kpoint = rng.uniform(-0.5, 0.5, 3) * int(rng.integers(2))
-                violation = floor_violation(self.model, self.table, made_up, kpoint, self.floors)
-                loss = loss + self.band_weight * FLOOR_WEIGHT_EV * violation.float()
+        whole, own = (
+            np.sum([_elements(self.residuals[k]) for k in part], axis=0) for part in (batch, chosen)
+        )
+        loss = off * float(own[1] / max(whole[1], 1)) + 0.5 * on * float(own[0] / whole[0])
+        if draws:
+            states = [self._states(k, draw) for k, draw in zip(chosen, draws)]
+            error = state_error(samples, states, site_error, pair_error)
+            loss = loss + self.band_weight * error * (len(chosen) / len(batch))
         return loss
+
+    def _floor(self, sample: Sample, rng: np.random.Generator) -> Tensor:
+        """How far nearly empty states of a made-up geometry lie below their floors."""
+        assert self.table is not None
+        made_up = displaced(sample.frame.structure, rng)
+        kpoint = rng.uniform(-0.5, 0.5, 3) * int(rng.integers(2))
+        return floor_violation(self.model, self.table, made_up, kpoint, self.floors).float()
 
     def _states(self, sample: int, k: int) -> States:
         # a few k points a frame are drawn once and kept: Gamma, where supercell states fold to, and others
@@ -123,6 +147,11 @@ class PairTrainer(TrainingLoop):
             kpoint = np.random.default_rng([self.seed, sample, k]).uniform(-0.5, 0.5, 3) if k else np.zeros(3)
             self._solved[key] = solve_states(self.train[sample], kpoint)
         return self._solved[key]
+
+
+def _elements(targets: Targets) -> NDArray[np.int64]:
+    """Numbers of on-site and off-site elements."""
+    return np.array([sum(t.numel() for t in part.values()) for part in (targets.site, targets.pair)])
 
 
 def _to(targets: Targets, device: torch.device) -> Targets:

@@ -17,7 +17,7 @@ from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
-from n2amd.errors import InputError
+from n2amd.errors import InputError, within
 from n2amd.network.cells import TrainingCells, geometry_hash
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
@@ -28,6 +28,7 @@ from n2amd.network.plan import Plan, choose_plan
 from n2amd.network.precision import require_full_precision
 from n2amd.network.predict import predict_density
 from n2amd.network.presets import Preset, resolve
+from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile, read_densities
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
@@ -78,6 +79,7 @@ def train(
     report: Report,
     overlap_fit: Path | None = None,
     densities: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> HamiltonianModel:
     """Train the model of one data set and write the model file.
 
@@ -97,6 +99,8 @@ def train(
         `overlap.json`, where the data set has no radial functions.
     densities
         File of further frames of which only the densities are kept; they train the density network.
+    ranks
+        Processes that train it together; the first one writes the file.
 
     Raises
     ------
@@ -115,18 +119,23 @@ def train(
     found = FoundIngredients(stored, attributes.get("h0"))
     if not overlap_fit and settings.model != "pair":
         found = ingredients_to_train(stored, attributes.get("h0"), frames[0], basis)
-    plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
+    with within(dataset):
+        plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
     inputs = [path for path in (dataset, overlap_fit, densities) if path is not None]
     further = None
     if densities is not None and plan.density:
         further = read_densities(densities, basis, found.ingredients)
         _refuse_judged(further, [structures[k] for k in (*split.validation, *split.test)], densities)
+    ranks.require_frames(len(split.train) + len(further.frames if further else ()))
     fingerprint = provenance.sha256_of_config(
         [settings.model_dump(mode="json"), repr(preset), plan.kind, provenance.sha256_of_files(inputs)]
     )
     workdir.mkdir(parents=True, exist_ok=True)
-    stages = _Stages(basis, settings, preset, workdir, fingerprint, report)
-    model = stages.run(plan, found.ingredients, frames[0], frames[1], further)
+    stages = _Stages(basis, settings, preset, workdir, fingerprint, report, ranks)
+    with within(dataset):
+        model = stages.run(plan, found.ingredients, frames[0], frames[1], further)
+    if not ranks.first:
+        return model
     training = {
         "kind": plan.kind,
         "reason": plan.reason,
@@ -173,9 +182,10 @@ class _Stages:
         workdir: Path,
         fingerprint: str,
         report: Report,
+        ranks: Ranks,
     ) -> None:
         self.basis, self.settings, self.preset = basis, settings, preset
-        self.workdir, self.fingerprint, self.report = workdir, fingerprint, report
+        self.workdir, self.fingerprint, self.report, self.ranks = workdir, fingerprint, report, ranks
         self.device = choose_device(settings.device)
         self.histories: dict[str, History] = {}
 
@@ -199,6 +209,7 @@ class _Stages:
                 self.workdir,
                 self.fingerprint,
                 self.device,
+                self.ranks,
             )
             progress = self._progress("density")
             result = stage.run(train, validation, progress, learn=plan.density, further=further)
@@ -219,6 +230,7 @@ class _Stages:
                 self.device,
                 self._progress("pair"),
                 floors=zeroth is None,
+                ranks=self.ranks,
             )
         return HamiltonianModel(self.basis, zeroth, density, pair, doubt)
 

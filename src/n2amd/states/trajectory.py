@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.fields import array, number
+from n2amd.fields import array, number, word
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
 
@@ -99,6 +100,25 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
                 field="positions",
                 remedy="run the trajectory again",
             )
-        pbc = tuple(bool(p) for p in file["pbc"][...])
-        structure = Structure(array(file, "cell", (3, 3)), positions[0], numbers, pbc)  # type: ignore[arg-type]
+        structure = _with_cell_of(file, positions[0], numbers)
         return TrajectorySlice(start, n_frames, timestep, structure, positions)
+
+
+def read_cell(path: str | Path) -> tuple[str, Structure]:
+    """Read the label of the supercell ("2x2x2") and the first frame of a `trajectory.h5`.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole trajectory.
+    """
+    with open_hdf5(path, "trajectory") as file:
+        numbers = array(file, "numbers", (None,), "whole")
+        # trajectories of other programs have no label
+        label = word(file, "supercell") if "supercell" in file.attrs else "of the trajectory"
+        return label, _with_cell_of(file, file["positions"][0], numbers)
+
+
+def _with_cell_of(file: h5py.File, positions: NDArray[np.float64], numbers: NDArray[np.int64]) -> Structure:
+    pbc = tuple(bool(p) for p in file["pbc"][...])
+    return Structure(array(file, "cell", (3, 3)), positions, numbers, pbc)  # type: ignore[arg-type]

@@ -129,6 +129,18 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     return frame, basis
 
 
+def read_geometry(folder: str | Path) -> Structure:
+    """Read the structure of a run without its matrices: lengths to 1e-6, the digits of the code's Bohr.
+
+    Raises
+    ------
+    InputError
+        If there is no XV file, or it is damaged.
+    """
+    run = find_run(Path(folder))
+    return read_xv(run.require("XV"), constants_of_run(None, None))[0]
+
+
 def _bands(
     run: Run,
     matrices: SparseMatrices,
