@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import coefficients_by_element, require_resolved
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.split import split_frames
 from n2amd.network.density_data import (
-    FittedFrame,
     choose_model,
     fit_frames,
     frame_of_density,
@@ -31,6 +33,7 @@ from n2amd.network.presets import Preset
 from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile
 from n2amd.orbitals.basis import Basis
+from n2amd.structure import Structure
 
 #: Name of the fit of densities among the stages that report progress.
 FITTING = "density fit"
@@ -93,10 +96,15 @@ class DensityStage:
         if not learn:
             return DensityResult(zeroth)
         learned, judged = fitted[: len(train)], fitted[len(train) :]
-        network = self._network(zeroth, train, learned)
-        for frame in further.frames if further else ():
+        stored = further.frames if further else ()
+        rows = [(f.structure, f.coefficients) for f in learned]
+        rows += [(f.structure, f.coefficients) for f in stored]
+        network = self._network(zeroth, train, rows)
+        kept_back = self._kept_back([f.structure for f in stored])
+        for k, frame in enumerate(stored):
             shown = (frame.name, frame.structure, frame.coefficients, frame.excess)
-            learned.append(frame_of_density(*shown, zeroth, shape.message_cutoff_A))
+            side = judged if k in kept_back else learned
+            side.append(frame_of_density(*shown, zeroth, shape.message_cutoff_A))
         trainer = DensityTrainer(
             network,
             [f.sample for f in learned],
@@ -123,8 +131,18 @@ class DensityStage:
             )
         return DensityResult(zeroth, network, doubt, trainer.history)
 
+    def _kept_back(self, structures: Sequence[Structure]) -> set[int]:
+        """Places of the stored frames that validate, the same share as of the data set."""
+        fraction = self.settings.validation_fraction
+        if fraction * len(structures) < 1:
+            return set()
+        return set(split_frames(structures, fraction, fraction, self.settings.seed).validation)
+
     def _network(
-        self, zeroth: ZerothHamiltonian, train: Sequence[Frame], fitted: Sequence[FittedFrame]
+        self,
+        zeroth: ZerothHamiltonian,
+        train: Sequence[Frame],
+        rows: Sequence[tuple[Structure, NDArray[np.float64]]],
     ) -> DensityNetwork:
         """Make the untrained network, its outputs scaled to the fitted coefficients."""
         shape = self.preset.density
@@ -139,6 +157,5 @@ class DensityStage:
         )
         torch.manual_seed(self.settings.seed)
         network = DensityNetwork(zeroth.model.auxiliary, architecture)
-        rows = [(f.structure, f.coefficients) for f in fitted]
         network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, rows))
         return network.to(self.device)

@@ -170,8 +170,25 @@ class DensityTrainer(TrainingLoop):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """First-order errors of the states of the validation frames, and what is left of their densities."""
-        return density_scores(self.model, self.validation, self.device)
+        """Loss of the validation frames, by which the weights to keep are chosen, and what it is made of.
+
+        The loss, not the band edges alone: those of a few frames are right by chance now and then.
+        """
+        scores = density_scores(self.model, self.validation, self.device)
+        return {"loss": self._validation_loss(), **scores}
+
+    def _validation_loss(self) -> float:
+        """What `loss` is on average, for the validation frames."""
+        total, atoms = 0.0, sum(s.n_atoms for s in self.validation)
+        for sample in self.validation:
+            (c,) = self.coefficients([sample])
+            c = c.cpu()
+            total += float(sample.density_error(c)) / (self.density_scale * atoms)
+            if len(sample.wanted):
+                share = sample.n_atoms / atoms
+                states = float(sample.state_errors(c).square().mean()) / self.state_scale
+                total += self.state_weight * share * states
+        return total
 
 
 @torch.no_grad()
