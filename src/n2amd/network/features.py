@@ -53,8 +53,9 @@ def side_by_side(a: Features, b: Features, channels: Channels) -> Features:
     """Concatenate two features of the same layout, parity by parity."""
     joined = []
     for x, y, n in zip(a, b, channels.natural):
-        x, y = x.mT, y.mT
-        joined.append(torch.cat([x[..., :n], y[..., :n], x[..., n:], y[..., n:]], dim=2).mT)
+        sizes = [n, x.shape[1] - n]
+        (x_n, x_u), (y_n, y_u) = x.mT.split(sizes, dim=2), y.mT.split(sizes, dim=2)
+        joined.append(torch.cat([x_n, y_n, x_u, y_u], dim=2).mT)
     return joined
 
 

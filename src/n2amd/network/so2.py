@@ -9,6 +9,8 @@ Clebsch-Gordan product (Passaro and Zitnick 2023, arXiv:2302.03655).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -46,37 +48,43 @@ class SO2Linear(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """Map bond-frame features (n_edges, channels, 2l + 1) to bond-frame features."""
-        n_in, n_out, u_out = self.inputs.natural, self.outputs.natural, self.outputs.unnatural
+        n_out, u_out = self.outputs.natural, self.outputs.unnatural
         l_max = self.inputs.l_max
-        natural = [f[:, :n] for f, n in zip(x, n_in)]
-        unnatural = [f[:, n:] for f, n in zip(x, n_in)]
+        parts = [_components(f, n, u) for f, n, u in zip(x, self.inputs.natural, self.inputs.unnatural)]
+        natural, unnatural = ([part[k] for part in parts] for k in (0, 1))
         # per l, parity and m the part that goes there
         n_parts: list[dict[int, Tensor]] = [{} for _ in range(l_max + 1)]
         u_parts: list[dict[int, Tensor]] = [{} for _ in range(l_max + 1)]
 
-        def put(parts: list[dict[int, Tensor]], sizes: tuple[int, ...], m: int, values: Tensor) -> None:
-            for l, part in enumerate(values.split(sizes[abs(m) :], dim=1), start=abs(m)):
-                parts[l][m] = part
-
-        even = torch.cat([f[:, :, l] for l, f in enumerate(natural)], dim=1)
-        odd = torch.cat([f[:, :, l] for l, f in enumerate(unnatural)], dim=1)
-        put(n_parts, n_out, 0, even @ self.natural)
-        put(u_parts, u_out, 0, odd @ self.unnatural)
+        even = torch.cat([f[l] for l, f in enumerate(natural)], dim=1) @ self.natural
+        odd = torch.cat([f[l] for l, f in enumerate(unnatural)], dim=1) @ self.unnatural
+        for l, (n, u) in enumerate(zip(even.split(n_out, dim=1), odd.split(u_out, dim=1))):
+            n_parts[l][0], u_parts[l][0] = n, u
         n_parts[0][0] = n_parts[0][0] + self.bias
 
         for m, weight in enumerate(self.weights, start=1):
             ls, columns = range(m, l_max + 1), sum(n_out[m:])
-            rows = sum(n_in[m:])
-            p = [natural[l][:, :, l + m] for l in ls] + [unnatural[l][:, :, l - m] for l in ls]
+            rows = sum(self.inputs.natural[m:])
+            p = [natural[l][l + m] for l in ls] + [unnatural[l][l - m] for l in ls]
             # the minus signs of u_+ are those of rows and columns of the matrix
-            q = [natural[l][:, :, l - m] for l in ls] + [unnatural[l][:, :, l + m] for l in ls]
+            q = [natural[l][l - m] for l in ls] + [unnatural[l][l + m] for l in ls]
             p_out = torch.cat(p, dim=1) @ weight
             q_out = torch.cat(q, dim=1) @ (weight * signs(weight, rows, columns))
-            put(n_parts, n_out, m, p_out[:, :columns])
-            put(u_parts, u_out, -m, p_out[:, columns:])
-            put(n_parts, n_out, -m, q_out[:, :columns])
-            put(u_parts, u_out, m, q_out[:, columns:])
+            sizes = [*n_out[m:], *u_out[m:]]
+            for sign, values in ((1, p_out.split(sizes, dim=1)), (-1, q_out.split(sizes, dim=1))):
+                for l, n, u in zip(ls, values[: len(ls)], values[len(ls) :]):
+                    n_parts[l][sign * m], u_parts[l][-sign * m] = n, u
         return [_join(n_parts[l], u_parts[l], l) for l in range(l_max + 1)]
+
+
+def _components(x: Tensor, natural: int, unnatural: int) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Components (n_edges, channels) of a feature's natural and unnatural channels, each 2l + 1.
+
+    One split of the feature as it lies in memory: its derivative is one concatenation, that of slices fills
+    and adds a whole feature for each.
+    """
+    found = x.mT.flatten(1).split([natural, unnatural] * x.shape[2], dim=1)
+    return found[::2], found[1::2]
 
 
 def signs(weight: Tensor, rows: int, columns: int) -> Tensor:
