@@ -65,7 +65,7 @@ def add_second_material(document: dict) -> None:
 
 
 def test_default_configuration(pristine: Project) -> None:
-    assert pristine.planned("config/config.yaml") == total(MODELS, supercell_jobs(shards=6), END)
+    assert pristine.planned("config/config.yaml") == total(MODELS, supercell_jobs(shards=4), END)
 
 
 def test_test_configuration(pristine: Project) -> None:
@@ -79,7 +79,7 @@ def test_pairs_take_the_same_graph(pristine: Project) -> None:
 
 def test_configuration_laid_over_another(pristine: Project) -> None:
     jobs = pristine.planned("config/config.yaml", "config/studies/supercells.yaml")
-    assert jobs == total(MODELS, *[supercell_jobs(shards=6)] * 3, END, {"draw_scaling": 1})
+    assert jobs == total(MODELS, *[supercell_jobs(shards=4)] * 3, END, {"draw_scaling": 1})
 
 
 def test_two_materials_and_two_functionals(pristine: Project) -> None:
