@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_attributes, read_frames
 from n2amd.dft import scf_frames
+from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import write_structures
@@ -45,6 +47,7 @@ def test_the_frame_of_the_code_comes_out_again(reference, structures, tmp_path):
         same = np.abs(apart).max(axis=2).min(axis=0).argmin()
         np.testing.assert_allclose(energies[0, :n], theirs.bands.energies[same, 0, :n], atol=8e-5)
     assert ours.origin["code"] == "n2amd"
+    assert ours.origin["reference"] == str(reference)
     assert read_attributes(out)["code"] == read_attributes(reference)["code"]
     assert not out.with_name("again.h5.work").exists()
 
@@ -93,3 +96,21 @@ def test_an_element_without_ingredients_is_named(reference, structures, tmp_path
     foreign = type(foreign)(foreign.cell, foreign.positions, np.array([14, 6]), foreign.pbc)
     with pytest.raises(InputError, match="no ingredients of the element with Z = 6"):
         compute_frames(ScfCampaign(reference, 0.9, 1e-3), [foreign], tmp_path / "out.h5")
+
+
+def test_the_cycle_of_another_code_is_not_followed(reference, structures, tmp_path, monkeypatch):
+    theirs = replace(scf_frames.read_ingredients(reference), scheme="openmx")
+    monkeypatch.setattr(scf_frames, "read_ingredients", lambda path: theirs)
+    with pytest.raises(InputError, match="the cycle of openmx is not followed"):
+        compute_frames(ScfCampaign(reference, 0.9, 1e-3), structures[:1], tmp_path / "out.h5")
+
+
+def test_vacuum_does_not_set_the_distance_of_k_points(reference, monkeypatch):
+    frame = next(iter(read_frames(reference)))
+    sheet = replace(frame.structure, cell=np.diag([3.0, 3.0, 9.0]))
+    kpoints, weights = half_mesh((6, 6, 1))
+    bands = replace(frame.bands, kpoints=kpoints, weights=weights)
+    monkeypatch.setattr(
+        scf_frames, "read_frames", lambda path: iter([replace(frame, structure=sheet, bands=bands)])
+    )
+    assert reference_spacing(reference) == pytest.approx(2 * np.pi / 18)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.ingredients import Ingredients
+from n2amd.baseline.smearing import Smearing
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY
 from n2amd.dft.siesta.frame import read_frame
@@ -238,6 +239,11 @@ def test_occupation_functions():
         == "Methfessel-Paxton of order 1, 0.005 eV"
     )
     assert smearing(occupationfunction="Cold") == "OccupationFunction cold"
+    assert smearing(fixspin=".false.") == smearing()
+    # one Fermi level for both spins would fill them otherwise than the run did
+    fixed = smearing(fixspin=".true.")
+    with pytest.raises(InputError, match=r"occupation of the levels .* of each spin by itself"):
+        Smearing.of_origin({"smearing": fixed})
     assert smearing_of_run(Origin(facts=LogFacts(Path("out"), temperature=0.1)), 13.6) == (
         "Fermi-Dirac of order 0, 0.1 eV"
     )

@@ -257,6 +257,17 @@ def trainer(rutile: Structure, folder, steps: int = 10) -> DensityTrainer:
     )
 
 
+def test_validation_has_the_loss_of_training(rutile, tmp_path):
+    run = trainer(rutile, tmp_path)
+    run.train, run.probability = (
+        run.validation,
+        np.ones(1),
+    )  # one frame of 6 atoms: a step holds it and nothing else
+    trained = float(run.loss(np.random.default_rng(0)).detach())
+    assert next(iter(run.validate())) == "loss"  # the first score chooses the weights that are kept
+    assert run.validate()["loss"] == pytest.approx(trained, rel=1e-6)
+
+
 def test_errors_vanish_at_the_right_coefficients(rutile):
     (sample,) = made_up_samples(network(), [shaken(rutile)])
     wanted = predict(network(seed=5), shaken(rutile))

@@ -21,6 +21,7 @@ from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.doubt import DensityDoubt, n_weights
 from n2amd.network.loop import learning_rate
 from n2amd.network.presets import PRESETS
+from n2amd.network.ranks import ALONE
 from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.state_loss import solve_states, state_error
 from n2amd.network.trainer import PairTrainer
@@ -59,8 +60,8 @@ def samples_of(model, frames):
     return [make_sample(f, model.numbers, 4.0, RANGES) for f in frames]
 
 
-def trainer_for(basis, frames, workdir, **schedule):
-    preset = replace(PRESETS["test"], steps=6, band_steps=4, validate_every=5, **schedule)
+def trainer_for(basis, frames, workdir, ranks=ALONE, **schedule):
+    preset = replace(PRESETS["test"], **{"steps": 6, "band_steps": 4, "validate_every": 5, **schedule})
     model = random_network(basis, channels=(4, 3, 2, 1, 1))
     samples = samples_of(model, frames)
     fit_reference(model, samples[:3])
@@ -71,8 +72,9 @@ def trainer_for(basis, frames, workdir, **schedule):
         preset,
         band_weight=1.0,
         seed=3,
-        checkpoint=workdir / "last.pt",
+        checkpoint=workdir / "checkpoint.pt",
         fingerprint="same",
+        ranks=ranks,
     )
 
 

@@ -9,15 +9,13 @@ import torch
 from conftest_network import basis as make_basis
 from conftest_network import rutile as make_rutile
 from test_density_model import made_up_samples, network, shaken
-from test_training import samples_of, synthetic_frame
+from test_training import synthetic_frame, trainer_for
 
 from n2amd.errors import N2amdError
 from n2amd.network.checkpoint import save_state
 from n2amd.network.density_training import DensityTrainer
 from n2amd.network.loop import Schedule
-from n2amd.network.presets import PRESETS
 from n2amd.network.ranks import Ranks, started_ranks
-from n2amd.network.reference_fit import fit_reference
 from n2amd.network.trainer import PairTrainer
 
 STEPS = 6
@@ -44,27 +42,10 @@ def density_trainer(folder: Path, ranks: Ranks) -> DensityTrainer:
 
 
 def pair_trainer(folder: Path, ranks: Ranks) -> PairTrainer:
-    from dataclasses import replace
-
-    from conftest_network import random_network
-
     basis, rutile = make_basis.__wrapped__(), make_rutile.__wrapped__()
     frames = [synthetic_frame(basis, rutile.supercell((1, 1, 1 + k % 2)), k) for k in range(4)]
-    preset = replace(PRESETS["test"], steps=3, band_steps=3, validate_every=4, batch_size=3)
-    model = random_network(basis, channels=(4, 3, 2, 1, 1))
-    samples = samples_of(model, frames)
-    fit_reference(model, samples[:3])
-    return PairTrainer(
-        model,
-        samples[:3],
-        samples[3:],
-        preset,
-        band_weight=1.0,
-        seed=3,
-        checkpoint=folder / "checkpoint.pt",
-        fingerprint="same",
-        ranks=ranks,
-    )
+    schedule = {"steps": 3, "band_steps": 3, "validate_every": 4, "batch_size": 3}
+    return trainer_for(basis, frames, folder, ranks, **schedule)
 
 
 def main() -> None:

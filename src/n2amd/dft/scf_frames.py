@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
@@ -71,6 +71,8 @@ class ScfCampaign:
 def reference_spacing(reference: Path) -> float:
     """Distance of k points in the frames of a data set, the largest along any axis of any frame, 1/Angstrom.
 
+    An axis with one k point tells it only where no other has more: the vacuum beside a layer needs no more.
+
     Raises
     ------
     InputError
@@ -79,13 +81,19 @@ def reference_spacing(reference: Path) -> float:
     spacings = []
     for frame in read_frames(reference):
         if frame.bands is not None:
-            lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(frame.structure.cell).T, axis=1)
-            spacings.append(float((lengths / mesh_counts(scf_kpoints(frame)[0])).max()))
+            counts = mesh_counts(scf_kpoints(frame)[0])
+            several = counts > 1 if counts.max() > 1 else counts == 1
+            spacings.append(float((_reciprocal_lengths(frame.structure) / counts)[several].max()))
     if not spacings:
         raise InputError(
             "no frame says its k points", file=reference, field="bands", remedy="give --k-spacing"
         )
     return max(spacings)
+
+
+def _reciprocal_lengths(structure: Structure) -> NDArray[np.float64]:
+    """Lengths of the reciprocal vectors, 2 pi included, (3,), 1/Angstrom."""
+    return np.linalg.norm(2 * np.pi * np.linalg.inv(structure.cell).T, axis=1)
 
 
 def compute_frames(
@@ -119,7 +127,7 @@ def compute_frames(
     Raises
     ------
     InputError
-        If the reference lacks ingredients, an element, or frames.
+        If the reference lacks ingredients or an element, or is of a code whose cycle is another.
     ComputationError
         If a frame does not converge.
     """
@@ -162,24 +170,38 @@ def _require(reference: Path, structures: Sequence[Structure]) -> None:
             field="ingredients",
             remedy="ingest the frames again with the code's pseudopotential files",
         )
+    if ingredients.scheme != "siesta":
+        raise InputError(
+            f"the cycle of {ingredients.scheme} is not followed, only that of SIESTA and HONPAS is",
+            file=reference,
+            field="ingredients",
+            remedy="compute the frames with the code itself",
+        )
     for structure in structures:
         for z in np.unique(structure.numbers):
             ingredients[int(z)]
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What is taken from the data set: H0 without density functions, smearing, code, and a hash of them."""
+
+    zeroth: ZerothHamiltonian
+    smearing: Smearing
+    code: str
+    sha256: str
+
+
 @lru_cache(maxsize=1)
-def _zeroth(reference: Path) -> tuple[ZerothHamiltonian, Smearing, str]:
-    """H0 of a data set without density functions, smearing, and the code it is from."""
-    ingredients = read_ingredients(reference)
+def _reference(path: Path) -> _Reference:
+    """Read once what all frames share."""
+    basis, ingredients = read_basis(path), read_ingredients(path)
     assert ingredients is not None
-    first = next(iter(read_frames(reference, [0])))
+    smearing = Smearing.of_origin(next(iter(read_frames(path, [0]))).origin)
+    code = str(read_attributes(path)["code"])
+    identity = sha256_of_config([GENERATION, basis.to_json(), ingredients.to_json(), str(smearing), code])
     nothing = ModelDensity(AuxiliaryBasis({}), {})
-    code = str(read_attributes(reference)["code"])
-    return (
-        ZerothHamiltonian(read_basis(reference), ingredients, nothing),
-        Smearing.of_origin(first.origin),
-        code,
-    )
+    return _Reference(ZerothHamiltonian(basis, ingredients, nothing), smearing, code, identity)
 
 
 @lru_cache(maxsize=1)
@@ -189,25 +211,25 @@ def _start(campaign: ScfCampaign) -> Start | None:
 
 def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
-    zeroth, smearing, code = _zeroth(campaign.reference)
-    frame = _solve(campaign, zeroth, smearing, structure, path.stem)
-    basis = Basis({int(z): zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
-    with create_dataset(path, code=code, inputs=[campaign.reference]) as writer:
-        writer.append(frame, basis, {}, _fingerprint(campaign, structure))
+    reference = _reference(campaign.reference)
+    frame = _solve(campaign, reference, structure, path.stem)
+    # the files of single frames go: where it is from stays with the frame
+    origin = {**frame.origin, "reference": str(campaign.reference), "reference_sha256": reference.sha256}
+    basis = Basis({int(z): reference.zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
+    with create_dataset(path, code=reference.code) as writer:
+        writer.append(replace(frame, origin=origin), basis, {}, _fingerprint(campaign, structure))
 
 
-def _solve(
-    campaign: ScfCampaign, zeroth: ZerothHamiltonian, smearing: Smearing, structure: Structure, name: str
-) -> Frame:
-    lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(structure.cell).T, axis=1)
+def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, name: str) -> Frame:
+    lengths = _reciprocal_lengths(structure)
     # spacings of strained cells differ in the third digit
     counts = np.maximum(np.ceil(lengths / campaign.k_spacing - 0.02), 1).astype(int)
     kpoints, weights = half_mesh((int(counts[0]), int(counts[1]), int(counts[2])))
     start = _start(campaign)
     return self_consistent(
-        zeroth,
+        reference.zeroth,
         structure,
-        ScfSettings(kpoints, weights, smearing, campaign.tolerance),
+        ScfSettings(kpoints, weights, reference.smearing, campaign.tolerance),
         name=name,
         start=None if start is None else start(structure),
     )
@@ -215,15 +237,7 @@ def _solve(
 
 def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
     """Hash what the numbers of a frame depend on."""
-    ingredients = read_ingredients(campaign.reference)
-    assert ingredients is not None
-    settings = {
-        "generation": GENERATION,
-        "basis": read_basis(campaign.reference).to_json(),
-        "ingredients": ingredients.to_json(),
-        "k_spacing": campaign.k_spacing,
-        "tolerance": campaign.tolerance,
-    }
+    settings = [_reference(campaign.reference).sha256, campaign.k_spacing, campaign.tolerance]
     digest = sha256(sha256_of_config(settings).encode())
     for values in (structure.cell, structure.positions, structure.numbers):
         digest.update(np.ascontiguousarray(values).tobytes())

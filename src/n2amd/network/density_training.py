@@ -144,13 +144,16 @@ class DensityTrainer(TrainingLoop):
         if not samples:
             return total
         for sample, c in zip(samples, self.coefficients(samples)):
-            c = c.cpu()
-            total = total + sample.density_error(c) / (self.density_scale * atoms)
-            if len(sample.wanted):
-                share = sample.n_atoms / atoms
-                states = sample.state_errors(c).square().mean() / self.state_scale
-                total = total + self.state_weight * share * states
+            total = total + self._part(sample, c.cpu(), atoms)
         return total
+
+    def _part(self, sample: DensitySample, coefficients: Tensor, atoms: int) -> Tensor:
+        """What a frame adds to the loss of frames that have so many atoms together."""
+        part = sample.density_error(coefficients) / (self.density_scale * atoms)
+        if len(sample.wanted):
+            states = sample.state_errors(coefficients).square().mean() / self.state_scale
+            part = part + self.state_weight * (sample.n_atoms / atoms) * states
+        return part
 
     def _draw(self, rng: np.random.Generator) -> list[DensitySample]:
         """Draw frames of one size class, each atom of the set alike probable."""
@@ -174,21 +177,9 @@ class DensityTrainer(TrainingLoop):
 
         The loss, not the band edges alone: those of a few frames are right by chance now and then.
         """
-        scores = density_scores(self.model, self.validation, self.device)
-        return {"loss": self._validation_loss(), **scores}
-
-    def _validation_loss(self) -> float:
-        """What `loss` is on average, for the validation frames."""
-        total, atoms = 0.0, sum(s.n_atoms for s in self.validation)
-        for sample in self.validation:
-            (c,) = self.coefficients([sample])
-            c = c.cpu()
-            total += float(sample.density_error(c)) / (self.density_scale * atoms)
-            if len(sample.wanted):
-                share = sample.n_atoms / atoms
-                states = float(sample.state_errors(c).square().mean()) / self.state_scale
-                total += self.state_weight * share * states
-        return total
+        atoms = sum(s.n_atoms for s in self.validation)
+        loss = sum(float(self._part(s, self.coefficients([s])[0].cpu(), atoms)) for s in self.validation)
+        return {"loss": loss, **density_scores(self.model, self.validation, self.device)}
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from n2amd.baseline.smearing import Smearing
-from n2amd.dft.siesta.fdf import read_number
+from n2amd.dft.siesta.fdf import read_logical, read_number
 from n2amd.dft.siesta.log import Origin
 from n2amd.units import BOLTZMANN_EV_K
 
@@ -57,6 +57,9 @@ def smearing_of_run(origin: Origin, rydberg: float) -> str | None:
         if not settings:
             return None
         width = DEFAULT_TEMPERATURE * BOLTZMANN_EV_K
+    if read_logical(settings.get("fixspin")):
+        # two Fermi levels, one for each spin
+        return f"of each spin by itself (FixSpin {settings['fixspin']})"
     function = settings.get("occupationfunction", "FD").lower()
     if function == "fd":
         return str(Smearing(width))
