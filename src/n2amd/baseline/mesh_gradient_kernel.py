@@ -94,7 +94,15 @@ def _density_of_box(values: Any, kept: int, atoms: Any, lookup: Any, work: Any, 
 
 @njit(cache=True, fastmath=FUSED)
 def _image_flow(
-    element: int, first: int, last: int, n: int, weighted: Any, splines: Any, table: Any, work: Any, space: Any
+    element: int,
+    first: int,
+    last: int,
+    n: int,
+    weighted: Any,
+    splines: Any,
+    table: Any,
+    work: Any,
+    space: Any,
 ) -> None:
     """Fill `flow` (3, n) with sum_i weighted[i] grad phi_i of the rows first..last - 1 of an atom image.
 
@@ -186,7 +194,9 @@ def gradient_boxes(
                     target[p] += work.radial[p] * source[p]
         for image in range(kept):
             atom, element = work.atom[image], atoms.element[work.atom[image]]
-            relative_points(boxes.cell, atoms.positions[atom], work.shift[image], work.points, n, work.relative)
+            relative_points(
+                boxes.cell, atoms.positions[atom], work.shift[image], work.points, n, work.relative
+            )
             # the rows of an image are the first functions of its atom
             l_max = splines.l[splines.first[element] : splines.first[element + 1]].max()
             solid_rows(l_max, work.relative[0], work.relative[1], work.relative[2], n, work.harmonics)

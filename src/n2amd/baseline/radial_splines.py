@@ -122,9 +122,7 @@ def evaluate(table: Any, step: float, reach: float, r: Any, n: int, out: Any) ->
 
 
 @njit(cache=True, fastmath=FUSED)
-def evaluate_with_slope(
-    table: Any, step: float, reach: float, r: Any, n: int, out: Any, slope: Any
-) -> None:
+def evaluate_with_slope(table: Any, step: float, reach: float, r: Any, n: int, out: Any, slope: Any) -> None:
     """`evaluate`, and in `slope` the derivative divided by r, which is zero at the centre."""
     inverse = 1.0 / step
     for p in range(n):

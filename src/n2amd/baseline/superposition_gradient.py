@@ -92,7 +92,9 @@ def _add_lines(
                     begin = splines.start[function]
                     table = splines.coefficients[begin : begin + splines.intervals[function] + 1]
                     evaluate_with_slope(table, splines.step[function], reach, r, n, value, slope)
-                    _sum_line(slope, n, k0, start, step, fields[function - first, line : line + n3], result[atom])
+                    _sum_line(
+                        slope, n, k0, start, step, fields[function - first, line : line + n3], result[atom]
+                    )
 
 
 @njit(cache=True, fastmath=FUSED | {"reassoc"})
