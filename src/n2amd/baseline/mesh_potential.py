@@ -177,7 +177,7 @@ def field_derivatives(
     if len(fields) == 1:
         energy, slope, by_sigma = derivatives(form, fields, sigma)
     else:
-        energy, slope, by_sigma = spinfield_derivatives(form, fields, sigma)
+        energy, slope, by_sigma = spin_derivatives(form, fields, sigma)
     if gradients is None or by_sigma is None:
         return float(energy.sum()), slope, slope
     if len(fields) == 1:

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.bond_energy import NeutralPairs
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
 from n2amd.baseline.mesh import Mesh
@@ -22,6 +21,7 @@ from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.neutral_pairs import NeutralPairs
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, projector_table
 from n2amd.baseline.superposition import superpose
