@@ -1,4 +1,4 @@
-"""A part of the energy with its derivatives: forces on the atoms, and how it changes when space is strained."""
+"""A part of the energy with its derivatives: forces on the atoms, and the change when space is strained."""
 
 from __future__ import annotations
 

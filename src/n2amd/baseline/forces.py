@@ -104,6 +104,9 @@ def frame_energy_forces(zeroth: ZerothHamiltonian, frame: Frame) -> EnergyForces
 
 
 def energy_and_forces(zeroth: ZerothHamiltonian, frame: Frame) -> tuple[float, NDArray[np.float64]]:
-    """Free energy (eV) and forces (n_atoms, 3) (eV/A) of a frame; parameters and errors: `frame_energy_forces`."""
+    """Free energy, eV, and forces, (n_atoms, 3), eV/A, of a frame.
+
+    Parameters and errors are those of `frame_energy_forces`.
+    """
     found = frame_energy_forces(zeroth, frame)
     return found.energy.free, found.forces

@@ -80,14 +80,19 @@ def mesh_energy(zeroth: ZerothHamiltonian, structure: Structure, density: BlockM
     """
     found = zeroth.ingredients
     mesh, moved = found.mesh_of(structure.cell), found.on_mesh(structure)
-    units = {"rydberg": found.rydberg, "bohr": found.bohr}
+    rydberg, bohr = found.rydberg, found.bohr
     atoms = zeroth.densities(moved, mesh)
     valence = density_on_mesh(zeroth.orbitals, moved, mesh, density)
     change = valence.sum(axis=0) - atoms.density
-    hartree = hartree_potential(change, mesh, **units).numpy()
+    hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr).numpy()
     total = _with_core(valence, atoms.core)
     xc_energy, xc = xc_potential(
-        total[0] if len(total) == 1 else total, mesh, found.functional, **units, gradient=found.scheme
+        total[0] if len(total) == 1 else total,
+        mesh,
+        found.functional,
+        rydberg=rydberg,
+        bohr=bohr,
+        gradient=found.scheme,
     )
     element = mesh.volume_element
     return MeshEnergy(
@@ -109,8 +114,8 @@ def mesh_energy_gradient(
 ) -> EnergyGradient:
     """Energy on the mesh with its derivatives, for a fixed density matrix.
 
-    Orbitals, neutral atoms and cores move through the points of the mesh: what a code calls the egg-box effect
-    is in these forces, as it is in the energy.
+    Orbitals, neutral atoms and cores move through the points of the mesh: the egg-box effect is in these
+    forces as it is in the energy.
 
     Parameters
     ----------
@@ -120,7 +125,7 @@ def mesh_energy_gradient(
         Of the density.
     """
     state, found = mesh_energy, zeroth.ingredients
-    units = {"rydberg": found.rydberg, "bohr": found.bohr}
+    rydberg, bohr = found.rydberg, found.bohr
     of_orbitals = density_gradient(zeroth.orbitals, state.structure, state.mesh, density, state.potential)
     # dE/dV_NA, dE/drho_atoms and dE/dcore at every point; each spin has half of the core
     fields = np.stack(
@@ -130,13 +135,14 @@ def mesh_energy_gradient(
         state.structure, state.mesh, zeroth.functions_of(state.structure), fields
     )
     strain = state.neutral * np.eye(3)
-    strain += hartree_strain(state.change, state.mesh, state.hartree, **units)
+    strain += hartree_strain(state.change, state.mesh, state.hartree, rydberg=rydberg, bohr=bohr)
     strain += xc_strain(
         _with_core(state.density, state.atoms.core),
         state.mesh,
         found.functional,
         state.exchange_correlation,
-        **units,
+        rydberg=rydberg,
+        bohr=bohr,
         scheme=found.scheme,
     )
     rest = EnergyGradient(state.energy, np.zeros_like(of_atoms.forces), strain)
@@ -144,5 +150,5 @@ def mesh_energy_gradient(
 
 
 def _with_core(valence: NDArray[np.float64], core: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Density of each spin with its share of the core; a density matrix may leave it negative, by rounding."""
+    """Density of each spin with its share of the core; rounding may have left it negative somewhere."""
     return np.maximum(valence, 0.0) + core / len(valence)

@@ -1,4 +1,4 @@
-"""Compiled loop over the boxes of a mesh: how the energy of a density in a potential changes with the orbitals.
+"""Compiled loop over the boxes of a mesh: derivatives of the energy of a density in a potential.
 
 With q_i = sum_j D_ij phi_j at the points of a box, d int V rho = 2 sum_i int V q_i d phi_i. An orbital is
 R(r) / r^l times a solid harmonic, whose gradient is made of the harmonics of l - 1.
@@ -49,8 +49,8 @@ def harmonic_gradients() -> HarmonicGradients:
         terms.append(np.column_stack([axis, upper, lower + (l - 1) ** 2, matrix[axis, upper, lower]]))
         start.append(start[-1] + len(axis))
     table = np.concatenate(terms)
-    places = np.ascontiguousarray(table[:, :3].T.astype(np.int64))
-    return HarmonicGradients(np.array(start), *places, np.ascontiguousarray(table[:, 3]))
+    axis, upper, lower = np.ascontiguousarray(table[:, :3].T.astype(np.int64))
+    return HarmonicGradients(np.array(start), axis, upper, lower, np.ascontiguousarray(table[:, 3]))
 
 
 class GradientSpace(NamedTuple):

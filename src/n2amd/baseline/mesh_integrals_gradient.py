@@ -1,4 +1,4 @@
-"""How the energy of a density matrix in a potential on a mesh changes when the orbitals move with their atoms."""
+"""How the energy of a density matrix in a potential on a mesh changes when orbitals move with atoms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Hartree and exchange-correlation energies change when a cell is strained with the density at its points.
+"""How Hartree and exchange-correlation energies change when a cell is strained with its mesh.
 
 The volume changes, and so do wave vectors and gradients: those of points that are carried along.
 """

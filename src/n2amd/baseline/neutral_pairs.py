@@ -1,8 +1,8 @@
 """Electrostatic energy of superposed neutral atoms.
 
-Neutral atoms, each a local pseudopotential's charge with its electrons, see each other only where they overlap
-(J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), sec. 5). Ions are points to each other, also
-where the charges that make their local potentials overlap.
+Neutral atoms, each a local pseudopotential's charge with its electrons, see each other only where they
+overlap (J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), sec. 5). Ions are points to each other,
+also where the charges that make their local potentials overlap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from scipy.integrate import cumulative_simpson, simpson
 from scipy.interpolate import CubicSpline
 from scipy.special import erfc
 
-from n2amd.baseline.bond_energy import counted
 from n2amd.baseline.energy_gradient import EnergyGradient
 from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.blocks.matrix import SpeciesPair
@@ -122,7 +121,7 @@ class _Charges:
 def _pair_energy(
     first: _Charges, second: _Charges, k: NDArray[np.float64], end: float, coulomb: float
 ) -> CubicSpline:
-    """Energy of two neutral atoms by distance: of their smeared charges, with the ions' made that of points."""
+    """Energy of two neutral atoms by distance: that of their charges, but with points for the ions."""
     distance = np.linspace(SHORTEST, end, math.ceil((end - SHORTEST) / STEP) + 1)
     points = first.number * second.number
     integrand = first.whole * second.whole - first.ion * second.ion

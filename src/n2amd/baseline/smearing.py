@@ -80,7 +80,7 @@ class Smearing:
         """
         x = (energies - fermi_level) / self.width
         if not self.order:
-            return -self.width * (entr(expit(-x)) + entr(expit(x)))
+            return np.asarray(-self.width * (entr(expit(-x)) + entr(expit(x))), dtype=np.float64)
         x = np.clip(x, -FAR, FAR)
         coefficients = np.zeros(2 * self.order + 1)
         coefficients[-1] = -((-1 / 4) ** self.order) / (factorial(self.order) * np.sqrt(np.pi)) / 2

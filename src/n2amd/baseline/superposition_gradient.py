@@ -1,4 +1,4 @@
-"""How integrals of fields with sums of atom-centred functions change when atoms move: forces of V_NA, cores, ..."""
+"""How integrals of fields with sums of atom-centred functions change when the atoms move."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class TotalEnergy:
 
 @dataclass(frozen=True)
 class EnergyParts:
-    """Parts of the energy, those that are sums over bonds with their derivatives at a fixed density matrix."""
+    """Parts of the energy; those that are sums over bonds have their derivatives at fixed density matrix."""
 
     kinetic: EnergyGradient
     nonlocal_: EnergyGradient
