@@ -80,11 +80,12 @@ class Smearing:
         """
         x = (energies - fermi_level) / self.width
         if not self.order:
-            return np.asarray(-self.width * (entr(expit(-x)) + entr(expit(x))), dtype=np.float64)
+            return np.asarray(-self.width * (entr(expit(-x)) + entr(expit(x))))
         x = np.clip(x, -FAR, FAR)
         coefficients = np.zeros(2 * self.order + 1)
         coefficients[-1] = -((-1 / 4) ** self.order) / (factorial(self.order) * np.sqrt(np.pi)) / 2
-        return self.width * np.polynomial.hermite.hermval(x, coefficients) * np.exp(-(x**2))
+        shape = np.polynomial.hermite.hermval(x, coefficients) * np.exp(-(x**2))
+        return self.width * np.asarray(shape, dtype=np.float64)
 
     def fermi_level(
         self, energies: NDArray[np.float64], weights: NDArray[np.float64], n_electrons: float
