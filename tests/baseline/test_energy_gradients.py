@@ -12,7 +12,7 @@ import torch
 from scipy.special import erf
 
 from n2amd.baseline.bond_energy import bond_energy
-from n2amd.baseline.density_matrix import density_matrix, occupied_states
+from n2amd.baseline.density_matrix import density_matrix, filled_states, matrix_of_states
 from n2amd.baseline.energy_gradient import EnergyGradient
 from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.baseline.kinetic import kinetic_table
@@ -189,14 +189,14 @@ def test_energy_weighted_matrix_is_the_derivative_with_the_overlap(silicon, smea
     def states(structure):
         S = BlockMatrix(pairs, {k: table.evaluate(k, i.vectors(structure))[None] for k, i in pairs.items()})
         moved = replace(frame, structure=structure, overlap=S)
-        return occupied_states(moved, basis, smearing=smearing)
+        return filled_states(moved, basis, smearing=smearing)
 
     def energy(structure):
         solved = states(structure)
-        bands = sum(float(e @ levels) for spin in solved.states for e, levels, _ in spin)
-        return bands + solved.smearing_energy
+        bands = (solved.occupations * solved.levels).sum(axis=(1, 2))
+        return 2 * float(solved.weights @ bands) + solved.smearing_energy
 
-    W = states(frame.structure).matrix(pairs, basis, energy_weighted=True)
+    W = matrix_of_states(states(frame.structure), frame, basis, pairs, energy_weighted=True)
     minus = W.map({key: -values for key, values in W.values.items()})
     check(energy, bond_energy(table, frame.structure, minus), frame.structure, 1e-5)
 

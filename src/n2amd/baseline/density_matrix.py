@@ -147,9 +147,7 @@ def matrix_of_states(
         for (a, b), index in pairs.items()
     }
     for spin, of_points in enumerate(states.vectors):
-        for n, (k, weight, vectors) in enumerate(
-            zip(states.kpoints, 2 / n_spin * states.weights, of_points)
-        ):
+        for n, (k, weight, vectors) in enumerate(zip(states.kpoints, 2 / n_spin * states.weights, of_points)):
             occupation = weight * states.occupations[n, spin]
             occupied = np.abs(occupation) > 1e-16
             factors = occupation * states.levels[n, spin] if energy_weighted else occupation

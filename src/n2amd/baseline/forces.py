@@ -21,6 +21,7 @@ from n2amd.baseline.total_energy import TotalEnergy, energy_parts
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
 from n2amd.structure import Structure
 
 
@@ -92,8 +93,16 @@ def frame_energy_forces(zeroth: ZerothHamiltonian, frame: Frame) -> EnergyForces
     Raises
     ------
     InputError
-        If the frame has spinors, unknown k points or smearing, or an element has no ingredients.
+        If the frame has spinors, unknown k points or smearing, an element no ingredients, or H0 is not the
+        whole of the frame's H (hybrids), or made of ingredients that were fitted to H alone.
     """
+    if note := frame.origin.get("h0"):
+        raise InputError(
+            f"H0 gives no energies and forces of this frame: {note}",
+            frame=frame.name,
+            field="h0",
+            remedy="take those of the DFT code",
+        )
     states = filled_states(frame, zeroth.basis)
     pairs = frame.hamiltonian.pairs
     density, weighted = (
