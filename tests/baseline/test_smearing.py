@@ -24,6 +24,23 @@ def test_methfessel_and_paxton():
     np.testing.assert_allclose(Smearing(0.05, 2).occupations(LEVELS, 0.0), second, atol=1e-14)
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 5])
+def test_entropy_makes_the_free_energy_stationary(order):
+    """d(-TS)/de = -(e - mu) df/de: moving electrons between levels at mu costs nothing."""
+    smearing, step = Smearing(0.05, order), 1e-5
+    levels = np.linspace(-0.2, 0.3, 11)
+    change, occupied = (
+        (f(levels + step, 0.02) - f(levels - step, 0.02)) / (2 * step)
+        for f in (smearing.energies, smearing.occupations)
+    )
+    np.testing.assert_allclose(change, -(levels - 0.02) * occupied, atol=1e-6)
+    np.testing.assert_allclose(smearing.energies(np.array([-9.0, 9.0]), 0.0), 0, atol=1e-12)
+
+
+def test_entropy_of_half_filled_levels_is_that_of_a_coin():
+    assert Smearing(0.1).energies(np.zeros(1), 0.0)[0] == pytest.approx(-0.1 * np.log(2))
+
+
 @pytest.mark.parametrize("smearing", [Smearing(0.025), Smearing(0.3, 1)])
 def test_fermi_level_holds_the_electrons(smearing):
     energies, weights = np.random.default_rng(1).normal(size=(5, 9)), np.array([0.1, 0.5, 0.4, 0.6, 0.4])

@@ -190,6 +190,19 @@ def test_gradient_against_finite_differences(tio2_table: OverlapTable, key: tupl
         np.testing.assert_allclose(exact[:, axis], numeric, atol=2e-7)
 
 
+@pytest.mark.parametrize("key", [(8, 22), (22, 8), (22, 22)])
+def test_contracted_gradient_is_the_gradient_with_weights(
+    tio2_table: OverlapTable, key: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(11)
+    vectors = np.concatenate([np.zeros((1, 3)), rng.normal(size=(20, 3)), [[40.0, 0.0, 0.0]]])
+    whole = tio2_table.gradient(key, vectors)
+    weights = rng.normal(size=(len(vectors), *whole.shape[2:]))
+    expected = np.einsum("pij,paij->pa", weights, whole)
+    found = tio2_table.contracted_gradient(key, vectors, weights)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_reproduces_the_dft_codes_overlap(tio2_table: OverlapTable, tio2_frames: list[Frame]) -> None:
     for frame in tio2_frames:
         for key, index in frame.overlap.pairs.items():

@@ -39,6 +39,8 @@ class FilledStates:
         0 to 1 (Methfessel and Paxton: a little outside), (n_k, n_spin, n_bands).
     fermi_level
         eV.
+    smearing_energy
+        Minus temperature times entropy, eV a cell; of Methfessel and Paxton its generalisation.
     """
 
     kpoints: NDArray[np.float64]
@@ -47,6 +49,7 @@ class FilledStates:
     vectors: Sequence[Sequence[NDArray]]
     occupations: NDArray[np.float64]
     fermi_level: float
+    smearing_energy: float
 
 
 def density_matrix(
@@ -113,15 +116,30 @@ def filled_states(
     )
     levels = energies.swapaxes(0, 1)
     vectors = [[found for _, found in spin] for spin in solved]
+    of_points = smearing.energies(levels, fermi_level).sum(axis=(1, 2))
     return FilledStates(
-        points, weights, levels, vectors, smearing.occupations(levels, fermi_level), fermi_level
+        points,
+        weights,
+        levels,
+        vectors,
+        smearing.occupations(levels, fermi_level),
+        fermi_level,
+        2 / n_spin * float(weights @ of_points),
     )
 
 
 def matrix_of_states(
-    states: FilledStates, frame: Frame, basis: Basis, pairs: Mapping[SpeciesPair, PairIndex]
+    states: FilledStates,
+    frame: Frame,
+    basis: Basis,
+    pairs: Mapping[SpeciesPair, PairIndex],
+    *,
+    energy_weighted: bool = False,
 ) -> BlockMatrix:
-    """Density matrix of filled states of a frame on the given pairs."""
+    """Density matrix of filled states of a frame on the given pairs.
+
+    With `energy_weighted` each state counts with its energy: sum_n f_n e_n c_n c_n^dagger, eV.
+    """
     n_spin = len(states.vectors)
     offsets = basis.orbital_offsets(frame.structure.numbers)
     values = {
@@ -129,13 +147,12 @@ def matrix_of_states(
         for (a, b), index in pairs.items()
     }
     for spin, of_points in enumerate(states.vectors):
-        for k, weight, vectors, shares in zip(
-            states.kpoints, 2 / n_spin * states.weights, of_points, states.occupations[:, spin]
-        ):
-            occupation = weight * shares
+        for n, (k, weight, vectors) in enumerate(zip(states.kpoints, 2 / n_spin * states.weights, of_points)):
+            occupation = weight * states.occupations[n, spin]
             occupied = np.abs(occupation) > 1e-16
+            factors = occupation * states.levels[n, spin] if energy_weighted else occupation
             chosen = vectors[:, occupied]
-            _add_blocks(values, spin, pairs, offsets, k, (chosen * occupation[occupied]) @ chosen.conj().T)
+            _add_blocks(values, spin, pairs, offsets, k, (chosen * factors[occupied]) @ chosen.conj().T)
     return BlockMatrix(pairs, values)
 
 

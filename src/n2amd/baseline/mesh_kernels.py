@@ -105,7 +105,7 @@ def box_points(boxes: Any, number: int, work: Any) -> int:
 
 
 @njit(cache=True, fastmath=FUSED | {"nnan"})
-def _relative_points(cell: Any, position: Any, shift: Any, points: Any, n: int, relative: Any) -> float:
+def relative_points(cell: Any, position: Any, shift: Any, points: Any, n: int, relative: Any) -> float:
     """Fill vectors and distances from an atom image to the points; returns the shortest distance."""
     for c in range(3):
         origin = position[c] + shift[0] * cell[0, c] + shift[1] * cell[1, c] + shift[2] * cell[2, c]
@@ -131,7 +131,7 @@ def box_orbitals(boxes: Any, number: int, n: int, images: Any, atoms: Any, splin
     kept, row = 0, 0
     for entry in range(images.starts[number], images.starts[number + 1]):
         atom, shift = images.atom[entry], images.shift[entry]
-        nearest = _relative_points(boxes.cell, atoms.positions[atom], shift, work.points, n, work.relative)
+        nearest = relative_points(boxes.cell, atoms.positions[atom], shift, work.points, n, work.relative)
         begin, end = splines.first[atoms.element[atom]], splines.first[atoms.element[atom] + 1]
         l_max = -1
         for function in range(begin, end):
@@ -167,7 +167,7 @@ def _panel_end(row: Any, begin: int, kept: int) -> int:
 
 
 @njit(cache=True, inline="always")
-def _entry(row: Any, code: Any, half_span: int, atom: Any, shift: Any, a: int, b: int) -> int:
+def entry_of(row: Any, code: Any, half_span: int, atom: Any, shift: Any, a: int, b: int) -> int:
     """Entry of the pair of two images of the box."""
     x, y, z = shift[b, 0] - shift[a, 0], shift[b, 1] - shift[a, 1], shift[b, 2] - shift[a, 2]
     return find(row, code, half_span, atom[a], atom[b], x, y, z)
@@ -204,7 +204,7 @@ def _scatter(
         rows = row[a + 1] - row[a]
         part = product[row[a] - r0 :]
         for b in range(a, kept):
-            entry = _entry(lookup.row, lookup.code, lookup.half_span, work.atom, work.shift, a, b)
+            entry = entry_of(lookup.row, lookup.code, lookup.half_span, work.atom, work.shift, a, b)
             if entry < 0:
                 continue
             base, c0, columns = lookup.base[entry], row[b] - r0, row[b + 1] - row[b]
@@ -228,7 +228,7 @@ def _gather(
         rows = row[a + 1] - row[a]
         part = product[row[a] - r0 :]
         for b in range(a, kept):
-            entry = _entry(lookup.row, lookup.code, lookup.half_span, work.atom, work.shift, a, b)
+            entry = entry_of(lookup.row, lookup.code, lookup.half_span, work.atom, work.shift, a, b)
             if entry < 0:
                 continue
             base, c0, columns = lookup.base[entry], row[b] - r0, row[b + 1] - row[b]

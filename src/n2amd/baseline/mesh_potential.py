@@ -139,7 +139,7 @@ def _divide_by_square(components: Tensor, mesh: Mesh, factor: float) -> None:
         + 2 * metric[1, 2] * whole[1][:, None] * half
     )
     mixed = 2 * (metric[0, 1] * whole[1][:, None] + metric[0, 2] * half)
-    for planes in _slabs(n1, n2 * n3, device):
+    for planes in slabs(n1, n2 * n3, device):
         first = whole[0][planes, None, None]
         square = torch.addcmul(in_plane + metric[0, 0] * first**2, mixed.expand(len(first), -1, -1), first)
         if planes.start == 0:
@@ -147,7 +147,7 @@ def _divide_by_square(components: Tensor, mesh: Mesh, factor: float) -> None:
         components[planes] *= factor / square
 
 
-def _slabs(n1: int, points: int, device: torch.device) -> Iterator[slice]:
+def slabs(n1: int, points: int, device: torch.device) -> Iterator[slice]:
     """Ranges of planes whose points fill a block."""
     step = max(1, _BLOCK["cuda" if device.type == "cuda" else "cpu"] // points)
     for start in range(0, n1, step):
@@ -162,7 +162,9 @@ def _compiled(values: Tensor, mesh: Mesh, form: Functional, bohr: float) -> tupl
     return total, torch.from_numpy(potential)
 
 
-def _derivatives(form: Functional, fields: Tensor, gradients: Tensor | None) -> tuple[float, Tensor, Tensor]:
+def field_derivatives(
+    form: Functional, fields: Tensor, gradients: Tensor | None
+) -> tuple[float, Tensor, Tensor]:
     """Energy, derivative with respect to the fields, and with respect to their gradients.
 
     `fields` is (1 or 2, ...) for an unpolarised or a polarised density, `gradients` (1 or 2, 3, ...).
@@ -189,8 +191,8 @@ def _local(fields: Tensor, form: Functional) -> tuple[float, Tensor]:
     """Sum of energies per volume and potential of a local functional."""
     potential = torch.empty_like(fields)
     total = 0.0
-    for planes in _slabs(fields.shape[1], fields[0, 0].numel(), fields.device):
-        energy, potential[:, planes], _ = _derivatives(form, fields[:, planes], None)
+    for planes in slabs(fields.shape[1], fields[0, 0].numel(), fields.device):
+        energy, potential[:, planes], _ = field_derivatives(form, fields[:, planes], None)
         total += energy
     return total, potential
 
@@ -201,7 +203,7 @@ def _by_slabs(fields: Tensor, mesh: Mesh, form: Functional, bohr: float) -> tupl
     along = find_difference("siesta")
     potential = torch.zeros_like(fields)
     total, n1 = 0.0, fields.shape[1]
-    for planes in _slabs(n1, fields[0, 0].numel(), fields.device):
+    for planes in slabs(n1, fields[0, 0].numel(), fields.device):
         inside = torch.arange(planes.start, planes.stop, device=fields.device)
         values = fields[:, planes]
         across = torch.zeros_like(values)
@@ -209,7 +211,7 @@ def _by_slabs(fields: Tensor, mesh: Mesh, form: Functional, bohr: float) -> tupl
             across += weight * (fields[:, (inside + m) % n1] - fields[:, (inside - m) % n1])
         steps = torch.stack([across, along(values, -2), along(values, -1)], dim=1)
         gradients = torch.einsum("ai,sixyz->saxyz", matrix, steps)
-        energy, slope, flow = _derivatives(form, values, gradients)
+        energy, slope, flow = field_derivatives(form, values, gradients)
         total += energy
         flow = torch.einsum("ai,saxyz->sixyz", matrix, flow)
         potential[:, planes] += slope - along(flow[:, 1], -2) - along(flow[:, 2], -1)
@@ -227,9 +229,9 @@ def _at_once(
     steps = torch.stack([along(fields, axis) for axis in (-3, -2, -1)], dim=1)
     potential = torch.empty_like(fields)
     total = 0.0
-    for planes in _slabs(fields.shape[1], fields[0, 0].numel(), fields.device):
+    for planes in slabs(fields.shape[1], fields[0, 0].numel(), fields.device):
         gradients = torch.einsum("ai,sixyz->saxyz", matrix, steps[:, :, planes])
-        energy, potential[:, planes], flow = _derivatives(form, fields[:, planes], gradients)
+        energy, potential[:, planes], flow = field_derivatives(form, fields[:, planes], gradients)
         total += energy
         steps[:, :, planes] = torch.einsum("ai,saxyz->sixyz", matrix, flow)
     for axis in (0, 1, 2):

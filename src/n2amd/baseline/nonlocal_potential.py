@@ -26,7 +26,7 @@ CENTRES = 256
 
 
 @dataclass(frozen=True)
-class _Neighbours:
+class Neighbours:
     """Orbital atoms of one element that reach projectors of one element, by the atom that carries these.
 
     Attributes
@@ -44,10 +44,10 @@ class _Neighbours:
     shift: NDArray[np.int64]
     vector: NDArray[np.float64]
 
-    def around(self, first: int, last: int) -> _Neighbours:
+    def around(self, first: int, last: int) -> Neighbours:
         """Those of the centres first .. last - 1."""
         part = slice(*np.searchsorted(self.centre, (first, last)))
-        return _Neighbours(self.centre[part], self.atom[part], self.shift[part], self.vector[part])
+        return Neighbours(self.centre[part], self.atom[part], self.shift[part], self.vector[part])
 
 
 def nonlocal_matrix(
@@ -75,23 +75,23 @@ def nonlocal_matrix(
     potential
         Hermitian half, n_spin = 1, eV.
     """
-    neighbours = _neighbours(table, structure)
+    neighbours = find_neighbours(table, structure)
     if pairs is None:
         pairs = _connected_pairs(neighbours, structure)
-    codes = _codes(neighbours, pairs, structure)
+    codes = pair_codes(neighbours, pairs, structure)
     wanted, values = {}, {}
     for key, index in pairs.items():
         code = codes.encode(index.i, index.j, index.shift)
         order = np.argsort(code, kind="stable")
         wanted[key] = code[order], order
         values[key] = np.zeros((1, len(index), basis[key[0]].n_orbitals, basis[key[1]].n_orbitals))
-    for z, first, last in _batches(neighbours, structure):
+    for z, first, last in batches(neighbours, structure):
         around = {o: found.around(first, last) for (o, p), found in neighbours.items() if p == z}
         overlaps = {o: table.splines[o, z].evaluate(found.vector) for o, found in around.items()}
         for a, b in combinations_with_replacement(sorted(around), 2):
             if (a, b) not in pairs:
                 continue
-            bra, ket, code = _products(around[a], around[b], codes, a == b)
+            bra, ket, code = neighbour_products(around[a], around[b], codes, a == b)
             sorted_codes, order = wanted[a, b]
             place = find_sorted(sorted_codes, code)
             known = place >= 0
@@ -106,7 +106,7 @@ def nonlocal_matrix(
     return BlockMatrix(pairs, values)
 
 
-def _neighbours(table: ProjectorTable, structure: Structure) -> dict[tuple[int, int], _Neighbours]:
+def find_neighbours(table: ProjectorTable, structure: Structure) -> dict[tuple[int, int], Neighbours]:
     """Find the orbitals that reach projectors, by (element of the orbital, element of the projector)."""
     present = {int(z) for z in structure.numbers}
     splines = {key: s for key, s in table.splines.items() if present.issuperset(key)}
@@ -124,12 +124,12 @@ def _neighbours(table: ProjectorTable, structure: Structure) -> dict[tuple[int, 
         near = np.flatnonzero(np.linalg.norm(vectors, axis=1) < found.range)
         near = near[np.argsort(index.j[near], kind="stable")]
         # seen from the projectors at home, the orbitals lie at -R
-        neighbours[key] = _Neighbours(index.j[near], index.i[near], -index.shift[near], vectors[near])
+        neighbours[key] = Neighbours(index.j[near], index.i[near], -index.shift[near], vectors[near])
     return neighbours
 
 
-def _codes(
-    neighbours: Mapping[tuple[int, int], _Neighbours],
+def pair_codes(
+    neighbours: Mapping[tuple[int, int], Neighbours],
     pairs: Mapping[SpeciesPair, PairIndex],
     structure: Structure,
 ) -> PairCodes:
@@ -139,8 +139,8 @@ def _codes(
     return PairCodes(structure.n_atoms, max(2 * far, listed))
 
 
-def _batches(
-    neighbours: Mapping[tuple[int, int], _Neighbours], structure: Structure
+def batches(
+    neighbours: Mapping[tuple[int, int], Neighbours], structure: Structure
 ) -> Iterator[tuple[int, int, int]]:
     """Elements with projectors, and ranges of atoms to work on at once."""
     for z in sorted({projector for _, projector in neighbours}):
@@ -148,8 +148,8 @@ def _batches(
             yield z, first, first + CENTRES
 
 
-def _products(
-    bra: _Neighbours, ket: _Neighbours, codes: PairCodes, same_species: bool
+def neighbour_products(
+    bra: Neighbours, ket: Neighbours, codes: PairCodes, same_species: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Every two neighbours of one centre that form a pair of the Hermitian half.
 
@@ -172,15 +172,15 @@ def _products(
 
 
 def _connected_pairs(
-    neighbours: Mapping[tuple[int, int], _Neighbours], structure: Structure
+    neighbours: Mapping[tuple[int, int], Neighbours], structure: Structure
 ) -> dict[SpeciesPair, PairIndex]:
     """Pairs of the Hermitian half that a projector connects, sorted by (i, j, R)."""
-    codes = _codes(neighbours, {}, structure)
+    codes = pair_codes(neighbours, {}, structure)
     found: dict[SpeciesPair, NDArray[np.int64]] = {}
-    for z, first, last in _batches(neighbours, structure):
+    for z, first, last in batches(neighbours, structure):
         around = {o: near.around(first, last) for (o, p), near in neighbours.items() if p == z}
         for key in combinations_with_replacement(sorted(around), 2):
-            code = _products(around[key[0]], around[key[1]], codes, key[0] == key[1])[2]
+            code = neighbour_products(around[key[0]], around[key[1]], codes, key[0] == key[1])[2]
             found[key] = np.union1d(found.get(key, np.zeros(0, np.int64)), code)
     return {key: codes.decode(code) for key, code in found.items()}
 

@@ -119,3 +119,17 @@ def evaluate(table: Any, step: float, reach: float, r: Any, n: int, out: Any) ->
             out[p] = table[k, 0] + t * (table[k, 1] + t * (table[k, 2] + t * table[k, 3]))
         else:
             out[p] = 0.0
+
+
+@njit(cache=True, fastmath=FUSED)
+def evaluate_with_slope(table: Any, step: float, reach: float, r: Any, n: int, out: Any, slope: Any) -> None:
+    """`evaluate`, and in `slope` the derivative divided by r, which is zero at the centre."""
+    inverse = 1.0 / step
+    for p in range(n):
+        out[p] = slope[p] = 0.0
+        if r[p] < reach:
+            k = np.int64(r[p] * inverse)  # rounding may lead to the row of zeros, never beyond
+            t = r[p] - k * step
+            out[p] = table[k, 0] + t * (table[k, 1] + t * (table[k, 2] + t * table[k, 3]))
+            if r[p] > 0.0:
+                slope[p] = (table[k, 1] + t * (2 * table[k, 2] + 3 * t * table[k, 3])) / r[p]

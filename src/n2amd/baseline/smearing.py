@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import erfc, expit
+from scipy.special import entr, erfc, expit, factorial
 
 from n2amd.errors import InputError
 
@@ -71,6 +71,21 @@ class Smearing:
             factor *= -1 / (4 * n)
             coefficients[2 * n - 1] = factor
         return erfc(x) / 2 + np.polynomial.hermite.hermval(x, coefficients) * np.exp(-(x**2))
+
+    def energies(self, energies: NDArray[np.float64], fermi_level: float) -> NDArray[np.float64]:
+        """Minus temperature times entropy of each level, eV, same shape as the levels.
+
+        With it the sum of occupied levels is stationary in the occupations at a fixed number of electrons.
+        Source: M. Methfessel and A. T. Paxton, Phys. Rev. B 40, 3616 (1989), eq. 13.
+        """
+        x = (energies - fermi_level) / self.width
+        if not self.order:
+            return np.asarray(-self.width * (entr(expit(-x)) + entr(expit(x))))
+        x = np.clip(x, -FAR, FAR)
+        coefficients = np.zeros(2 * self.order + 1)
+        coefficients[-1] = -((-1 / 4) ** self.order) / (factorial(self.order) * np.sqrt(np.pi)) / 2
+        shape = np.polynomial.hermite.hermval(x, coefficients) * np.exp(-(x**2))
+        return self.width * np.asarray(shape, dtype=np.float64)
 
     def fermi_level(
         self, energies: NDArray[np.float64], weights: NDArray[np.float64], n_electrons: float

@@ -7,7 +7,7 @@ mesh; only the piece of a line that lies inside the function's radius is visited
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from n2amd.baseline.compiled_harmonics import FUSED
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
-from n2amd.baseline.radial_splines import evaluate, spline_set
+from n2amd.baseline.radial_splines import SplineSet, evaluate, spline_set
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import RadialFunction
 from n2amd.structure import Structure
@@ -52,11 +52,47 @@ def superpose(
     InputError
         If an element has no functions, or a number of them of its own.
     """
+    placed = atoms_on_mesh(structure, mesh, functions)
+    n_functions = int(placed.splines.first[1])
+    fields = np.zeros((n_functions, mesh.n_points))
+    todo = range(structure.n_atoms) if atoms is None else atoms
+    buffer = np.empty((2, placed.longest))
+    cell, shape = mesh.cell, np.array(mesh.shape)
+    _add_atoms(todo.start, todo.stop, *placed[:3], cell, shape, placed.low, placed.high, buffer, fields)
+    return fields.reshape(n_functions, *mesh.shape)
+
+
+class PlacedAtoms(NamedTuple):
+    """Atoms with functions around them, for loops over a mesh.
+
+    Attributes
+    ----------
+    positions, element
+        Place of each atom, (n_atoms, 3), Angstrom, and the number of its element, (n_atoms,).
+    splines
+        Functions of the elements.
+    low, high
+        First and last mesh point within reach of each atom along each axis, unwrapped, (n_atoms, 3).
+    longest
+        Points of the longest line along the third axis.
+    """
+
+    positions: NDArray[np.float64]
+    element: NDArray[np.int64]
+    splines: SplineSet
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    longest: int
+
+
+def atoms_on_mesh(
+    structure: Structure, mesh: Mesh, functions: Mapping[int, Sequence[RadialFunction | None]]
+) -> PlacedAtoms:
+    """Prepare the functions of atoms on a mesh; parameters and errors as for `superpose`."""
     check_cell(structure, mesh)
     numbers, element = np.unique(structure.numbers, return_inverse=True)
     of_elements = [functions_of(functions, int(z)) for z in numbers]
-    n_functions = len(of_elements[0])
-    if any(len(entry) != n_functions for entry in of_elements):
+    if any(len(entry) != len(of_elements[0]) for entry in of_elements):
         raise InputError(
             "the elements have different numbers of functions",
             field="functions",
@@ -64,14 +100,8 @@ def superpose(
         )
     splines = spline_set([[(0, radial) for radial in entry] for entry in of_elements])
     radii = [splines.reach[a:b] for a, b in zip(splines.first, splines.first[1:])]
-    low, high, longest = reaches(structure, mesh, radii)
-    fields = np.zeros((n_functions, mesh.n_points))
-    todo = range(structure.n_atoms) if atoms is None else atoms
-    places = (structure.positions, element.astype(np.int64))
-    geometry = (mesh.cell, np.array(mesh.shape), low, high)
-    buffer = np.empty((2, longest))
-    _add_atoms(todo.start, todo.stop, *places, splines, *geometry, buffer, fields)
-    return fields.reshape(n_functions, *mesh.shape)
+    ends = reaches(structure, mesh, radii)
+    return PlacedAtoms(structure.positions, element.astype(np.int64), splines, *ends)
 
 
 def functions_of(functions: Mapping[int, Any], number: int) -> Any:

@@ -21,12 +21,13 @@ from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.neutral_pairs import NeutralPairs
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, projector_table
 from n2amd.baseline.superposition import superpose
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
-from n2amd.orbitals.basis import Basis
+from n2amd.orbitals.basis import Basis, RadialFunction
 from n2amd.orbitals.two_centre import OverlapTable
 from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
@@ -77,20 +78,23 @@ class ZerothHamiltonian:
         return projector_table(self.orbitals, self.ingredients)
 
     @cached_property
+    def neutral_pairs(self) -> NeutralPairs:
+        """Energies of neutral atoms in each other's field."""
+        return NeutralPairs.of(self.ingredients)
+
+    @cached_property
     def ranges(self) -> dict[SpeciesPair, float]:
         """Range of H0 per species pair, Angstrom."""
         return interaction_ranges(self.orbitals, self.ingredients)
 
+    def functions_of(self, structure: Structure) -> dict[int, list[RadialFunction | None]]:
+        """Potential, density and core of a neutral atom of each element of a structure."""
+        atoms = {int(z): self.ingredients[z] for z in np.unique(structure.numbers)}
+        return {z: [a.neutral_potential, a.density, a.core_density] for z, a in atoms.items()}
+
     def densities(self, structure: Structure, mesh: Mesh) -> NeutralAtoms:
         """Potential, density and core of neutral atoms on the mesh."""
-        functions = {
-            int(z): [
-                self.ingredients[z].neutral_potential,
-                self.ingredients[z].density,
-                self.ingredients[z].core_density,
-            ]
-            for z in np.unique(structure.numbers)
-        }
+        functions = self.functions_of(structure)
         return NeutralAtoms(*superpose(self.ingredients.on_mesh(structure), mesh, functions))
 
     def potential(

@@ -145,6 +145,40 @@ class PairSplines:
         axes = (np.broadcast_to(axis, (len(vectors), 3)) for axis in np.eye(3))
         return np.stack([self.derivative(vectors, axis) for axis in axes], axis=1)
 
+    def contracted_gradient(
+        self, vectors: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Derivative of sum_ij weights_ij M_ij(v) with respect to each bond vector, without its blocks.
+
+        Parameters
+        ----------
+        vectors
+            Bond vectors (n_pairs, 3), Angstrom.
+        weights
+            (n_pairs, n_i, n_j).
+
+        Returns
+        -------
+        gradient
+            (n_pairs, 3), per Angstrom.
+        """
+        result = np.empty((len(vectors), 3))
+        for chunk in _chunks(len(vectors)):
+            v = vectors[chunk]
+            radial, slope = self._radial(v, slope=True)
+            harmonics = self._harmonics(v)
+            terms = self.expansion.T @ weights[chunk].reshape(len(v), -1).T
+            length = np.linalg.norm(v, axis=1)
+            along = terms * slope[self.term_channel] * harmonics[self.term_harmonic]
+            # the splines are flat at the origin, so a zero bond has no direction to ask for
+            stretch = along.sum(axis=0) / np.where(length > 0, length, 1.0)
+            terms *= radial[self.term_channel]
+            for a, axis in enumerate(np.eye(3)):
+                turned = _harmonic_derivative(harmonics, np.broadcast_to(axis, v.shape))
+                result[chunk, a] = stretch * v[:, a]
+                result[chunk, a] += (terms * turned[self.term_harmonic]).sum(axis=0)
+        return result
+
     def project(self, vectors: NDArray[np.float64], blocks: NDArray[np.float64]) -> NDArray[np.float64]:
         """Inner products of blocks with the angular matrix of each channel, (n_channels, n_pairs).
 

@@ -119,6 +119,18 @@ class OverlapTable:
         splines, reverse = oriented(self.splines, key)
         return -splines.gradient(-vectors).swapaxes(-1, -2) if reverse else splines.gradient(vectors)
 
+    def contracted_gradient(
+        self, key: SpeciesPair, vectors: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Derivative of sum_ij weights_ij M_ij with respect to the bond vectors, (n_pairs, 3), 1/Angstrom.
+
+        `weights` are (n_pairs, n_i, n_j): for a density matrix, what the bonds' blocks add to the energy.
+        """
+        splines, reverse = oriented(self.splines, key)
+        if reverse:
+            return -splines.contracted_gradient(-vectors, weights.swapaxes(-1, -2))
+        return splines.contracted_gradient(vectors, weights)
+
     def derivative(
         self, key: SpeciesPair, vectors: NDArray[np.float64], directions: NDArray[np.float64]
     ) -> NDArray[np.float64]:

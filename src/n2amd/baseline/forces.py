@@ -1,0 +1,121 @@
+"""Forces and stress of a converged frame: derivatives of the free energy that its density matrix has.
+
+The density matrix is stationary but for the orbitals' overlap, hence
+
+    F = -dE/dR at fixed D + sum W_ij dS_ij/dR,   W = sum_n f_n e_n c_n c_n^dagger
+
+(J. M. Soler et al., J. Phys. Condens. Matter 14, 2745 (2002), sec. 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2amd.baseline.bond_energy import bond_energy
+from n2amd.baseline.density_matrix import filled_states, matrix_of_states
+from n2amd.baseline.mesh_energy import mesh_energy_gradient
+from n2amd.baseline.total_energy import TotalEnergy, energy_parts
+from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.blocks.matrix import BlockMatrix
+from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
+from n2amd.structure import Structure
+
+
+@dataclass(frozen=True)
+class EnergyForces:
+    """Energy, forces and stress of a cell.
+
+    Attributes
+    ----------
+    energy
+        Its parts, eV.
+    forces
+        (n_atoms, 3), eV/A. Their sum is not removed: the mesh does not move with the atoms.
+    stress
+        Derivative of the free energy with respect to strain, divided by the volume, (3, 3), eV/A^3.
+    """
+
+    energy: TotalEnergy
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64]
+
+
+def energy_forces(
+    zeroth: ZerothHamiltonian,
+    structure: Structure,
+    density: BlockMatrix,
+    energy_weighted: BlockMatrix,
+    smearing: float = 0.0,
+) -> EnergyForces:
+    """Energy, forces and stress of a self-consistent density matrix.
+
+    Parameters
+    ----------
+    zeroth
+        Orbitals and ingredients; its model density is not used.
+    structure
+        Atoms; all three directions are periodic.
+    density, energy_weighted
+        D and W (eV), real Hermitian halves, n_spin 1 (with both spins in it) or 2.
+    smearing
+        Minus temperature times entropy, eV.
+
+    Raises
+    ------
+    InputError
+        If a matrix is complex or an element has no ingredients.
+    """
+    parts = energy_parts(zeroth, structure, density, smearing)
+    negative = {key: -values for key, values in energy_weighted.values.items()}
+    pulay = bond_energy(zeroth.overlap, structure, energy_weighted.map(negative))
+    total = parts.kinetic + parts.nonlocal_ + parts.pairs
+    total += mesh_energy_gradient(zeroth, parts.mesh, density)
+    total += replace(pulay, energy=0.0)
+    # rotations leave the energy alone, but for the mesh, which is kept in mind by no code
+    stress = (total.strain + total.strain.T) / (2 * parts.mesh.mesh.volume)
+    return EnergyForces(parts.total, total.forces, stress)
+
+
+def frame_energy_forces(zeroth: ZerothHamiltonian, frame: Frame) -> EnergyForces:
+    """Energy, forces and stress of a frame, all from the density matrix that its own H and S make.
+
+    Parameters
+    ----------
+    zeroth
+        Orbitals and ingredients of the frame's run; its model density is not used.
+    frame
+        Converged, spinless or with collinear spins of one Fermi level.
+
+    Raises
+    ------
+    InputError
+        If the frame has spinors, unknown k points or smearing, an element no ingredients, or H0 is not the
+        whole of the frame's H (hybrids), or made of ingredients that were fitted to H alone.
+    """
+    if note := frame.origin.get("h0"):
+        raise InputError(
+            f"H0 gives no energies and forces of this frame: {note}",
+            frame=frame.name,
+            field="h0",
+            remedy="take those of the DFT code",
+        )
+    states = filled_states(frame, zeroth.basis)
+    pairs = frame.hamiltonian.pairs
+    density, weighted = (
+        matrix_of_states(states, frame, zeroth.basis, pairs, energy_weighted=weighted)
+        for weighted in (False, True)
+    )
+    return energy_forces(zeroth, frame.structure, density, weighted, states.smearing_energy)
+
+
+def energy_and_forces(zeroth: ZerothHamiltonian, frame: Frame) -> tuple[float, NDArray[np.float64]]:
+    """Free energy, eV, and forces, (n_atoms, 3), eV/A, of a frame.
+
+    Parameters and errors are those of `frame_energy_forces`.
+    """
+    found = frame_energy_forces(zeroth, frame)
+    return found.energy.free, found.forces
