@@ -123,7 +123,7 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
     mesh = ingredients.mesh_of(frame.structure.cell)
     matrix = density_matrix(frame, basis)
     frame = replace(frame, structure=ingredients.on_mesh(frame.structure))
-    valence = density_on_mesh(uniform_basis(basis), frame.structure, mesh, matrix).sum(axis=0)
+    valence = density_on_mesh(ingredients.orbitals(basis), frame.structure, mesh, matrix).sum(axis=0)
     electrons = float(valence.sum()) * mesh.volume_element
     if abs(electrons - frame.n_electrons) > CHARGE_TOLERANCE * frame.n_electrons:
         raise InputError(
