@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.pseudo_atom import gth_ingredients
 from n2amd.baseline.schemes import hybrid_note
+from n2amd.baseline.smearing import FERMI_DIRAC
 from n2amd.dft.cp2k.inputs import Section
 from n2amd.dft.cp2k.radial import candidates
 from n2amd.dft.cp2k.setup import Setup
@@ -113,6 +114,8 @@ def _unknown(setup: Setup) -> str:
         return f"the log does not have one GTH pseudopotential of {symbols}"
     if not setup.k_points:
         return "the log does not list all k points of the SCF cycle"
+    if not setup.smearing.startswith(FERMI_DIRAC):
+        return f"the levels are occupied by {setup.smearing}"
     if setup.cutoff is None:
         return "the log does not have the cutoff of the grid"
     return ""
