@@ -144,6 +144,7 @@ def _gaussians(potential: GthPotential, l: int, electrons: int, r: NDArray[np.fl
     values, slopes = norm * values, norm * slopes
     # l (l + 1) / r^2 of r R
     turning = norm * math.sqrt(l * (l + 1)) * r**l * np.exp(-exponents * r**2)
+    slopes[:, 0] /= math.sqrt(2)  # the trapezoidal rule's end: the slope of s does not vanish there
     fixed = SPACING / 2 * (slopes @ slopes.T + turning @ turning.T)
     for channel in potential.channels:
         if channel.l == l:

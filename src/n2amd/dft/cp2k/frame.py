@@ -97,6 +97,8 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         )
     h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, origin)
     ingredients, note = ingredients_of_run(folder, root, structure, log.setup, log.hartree)
+    if missing and ingredients is not None:
+        ingredients, note = None, f"the radial functions are {missing}"
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
