@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from n2amd.baseline.gth import GthChannel
+from n2amd.baseline.model_density import ModelDensity, choose_functions, fit_equations, frame_density
 from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.baseline.scf_kpoints import scf_kpoints
 from n2amd.baseline.smearing import Smearing
+from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.blocks.matrix import fold
 from n2amd.dft.cp2k.frame import read_frame
 from n2amd.dft.cp2k.inputs import read_sections
 from n2amd.dft.cp2k.log import read_log
@@ -135,3 +139,21 @@ def test_unknown_k_points_are_no_bands(run) -> None:
 def test_the_origin_lists_k_points_as_text(run) -> None:
     frame, _ = read_frame(run)
     assert np.shape(json.loads(frame.origin["k_points"])) == (27, 4)
+
+
+def test_density_functions_hold_the_charge_of_a_bond(run) -> None:
+    """H0 of a fitted density has CP2K's band edges: products of s and p orbitals alone have no l = 3."""
+    frame, basis = read_frame(run)
+    density = frame_density(frame, basis, frame.ingredients)
+    auxiliary = choose_functions([density], frame.ingredients.density_orbitals(basis), 4)
+    zeroth = ZerothHamiltonian(basis, frame.ingredients, ModelDensity(auxiliary, {}))
+    coefficients = fit_equations(density, auxiliary).solve(auxiliary.charges_of(frame.structure.numbers))
+    h0 = zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    for k in frame.bands.kpoints[:3]:
+        overlap = fold(frame.overlap, offsets, k)
+        ours, cp2ks = (
+            scipy.linalg.eigvalsh(fold(matrix, offsets, k), overlap)[3:5]
+            for matrix in (h0, frame.hamiltonian)
+        )
+        np.testing.assert_allclose(ours, cp2ks, rtol=0, atol=0.01)

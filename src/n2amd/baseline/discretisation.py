@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.auxiliary import L_FITTED, L_MAX
 from n2amd.baseline.mesh import Mesh, cp2k_mesh, openmx_mesh, pyscf_mesh, siesta_mesh
 from n2amd.errors import InputError
 
@@ -16,6 +17,8 @@ from n2amd.errors import InputError
 #: in DZVP-MOLOPT-SR, max |H - H_DFT| and largest error of a band up to n_occupied + 5: 1e-6 0.008 and 0.06
 #: meV, 1e-5 0.08 and 0.5 meV, 1e-4 0.8 and 3.7 meV, at 1, 0.6 and 0.35 of the time.
 GAUSSIAN_TAIL: Final = 1e-5
+#: The same for the functions that densities are written in, which are products of two orbitals.
+DENSITY_TAIL: Final = 1e-3
 #: Blocks of Gaussians that overlap less than this are left out of H0: in silicon they have 0.01 meV.
 SMALLEST_OVERLAP: Final = 1e-7
 
@@ -38,6 +41,10 @@ class Discretisation:
         Projectors alone do not connect two orbitals: blocks without overlap are left out.
     tail
         Orbitals end where this much of their norm (square root) is left; 0: where their tables end.
+    density_tail
+        The same, of the orbitals that density functions are made of.
+    density_fitted
+        Highest l of density functions that are chosen by fits of frames.
     smallest_overlap
         Blocks end where overlaps do, at this value; 0: where orbitals (and projectors) end.
     no_average
@@ -52,6 +59,8 @@ class Discretisation:
     centred: bool = False
     bare_blocks: bool = False
     tail: float = 0.0
+    density_tail: float = 0.0
+    density_fitted: int = L_FITTED
     smallest_overlap: float = 0.0
     no_average: Literal["change", "points", "cores"] = "change"
 
@@ -65,6 +74,8 @@ _KNOWN: Final = {
         "fourier",
         "libxc",
         tail=GAUSSIAN_TAIL,
+        density_tail=DENSITY_TAIL,
+        density_fitted=L_MAX,
         smallest_overlap=SMALLEST_OVERLAP,
         no_average="points",
     ),
@@ -72,6 +83,8 @@ _KNOWN: Final = {
         cp2k_mesh,
         "fourier",
         tail=GAUSSIAN_TAIL,
+        density_tail=DENSITY_TAIL,
+        density_fitted=L_MAX,
         smallest_overlap=SMALLEST_OVERLAP,
         no_average="cores",
     ),

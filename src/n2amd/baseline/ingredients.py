@@ -126,6 +126,10 @@ class Ingredients:
         """Return the basis as mesh integrals take it: on uniform grids, Gaussians with an end."""
         return uniform_basis(basis, self.discretisation.tail)
 
+    def density_orbitals(self, basis: Basis) -> Basis:
+        """Return the basis that functions for densities are made of."""
+        return uniform_basis(basis, self.discretisation.density_tail)
+
     def potential_zero(self, structure: Structure) -> float:
         """Constant that the code's zero of the potential adds, eV."""
         volume = abs(float(np.linalg.det(structure.cell)))
