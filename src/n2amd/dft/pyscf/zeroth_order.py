@@ -58,7 +58,7 @@ def ingredients_of_run(
         Why there are none, or what H0 leaves out; empty otherwise.
     """
     if "mesh_cutoff" not in origin:
-        return None, "the frame was written without its pseudopotentials: run it again"
+        return None, "the frame was written without its pseudopotentials: delete its folder and run it again"
     for z in sorted({int(z) for z in structure.numbers}):
         if z not in potentials:
             return None, f"the element with Z = {z} has no GTH pseudopotential"
