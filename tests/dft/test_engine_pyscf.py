@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.blocks.matrix import fold
 from n2amd.config_data import PyscfSettings
 from n2amd.dataset.gate import measure, verdict
@@ -118,6 +119,26 @@ def test_the_frame_passes_the_gate(folder: Path, silicon: Structure) -> None:
     assert (frame.n_electrons, frame.charge) == (8, 0)
     assert frame.origin["functional"] == "PBE"
     assert [shell.l for shell in basis[14].shells] == [0, 1]
+
+
+@pytest.mark.pyscf
+def test_h0_of_a_frames_own_density_is_pyscfs_hamiltonian(folder: Path) -> None:
+    """On the absolute zero of energies, at a cutoff of 20 Ha."""
+    frame, basis = read_frame(folder)
+    assert frame.ingredients is not None
+    rebuilt = rebuilt_hamiltonian(frame, basis, frame.ingredients)
+    difference = np.abs(rebuilt.values[14, 14] - frame.hamiltonian.values[14, 14])
+    assert difference.max() < 1e-4
+
+
+@pytest.mark.pyscf
+def test_a_frame_without_pseudopotentials_says_why_it_has_no_h0(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "frame_0000"))
+    with h5py.File(copy / "frame.h5", "a") as file:
+        del file["pseudopotentials"]
+    frame, _ = read_frame(copy)
+    assert frame.ingredients is None
+    assert frame.origin["h0"] == "the element with Z = 14 has no GTH pseudopotential"
 
 
 @pytest.mark.pyscf

@@ -94,13 +94,21 @@ def frame_energy_forces(zeroth: ZerothHamiltonian, frame: Frame) -> EnergyForces
     ------
     InputError
         If the frame has spinors, unknown k points or smearing, an element no ingredients, or H0 is not the
-        whole of the frame's H (hybrids), or made of ingredients that were fitted to H alone.
+        whole of the frame's H (hybrids), or made of ingredients that were fitted to H alone, or of a code
+        whose energies are put together otherwise.
     """
     if note := frame.origin.get("h0"):
         raise InputError(
             f"H0 gives no energies and forces of this frame: {note}",
             frame=frame.name,
             field="h0",
+            remedy="take those of the DFT code",
+        )
+    if not zeroth.ingredients.discretisation.energies:
+        raise InputError(
+            f"no total energies and forces are made of the parts of {zeroth.ingredients.scheme}",
+            frame=frame.name,
+            field="ingredients",
             remedy="take those of the DFT code",
         )
     states = filled_states(frame, zeroth.basis)

@@ -24,7 +24,6 @@ from n2amd.blocks.matrix import BlockMatrix
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis, RadialFunction
-from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 
@@ -74,7 +73,7 @@ class MeshFrame:
                 field="n_spin",
                 remedy="give frames of runs without spin polarization",
             )
-        orbitals = uniform_basis(basis)
+        orbitals = scheme.orbitals(basis)
         structure = scheme.on_mesh(frame.structure)
         mesh = scheme.mesh_of(frame.structure.cell)
         matrix = density_matrix(frame, basis)
@@ -106,7 +105,8 @@ class MeshFrame:
             scheme.functional,
             rydberg=scheme.rydberg,
             bohr=scheme.bohr,
-            gradient=scheme.scheme,
+            gradient=scheme.discretisation.gradient,
+            digits=scheme.discretisation.digits,
         )
         return potential.numpy()
 

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh, openmx_mesh, openmx_offset, siesta_mesh
+from n2amd.baseline.discretisation import Discretisation, find_discretisation
+from n2amd.baseline.mesh import Mesh, openmx_offset
 from n2amd.errors import InputError
-from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
+from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
+from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 
@@ -55,6 +57,9 @@ class AtomIngredients:
         Valence electrons of the neutral atom, spherical, 1/A^3.
     core_density
         Partial core for the exchange-correlation functional, 1/A^3; None where there is none.
+    zero
+        What the code's zero of the potential adds to the integral of `neutral_potential`, eV A^3; over the
+        volume of the cell it is a constant in H.
     """
 
     number: int
@@ -62,6 +67,7 @@ class AtomIngredients:
     neutral_potential: RadialFunction
     density: RadialFunction
     core_density: RadialFunction | None = None
+    zero: float = 0.0
 
     @cached_property
     def projector_basis(self) -> AtomBasis:
@@ -83,7 +89,7 @@ class Ingredients:
     Attributes
     ----------
     scheme
-        Whose mesh, gradients and units are followed: "siesta" or "openmx".
+        Whose mesh, gradients and units are followed, see `n2amd.baseline.discretisation`.
     functional
         Label of the semilocal functional, e.g. "PBE".
     mesh_cutoff
@@ -111,10 +117,27 @@ class Ingredients:
                 remedy="train on data that hold this element",
             ) from None
 
+    @property
+    def discretisation(self) -> Discretisation:
+        """The rules of the code."""
+        return find_discretisation(self.scheme)
+
+    def orbitals(self, basis: Basis) -> Basis:
+        """Return the basis as mesh integrals take it: on uniform grids, Gaussians with an end."""
+        return uniform_basis(basis, self.discretisation.tail)
+
+    def density_orbitals(self, basis: Basis) -> Basis:
+        """Return the basis that functions for densities are made of."""
+        return uniform_basis(basis, self.discretisation.density_tail)
+
+    def potential_zero(self, structure: Structure) -> float:
+        """Constant that the code's zero of the potential adds, eV."""
+        volume = abs(float(np.linalg.det(structure.cell)))
+        return sum(self[z].zero for z in structure.numbers) / volume
+
     def mesh_of(self, cell: NDArray[np.float64]) -> Mesh:
         """Mesh that the code makes for a cell."""
-        rule = openmx_mesh if self.scheme == "openmx" else siesta_mesh
-        return rule(cell, self.mesh_cutoff, self.bohr)
+        return self.discretisation.mesh(cell, self.mesh_cutoff, self.bohr)
 
     def on_finer_mesh(self, factor: float) -> Ingredients:
         """Return the ingredients with a mesh so many times finer along each vector.
@@ -128,7 +151,7 @@ class Ingredients:
 
         Matrix elements do not change under the move, but for the error of the code's own mesh.
         """
-        if self.scheme != "openmx":
+        if not self.discretisation.centred:
             return structure
         offset = openmx_offset(structure.positions, self.mesh_of(structure.cell))
         return replace(structure, positions=structure.positions + offset)
@@ -149,6 +172,7 @@ class Ingredients:
                 "neutral_potential": _radial(atom.neutral_potential),
                 "density": _radial(atom.density),
                 "core_density": _radial(atom.core_density),
+                "zero_eV_A3": atom.zero,
             }
             for z, atom in sorted(self.atoms.items())
         }
@@ -179,6 +203,7 @@ class Ingredients:
                 RadialFunction(**entry["neutral_potential"]),
                 RadialFunction(**entry["density"]),
                 RadialFunction(**core) if core else None,
+                entry.get("zero_eV_A3", 0.0),
             )
         return cls(
             document["scheme"],

@@ -62,7 +62,7 @@ def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
     bohr
         One Bohr in Angstrom.
     """
-    shape = [_fast_even(int(wanted + 1)) for wanted in _points(cell, cutoff, bohr)]
+    shape = [_fast(int(wanted + 1), even=True) for wanted in _points(cell, cutoff, bohr)]
     return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
 
 
@@ -73,6 +73,24 @@ def openmx_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
     frames of silicene and MoS2 whose logs were at hand. Parameters as for `siesta_mesh`.
     """
     shape = [_nearest_product(wanted) for wanted in _points(cell, cutoff, bohr)]
+    return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
+
+
+def pyscf_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
+    """Mesh that PySCF makes for a cell: odd numbers, all plane waves of the cutoff in the box of its own.
+
+    Parameters as for `siesta_mesh`; the cutoff is twice PySCF's `ke_cutoff` (Hartree).
+    """
+    shape = [2 * math.ceil(wanted) + 1 for wanted in _waves(cell, cutoff, bohr)]
+    return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
+
+
+def cp2k_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
+    """Mesh that CP2K makes for a cell on its finest level: the next 2-3-5 numbers, even or odd.
+
+    Parameters as for `siesta_mesh`; the cutoff is &MGRID / CUTOFF.
+    """
+    shape = [_fast(2 * math.floor(wanted) + 1) for wanted in _waves(cell, cutoff, bohr)]
     return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
 
 
@@ -92,6 +110,13 @@ def _points(cell: NDArray[np.float64], cutoff: float, bohr: float) -> list[float
     return [float(2 * math.sqrt(cutoff) / b) for b in lengths]
 
 
+def _waves(cell: NDArray[np.float64], cutoff: float, bohr: float) -> list[float]:
+    """Wave numbers of a cutoff (Ry) along each lattice vector, in units of 2 pi over its length."""
+    return [
+        float(math.sqrt(cutoff) * length / bohr / (2 * math.pi)) for length in np.linalg.norm(cell, axis=1)
+    ]
+
+
 def _nearest_product(wanted: float) -> int:
     """Product of 2, 3, 5 and 7 nearest to a number in the logarithm; the smaller of two equally near."""
     products = {1}
@@ -102,9 +127,10 @@ def _nearest_product(wanted: float) -> int:
     return min(sorted(products), key=lambda n: abs(math.log(n / wanted)))
 
 
-def _fast_even(n: int) -> int:
-    """Smallest even number from n on that has no prime factor beyond 5."""
-    n += n % 2
+def _fast(n: int, *, even: bool = False) -> int:
+    """Smallest number from n on that has no prime factor beyond 5, an even one where that is asked for."""
+    step = 2 if even else 1
+    n += n % step
     while True:
         rest = n
         for prime in _PRIMES:
@@ -112,4 +138,4 @@ def _fast_even(n: int) -> int:
                 rest //= prime
         if rest == 1:
             return n
-        n += 2
+        n += step

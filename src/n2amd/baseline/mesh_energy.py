@@ -81,7 +81,7 @@ def mesh_energy(zeroth: ZerothHamiltonian, structure: Structure, density: BlockM
     found = zeroth.ingredients
     mesh, moved = found.mesh_of(structure.cell), found.on_mesh(structure)
     rydberg, bohr = found.rydberg, found.bohr
-    atoms = zeroth.densities(moved, mesh)
+    atoms = zeroth.densities(structure, mesh)
     valence = density_on_mesh(zeroth.orbitals, moved, mesh, density)
     change = valence.sum(axis=0) - atoms.density
     hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr).numpy()
@@ -92,7 +92,8 @@ def mesh_energy(zeroth: ZerothHamiltonian, structure: Structure, density: BlockM
         found.functional,
         rydberg=rydberg,
         bohr=bohr,
-        gradient=found.scheme,
+        gradient=found.discretisation.gradient,
+        digits=found.discretisation.digits,
     )
     element = mesh.volume_element
     return MeshEnergy(
@@ -143,7 +144,7 @@ def mesh_energy_gradient(
         state.exchange_correlation,
         rydberg=rydberg,
         bohr=bohr,
-        scheme=found.scheme,
+        scheme=found.discretisation.gradient,
     )
     rest = EnergyGradient(state.energy, np.zeros_like(of_atoms.forces), strain)
     return of_orbitals + of_atoms + rest

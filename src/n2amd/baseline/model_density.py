@@ -123,7 +123,7 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
     mesh = ingredients.mesh_of(frame.structure.cell)
     matrix = density_matrix(frame, basis)
     frame = replace(frame, structure=ingredients.on_mesh(frame.structure))
-    valence = density_on_mesh(uniform_basis(basis), frame.structure, mesh, matrix).sum(axis=0)
+    valence = density_on_mesh(ingredients.orbitals(basis), frame.structure, mesh, matrix).sum(axis=0)
     electrons = float(valence.sum()) * mesh.volume_element
     if abs(electrons - frame.n_electrons) > CHARGE_TOLERANCE * frame.n_electrons:
         raise InputError(
@@ -207,10 +207,22 @@ def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEqu
     return normal_equations(design, density.difference, weights)
 
 
-def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> AuxiliaryBasis:
-    """Find the density functions that some (small) frames need: principal components of their fits."""
+def choose_functions(
+    densities: Iterable[FrameDensity], basis: Basis, l_fitted: int = L_FITTED
+) -> AuxiliaryBasis:
+    """Find the density functions that some (small) frames need: principal components of their fits.
+
+    Parameters
+    ----------
+    densities
+        Of the frames.
+    basis
+        Orbitals whose products are among the functions.
+    l_fitted
+        Highest l whose functions are principal components; above they are products.
+    """
     basis = uniform_basis(basis)
-    primitives = primitive_basis(basis)
+    primitives = primitive_basis(basis, l_fitted)
     covariance: dict[tuple[int, int], NDArray[np.float64]] = {}
     metric: dict[tuple[int, int], NDArray[np.float64]] = {}
     counts: dict[tuple[int, int], int] = {}
@@ -220,7 +232,7 @@ def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> Auxilia
         coefficients = equations.solve(charges, -density.frame.charge, PRIMITIVE_RIDGE)
         start = 0
         for z in map(int, density.frame.structure.numbers):
-            for l, n in enumerate(primitives.counts(z)[: L_FITTED + 1]):
+            for l, n in enumerate(primitives.counts(z)[: l_fitted + 1]):
                 width = n * (2 * l + 1)
                 part = slice(start, start + width)
                 c = coefficients[part].reshape(n, 2 * l + 1)
@@ -235,6 +247,7 @@ def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> Auxilia
         basis,
         {key: value / counts[key] for key, value in covariance.items()},
         {key: value / counts[key] for key, value in metric.items()},
+        l_fitted=l_fitted,
     )
 
 

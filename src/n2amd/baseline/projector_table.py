@@ -16,7 +16,7 @@ from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.orbitals.bessel_transform import RadialTransforms, bessel_transform, known_cutoff, wave_numbers
 from n2amd.orbitals.pair_splines import PairSplines
 from n2amd.orbitals.radial_overlaps import BesselKernels, tabulate
-from n2amd.orbitals.two_centre import SPLINE_STEP
+from n2amd.orbitals.two_centre import SPLINE_STEP, OverlapTable
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,14 @@ def projector_table(basis: Basis, ingredients: Ingredients, step: float = SPLINE
 def interaction_ranges(basis: Basis, ingredients: Ingredients) -> dict[SpeciesPair, float]:
     """Distance up to which H0 connects two atoms, for every species pair (z_i <= z_j), Angstrom.
 
-    Two orbitals that overlap, or that reach the projectors of one third atom.
+    Two orbitals that overlap, or that reach the projectors of one third atom, as far as the code keeps them.
     """
     radius = {z: known_cutoff(basis[z]) for z in basis.numbers}
     pairs = combinations_with_replacement(basis.numbers, 2)
-    if ingredients.scheme == "openmx":  # it keeps blocks of orbitals that overlap, and no others
+    rules = ingredients.discretisation
+    if rules.smallest_overlap:
+        return OverlapTable.from_basis(basis, tolerance=rules.smallest_overlap).ranges
+    if rules.bare_blocks:
         return {(a, b): radius[a] + radius[b] for a, b in pairs}
     # a projector without energy connects nothing
     reaching = [ingredients[z] for z in radius if np.any(ingredients[z].projector_energies)]
@@ -101,7 +104,7 @@ def _transforms(atom: AtomBasis, k: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InputError(
             f"the radial functions of element {abs(atom.number)} are not tabulated on a uniform grid",
             field="basis",
-            remedy="H0 is built for SIESTA and HONPAS; use the two-centre reference for other codes",
+            remedy="use `Ingredients.orbitals` of the basis",
         )
     return np.array(
         [bessel_transform(s.radial, s.l, k) for s in atom.shells if isinstance(s.radial, RadialFunction)]

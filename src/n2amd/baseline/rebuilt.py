@@ -28,6 +28,7 @@ def rebuilt_hamiltonian(frame: Frame, basis: Basis, ingredients: Ingredients) ->
         {z: [a.neutral_potential, a.density, a.core_density] for z, a in atoms.items()}
     )
     potential = neutral + hartree_potential(on_mesh.density - density, on_mesh.mesh, **on_mesh.units).numpy()
+    potential += ingredients.potential_zero(on_mesh.structure)
     local = on_mesh.integrate(potential + on_mesh.exchange_correlation(core))
     pairs = frame.hamiltonian.pairs
     table = projector_table(on_mesh.basis, ingredients)

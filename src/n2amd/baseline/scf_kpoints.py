@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,9 @@ from n2amd.errors import InputError
 def scf_kpoints(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return k points (n_k, 3), fractional, and weights (n_k,) that sum to 1; of k and -k one is kept.
 
-    A frame of OpenMX says its mesh, whose points lie at (i + 1/2) / n - 1/2 (its bands may lie on a path). In
-    SIESTA and HONPAS the bands are those of the SCF cycle.
+    A frame of OpenMX says its mesh, whose points lie at (i + 1/2) / n - 1/2 (its bands may lie on a path);
+    one of CP2K lists the points. In SIESTA, HONPAS and PySCF the bands are those of the SCF cycle; bands
+    without weight are of other points.
 
     Raises
     ------
@@ -22,9 +25,23 @@ def scf_kpoints(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """
     if frame.origin.get("code") == "openmx":
         return _shifted_mesh(frame)
-    if frame.bands is None:
+    if (listed := frame.origin.get("k_points")) is not None:
+        return points_of_text(listed)
+    if frame.bands is None or frame.origin.get("code") == "cp2k":
         raise InputError("the k points of the SCF cycle are unknown", frame=frame.name, field="bands")
-    return frame.bands.kpoints, frame.bands.weights / frame.bands.weights.sum()
+    counted = frame.bands.weights > 0
+    return frame.bands.kpoints[counted], frame.bands.weights[counted] / frame.bands.weights.sum()
+
+
+def text_of_points(points: NDArray[np.float64], weights: NDArray[np.float64]) -> str:
+    """K points (n_k, 3) and weights (n_k,) as the origin of a frame keeps them, `k_points`."""
+    return json.dumps(np.column_stack([points, weights]).tolist())
+
+
+def points_of_text(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inverse of `text_of_points`; the weights sum to 1."""
+    table = np.array(json.loads(text), dtype=np.float64).reshape(-1, 4)
+    return table[:, :3], table[:, 3] / table[:, 3].sum()
 
 
 def mesh_counts(kpoints: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Functional, mesh and units of a run as its frames remember them, for ingredients that are fitted."""
+"""Functionals that H0 has or has the parent of; mesh and units of a run as its frames remember them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
 #: Semilocal functionals by OpenMX' name of them (scf.XcType).
 OPENMX_FUNCTIONALS = {"gga-pbe": "PBE", "lda": "PZ", "lsda-ca": "PZ", "lsda-pw": "PW92"}
+#: Hybrid functionals and what they are without exact exchange.
+HYBRIDS = {"hse06": "PBE", "pbe0": "PBE"}
 #: Begin of the note of a frame that lacks nothing but the pseudopotential files.
 NO_POTENTIALS = "no .vps file"
 #: Frames that ingredients are fitted to, and the atoms that one of them may have: columns fill memory.
 FRAMES, LARGEST = 2, 32
+
+
+def hybrid_note(functional: str) -> str:
+    """Say what H0 leaves out of a hybrid functional."""
+    parent = HYBRIDS[functional.lower()]
+    return f"that of {parent}: the exact exchange of {functional} is not part of it"
 
 
 def openmx_scheme(functional: str, cutoff: float) -> Ingredients | None:

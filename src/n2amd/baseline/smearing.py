@@ -15,6 +15,8 @@ from n2amd.errors import InputError
 
 #: A level this many widths from the Fermi level is full or empty, to the last digit that counts.
 FAR = 36.0
+#: Width of the step where a code does not smear, eV.
+STEP_WIDTH = 1e-4
 FERMI_DIRAC, METHFESSEL_PAXTON = "Fermi-Dirac", "Methfessel-Paxton"
 _TEXT = re.compile(rf"({FERMI_DIRAC}|{METHFESSEL_PAXTON}) of order (\d+), (\S+) eV")
 
@@ -55,6 +57,11 @@ class Smearing:
                 remedy=f"give the smearing, {FERMI_DIRAC} or {METHFESSEL_PAXTON}",
             )
         return cls(float(found[3]), int(found[2]))
+
+    @classmethod
+    def filled(cls) -> Smearing:
+        """Levels filled from below: so narrow a step that none of two levels is half full."""
+        return cls(STEP_WIDTH)
 
     def occupations(self, energies: NDArray[np.float64], fermi_level: float) -> NDArray[np.float64]:
         """Occupations of levels, 0 to 1 (Methfessel and Paxton: a little outside), same shape.

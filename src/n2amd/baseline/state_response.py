@@ -24,7 +24,6 @@ from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.dataset.frame import Frame
 from n2amd.orbitals.basis import Basis
-from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 #: Time-reversal invariant points: there all states are real, and supercells fold them onto Gamma.
@@ -136,12 +135,13 @@ def state_response(
     waves = PlaneWaves.of(mesh)
     offsets = basis.orbital_offsets(frame.structure.numbers)
     fields, missing, levels = list[NDArray[np.complex128]](), list[float](), list[int]()
+    orbitals = ingredients.orbitals(basis)
     edges = [(-np.inf, 0), (np.inf, 0)]
     for sides in edge_states(frame, basis):
         k = sides[0].kpoint
         h0 = fold(reference, offsets, k).real
         for side, states in enumerate(sides):
-            values = states_on_mesh(uniform_basis(basis), frame.structure, mesh, states.vectors, k)
+            values = states_on_mesh(orbitals, frame.structure, mesh, states.vectors, k)
             elements = states.vectors.T @ h0 @ states.vectors
             a, b = np.triu_indices(len(states.energies))
             products = values[a] * values[b]

@@ -29,7 +29,6 @@ from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import Basis, RadialFunction
 from n2amd.orbitals.two_centre import OverlapTable
-from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
 
 #: Electrons per A^3 below which a model density is cut: it may dip below zero in empty space.
@@ -60,7 +59,7 @@ class ZerothHamiltonian:
     @cached_property
     def orbitals(self) -> Basis:
         """The basis on uniform grids."""
-        return uniform_basis(self.basis)
+        return self.ingredients.orbitals(self.basis)
 
     @cached_property
     def kinetic(self) -> OverlapTable:
@@ -94,8 +93,9 @@ class ZerothHamiltonian:
 
     def densities(self, structure: Structure, mesh: Mesh) -> NeutralAtoms:
         """Potential, density and core of neutral atoms on the mesh."""
-        functions = self.functions_of(structure)
-        return NeutralAtoms(*superpose(self.ingredients.on_mesh(structure), mesh, functions))
+        found = superpose(self.ingredients.on_mesh(structure), mesh, self.functions_of(structure))
+        potential, density, core = found
+        return NeutralAtoms(potential + self.ingredients.potential_zero(structure), density, core)
 
     def potential(
         self, structure: Structure, coefficients: NDArray[np.float64]
@@ -122,8 +122,16 @@ class ZerothHamiltonian:
         rydberg, bohr = self.ingredients.rydberg, self.ingredients.bohr
         # where a model density dips below zero, in empty space, there is none
         total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
-        functional, gradient = self.ingredients.functional, self.ingredients.scheme
-        _, xc = xc_potential(total, mesh, functional, rydberg=rydberg, bohr=bohr, gradient=gradient)
+        rules = self.ingredients.discretisation
+        _, xc = xc_potential(
+            total,
+            mesh,
+            self.ingredients.functional,
+            rydberg=rydberg,
+            bohr=bohr,
+            gradient=rules.gradient,
+            digits=rules.digits,
+        )
         hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr)
         return atoms.potential + hartree.numpy() + xc.numpy()
 

@@ -90,6 +90,8 @@ def _atom_difference(ours: AtomIngredients, theirs: AtomIngredients) -> str | No
     first, second = (np.array([p.energy for p in atom.projectors]) for atom in (ours, theirs))
     if labels[0] != labels[1] or not np.allclose(first, second, rtol=0, atol=TOLERANCE):
         return "the non-local pseudopotential"
+    if abs(ours.zero - theirs.zero) > TOLERANCE * max(1.0, abs(ours.zero)):
+        return "the zero of the potential"
     pairs: list[tuple[str, Radial | None, Radial | None]] = [
         (f"projector {a.shell.label}", a.shell.radial, b.shell.radial)
         for a, b in zip(ours.projectors, theirs.projectors)

@@ -46,9 +46,9 @@ def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients
     """Choose the density functions on some of the training frames; the mean atoms are filled in later."""
     require_resolved(frames[0].structure, ingredients)
     chosen = frames_for_choice([f.structure for f in frames])
-    return without_means(
-        choose_functions((frame_density(frames[k], basis, ingredients) for k in chosen), basis)
-    )
+    densities = (frame_density(frames[k], basis, ingredients) for k in chosen)
+    fitted = ingredients.discretisation.density_fitted
+    return without_means(choose_functions(densities, ingredients.density_orbitals(basis), fitted))
 
 
 def without_means(auxiliary: AuxiliaryBasis) -> ModelDensity:

@@ -35,19 +35,38 @@ def on_uniform_grid(
     return RadialFunction(step, interpolate(radii, values, np.minimum(r, radii[-1])) / r**l, cutoff)
 
 
-def uniform_basis(basis: Basis) -> Basis:
+def uniform_basis(basis: Basis, tail: float = 0.0) -> Basis:
     """Return a basis with every radial function on a uniform grid; those that are on one stay as they are.
+
+    Parameters
+    ----------
+    basis
+        With radial functions.
+    tail
+        Functions end where the square root of the norm left out falls below this; 0: where their tables do.
 
     Raises
     ------
     InputError
         If a radial function is unknown.
     """
-    return Basis({z: AtomBasis(z, _shells(basis[z]), basis[z].valence_charge) for z in basis.numbers})
+    return Basis({z: AtomBasis(z, _shells(basis[z], tail), basis[z].valence_charge) for z in basis.numbers})
 
 
-def _shells(atom: AtomBasis) -> tuple[Shell, ...]:
-    return tuple(replace(shell, radial=_uniform(shell, atom.number)) for shell in atom.shells)
+def _shells(atom: AtomBasis, tail: float) -> tuple[Shell, ...]:
+    return tuple(
+        replace(shell, radial=_ended(_uniform(shell, atom.number), shell.l, tail)) for shell in atom.shells
+    )
+
+
+def _ended(radial: RadialFunction, l: int, tail: float) -> RadialFunction:
+    if not tail:
+        return radial
+    r = radial.step * np.arange(len(radial.values))
+    outside = np.cumsum(((radial.values * r ** (l + 1)) ** 2)[::-1])[::-1] * radial.step
+    last = int(np.count_nonzero(outside > tail**2))
+    cutoff = min(radial.cutoff, radial.step * last)
+    return RadialFunction(radial.step, radial.values[: last + 1], cutoff)
 
 
 def _uniform(shell: Shell, number: int) -> RadialFunction:

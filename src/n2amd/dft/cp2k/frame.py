@@ -20,6 +20,7 @@ from n2amd.dft.cp2k.inputs import (
 )
 from n2amd.dft.cp2k.log import Log, read_log
 from n2amd.dft.cp2k.radial import add_radial_functions
+from n2amd.dft.cp2k.zeroth_order import ingredients_of_run
 from n2amd.dft.files import DECOMPRESSORS, find_frame_folders, frame_name, locate, read_text
 from n2amd.dft.folded import Wording, check_one_image, unfold
 from n2amd.dft.orbital_matrices import gather_blocks
@@ -95,6 +96,9 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
             unfold(part, images, basis, structure.numbers) for part in (*hamiltonian, overlap)
         )
     h, s, hermiticity = gather_blocks(hamiltonian, overlap, structure, basis, origin)
+    ingredients, note = ingredients_of_run(folder, root, structure, log.setup, log.hartree)
+    if missing and ingredients is not None:
+        ingredients, note = None, f"the radial functions are {missing}"
     frame = Frame(
         name=frame_name(folder),
         structure=structure,
@@ -108,7 +112,13 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         charge=log.charge,
         bands=_bands(folder, root, log),
         hermiticity_error=hermiticity,
-        origin={"code": code, **log.origin, **({"radial_functions": missing} if missing else {})},
+        origin={
+            "code": code,
+            **log.origin,
+            **({"radial_functions": missing} if missing else {}),
+            **({"h0": note} if note else {}),
+        },
+        ingredients=ingredients,
     )
     return frame, basis
 

@@ -19,6 +19,7 @@ from n2amd.dft.cp2k.observables import (
     read_forces,
     read_stress,
 )
+from n2amd.dft.cp2k.setup import Setup, read_setup
 from n2amd.dft.cp2k.text import NUMBER, LogText
 from n2amd.orbitals.basis import AtomBasis, Shell
 
@@ -26,6 +27,7 @@ from n2amd.orbitals.basis import AtomBasis, Shell
 HARTREE_EV = 27.2113838565563
 BOHR_ANGSTROM = 0.529177208590
 _L = "spdfghi"
+_KIND = r"^\s*(\d+)\. Atomic kind: (\S+)\s+Number of atoms:.*$"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class Log:
         eV, eV, eV/A, eV/A^3; None where they are not printed.
     eigenvalues
         Of the last print of &MO, eV, (n_spin, n_bands); None where they are not printed.
+    setup
+        Pseudopotentials, grid, k points, occupation.
     origin
-        version, functional, k_mesh, mesh_cutoff, basis.
+        version, functional, k_mesh, mesh_cutoff, basis, smearing, k_points.
     """
 
     hartree: float
@@ -73,6 +77,7 @@ class Log:
     forces: NDArray[np.float64] | None
     stress: NDArray[np.float64] | None
     eigenvalues: NDArray[np.float64] | None
+    setup: Setup
     origin: dict[str, str]
 
 
@@ -106,6 +111,8 @@ def _parse(log: LogText) -> Log:
     n_spin = int(log.last(r"^ DFT\| Number of spin states\s+(\d)", "Number of spin states"))
     if len(electrons) < n_spin:
         raise log.fail("the number of electrons is not printed", "Number of electrons", "copy the whole log")
+    of_kinds = _texts_of_kinds(log, dict(zip(kinds, numbers.tolist())))
+    setup = read_setup(log, of_kinds, hartree, bohr)
     periodic = log.all(r"^ CELL\| Periodicity\s+(\w+)")
     return Log(
         hartree=hartree,
@@ -123,7 +130,8 @@ def _parse(log: LogText) -> Log:
         forces=read_forces(log, len(numbers), hartree, bohr),
         stress=read_stress(log),
         eigenvalues=read_eigenvalues(log, n_spin, hartree),
-        origin=_origin(log),
+        setup=setup,
+        origin=_origin(log, setup),
     )
 
 
@@ -179,8 +187,7 @@ def _basis(log: LogText, numbers: dict[str, int]) -> dict[int, AtomBasis]:
     `numbers` has the atomic number of every kind by the number of the kind.
     """
     atoms: dict[int, AtomBasis] = {}
-    heading = r"^\s*(\d+)\. Atomic kind: (\S+)\s+Number of atoms:.*$"
-    parts = re.split(heading, log.text, flags=re.MULTILINE)
+    parts = re.split(_KIND, log.text, flags=re.MULTILINE)
     for kind, label, text in zip(parts[1::3], parts[2::3], parts[3::3]):
         shells: dict[tuple[str, str], tuple[int, str]] = {}
         orbitals = text.split("Normalised Cartesian orbitals:")
@@ -238,7 +245,17 @@ def _images(log: LogText, what: str) -> NDArray[np.int64] | None:
     return np.array([row[1:] for row in rows], dtype=np.int64)
 
 
-def _origin(log: LogText) -> dict[str, str]:
+def _texts_of_kinds(log: LogText, numbers: dict[str, int]) -> dict[int, list[str]]:
+    """What the log tells of every kind, by the atomic number of its element."""
+    parts = re.split(_KIND, log.text.split(" MOLECULE KIND INFORMATION")[0], flags=re.MULTILINE)
+    texts: dict[int, list[str]] = {}
+    for kind, text in zip(parts[1::3], parts[3::3]):
+        if kind in numbers:
+            texts.setdefault(numbers[kind], []).append(text)
+    return texts
+
+
+def _origin(log: LogText, setup: Setup) -> dict[str, str]:
     entries = {
         "version": log.all(r"^ CP2K\| version string:\s+CP2K version (\S+)"),
         "functional": log.all(r"^ FUNCTIONAL\| (\w+):"),
@@ -246,6 +263,8 @@ def _origin(log: LogText) -> dict[str, str]:
         "mesh_cutoff": [
             f"{2 * float(cutoff):g} Ry" for cutoff in log.all(r"^ QS\| Density cutoff \[a\.u\.\]:" + NUMBER)
         ],
+        "smearing": [setup.smearing],
+        "k_points": [setup.k_points],
         "basis": [", ".join(dict.fromkeys(log.all(r"^\s+Orbital Basis Set\s+(\S+)")))],
     }
     return {name: found[0] for name, found in entries.items() if found and found[0]}

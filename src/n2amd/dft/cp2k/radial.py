@@ -87,13 +87,14 @@ def _basis_files(root: Section) -> list[str]:
 
 def _find_set(folder: Path, files: list[str], symbol: str, name: str) -> tuple[Path, AtomBasis] | None:
     """Return the first file that has the basis set, and the set; None where there is none."""
-    for path in _candidates(folder, files):
+    for path in candidates(folder, files):
         if path.is_file() and (atom := _read_set(path, symbol, name)) is not None:
             return path, atom
     return None
 
 
-def _candidates(folder: Path, files: list[str]) -> Iterator[Path]:
+def candidates(folder: Path, files: list[str]) -> Iterator[Path]:
+    """Places where a data file of a run may be: the frame's folder, those above it, CP2K's own."""
     environment = os.environ.get("CP2K_DATA_DIR")
     for name in files:
         yield from (place / name for place in (folder, *folder.resolve().parents))

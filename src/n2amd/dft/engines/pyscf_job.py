@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pyscf
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 from pyscf.pbc import dft, gto
+from pyscf.pbc.gto.cell import estimate_ke_cutoff
 
+from n2amd.baseline.gth import GthPotential
 from n2amd.config_data import PyscfSettings
 from n2amd.dft.engines.kmesh import half_mesh, off_mesh_points
 from n2amd.dft.engines.pyscf import FAILURE, basis_name
@@ -23,6 +26,7 @@ from n2amd.dft.engines.pyscf_basis import crystal_overlap, shells_of
 from n2amd.dft.engines.pyscf_hybrid import hybrid_fock
 from n2amd.dft.pyscf.frame import Calculation, write_calculation
 from n2amd.dft.pyscf.real_space import Mesh, to_real_space, unwrap, wrap
+from n2amd.dft.pyscf.zeroth_order import gth_potential
 from n2amd.errors import ComputationError
 from n2amd.structure import Structure
 
@@ -105,6 +109,7 @@ def compute(
         energies=energies,
         observables=observables,
         origin=_origin(cell, settings, mesh),
+        potentials=_potentials(cell, settings),
     )
 
 
@@ -166,6 +171,15 @@ def _gradients(scf: Any, settings: PyscfSettings) -> dict[str, NDArray[np.float6
     return found
 
 
+def _potentials(cell: gto.Cell, settings: PyscfSettings) -> dict[int, GthPotential]:
+    """GTH pseudopotentials of the cell's elements, those that have one."""
+    symbols = {cell.atom_symbol(atom) for atom in range(cell.natm)} & cell._pseudo.keys()
+    return {
+        atomic_numbers[symbol]: gth_potential(settings.pseudopotential, cell._pseudo[symbol])
+        for symbol in sorted(symbols)
+    }
+
+
 def _origin(cell: gto.Cell, settings: PyscfSettings, mesh: Mesh) -> dict[str, str]:
     origin = {
         "version": pyscf.__version__,
@@ -173,6 +187,7 @@ def _origin(cell: gto.Cell, settings: PyscfSettings, mesh: Mesh) -> dict[str, st
         "k_mesh": " ".join(map(str, settings.kpoints)),
         "real_space_mesh": " ".join(map(str, mesh)),
         "density_grid": " ".join(map(str, cell.mesh)),
+        "mesh_cutoff": f"{2 * (cell.ke_cutoff or estimate_ke_cutoff(cell)):.17g} Ry",
         "basis": json.dumps(settings.basis) if isinstance(settings.basis, dict) else settings.basis,
         "pseudopotential": settings.pseudopotential,
     }

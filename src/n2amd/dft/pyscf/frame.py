@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.gth import GthPotential
+from n2amd.baseline.smearing import Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.files import find_frame_folders, frame_name, require
+from n2amd.dft.pyscf.zeroth_order import HARTREE_EV, ingredients_of_run
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
@@ -25,8 +28,6 @@ from n2amd.units import BOHR_ANGSTROM
 
 FORMAT = "pyscf-frame"
 NAME = "frame.h5"
-#: PySCF's Hartree, eV (CODATA 2018, as in pyscf.data.nist; so is its Bohr).
-HARTREE_EV = 27.211386245988
 #: Pairs of atoms whose elements are all below these are dropped: H in Hartree, S.
 NEGLIGIBLE_H, NEGLIGIBLE_S = 1e-8, 1e-10
 _OBSERVABLES = ("energy", "fermi_level", "forces", "stress")
@@ -52,6 +53,8 @@ class Calculation:
         Of energy, fermi_level, forces (n_atoms, 3), stress (3, 3) those that were computed.
     origin
         DFT provenance.
+    potentials
+        GTH pseudopotentials by atomic number.
     """
 
     structure: Structure
@@ -65,6 +68,7 @@ class Calculation:
     energies: NDArray[np.float64]
     observables: Mapping[str, NDArray[np.float64] | float]
     origin: Mapping[str, str]
+    potentials: Mapping[int, GthPotential]
 
 
 def write_calculation(folder: Path, result: Calculation, config: object) -> None:
@@ -74,6 +78,8 @@ def write_calculation(folder: Path, result: Calculation, config: object) -> None
         file["basis"], file["origin"] = result.basis.to_json(), json.dumps(dict(result.origin))
         for name in ("cell", "positions", "numbers", "pbc"):
             file[f"structure/{name}"] = getattr(result.structure, name)
+        for number, potential in result.potentials.items():
+            file[f"pseudopotentials/{number}"] = potential.to_json()
         file["images"] = result.images
         for name in ("hamiltonian", "overlap"):
             file.create_dataset(name, data=getattr(result, name), compression="gzip", shuffle=True)
@@ -116,6 +122,10 @@ def read_frame(folder: str | Path, code: Code = "pyscf") -> tuple[Frame, Basis]:
             structure = Structure(**geometry, pbc=tuple(file["structure/pbc"][()]))
             basis = Basis.from_json(file["basis"].asstr()[()])
             origin = json.loads(file["origin"].asstr()[()])
+            potentials = {
+                int(number): GthPotential.from_json(entry.asstr()[()])
+                for number, entry in file.get("pseudopotentials", {}).items()
+            }
             images, h, s = (file[name][()] for name in ("images", "hamiltonian", "overlap"))
             bands = BandReference(
                 file["bands/kpoints"][()],
@@ -139,6 +149,7 @@ def read_frame(folder: str | Path, code: Code = "pyscf") -> tuple[Frame, Basis]:
             file=path,
             remedy="run the frame again",
         )
+    ingredients, note = ingredients_of_run(structure, origin, potentials)
     pairs, hamiltonian, overlap = _blocks(h, s, images, structure, basis)
     frame = Frame(
         name=frame_name(folder),
@@ -153,7 +164,14 @@ def read_frame(folder: str | Path, code: Code = "pyscf") -> tuple[Frame, Basis]:
         charge=round(basis.valence_electrons(structure.numbers) - n_electrons, 6) + 0.0,
         bands=bands,
         hermiticity_error=_hermiticity_error(h, s, images),
-        origin={"code": code, **origin},
+        origin={
+            "code": code,
+            **origin,
+            # PySCF fills levels from below
+            "smearing": str(Smearing.filled()),
+            **({"h0": note} if note else {}),
+        },
+        ingredients=ingredients,
     )
     return frame, basis
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.baseline.mesh import siesta_mesh
+from n2amd.baseline.schemes import HYBRIDS, hybrid_note
 from n2amd.dft.siesta.constants import Constants
 from n2amd.dft.siesta.fdf import read_logical, read_number
 from n2amd.dft.siesta.ion_xml import Ion
@@ -27,8 +28,6 @@ SEMILOCAL = {
     "pz": "PZ",
     "pw92": "PW92",
 }
-#: Hybrid functionals and what they are without exact exchange.
-HYBRIDS = {"hse06": "PBE", "pbe0": "PBE"}
 #: Keys of the input that put into H what H0 does not have.
 FOREIGN = {
     "dftuproj": "a Hubbard correction (DFTU.Proj)",
@@ -122,7 +121,7 @@ def _functional(origin: Origin) -> tuple[str, str]:
     if "vdw" in origin.settings.get("xcfunctional", "").lower() or "xcmix" in origin.settings:
         return "", f"H0 does not have the functional {given}"
     if (parent := HYBRIDS.get(name)) is not None:
-        return parent, f"that of {parent}: the exact exchange of {given} is not part of it"
+        return parent, hybrid_note(given)
     return SEMILOCAL.get(name, ""), "" if name in SEMILOCAL else f"H0 does not have the functional {given}"
 
 
