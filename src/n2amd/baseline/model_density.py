@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, form_factor, primitive_basis
+from n2amd.baseline.auxiliary import AuxiliaryBasis, contract, form_factor, primitive_basis
 from n2amd.baseline.density_fit import (
     NormalEquations,
     PlaneWaves,
@@ -220,7 +220,7 @@ def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> Auxilia
         coefficients = equations.solve(charges, -density.frame.charge, PRIMITIVE_RIDGE)
         start = 0
         for z in map(int, density.frame.structure.numbers):
-            for l, n in enumerate(primitives.counts(z)[: L_FITTED + 1]):
+            for l, n in enumerate(primitives.counts(z)):
                 width = n * (2 * l + 1)
                 part = slice(start, start + width)
                 c = coefficients[part].reshape(n, 2 * l + 1)
@@ -232,7 +232,6 @@ def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> Auxilia
                 start += width
     return contract(
         primitives,
-        basis,
         {key: value / counts[key] for key, value in covariance.items()},
         {key: value / counts[key] for key, value in metric.items()},
     )
