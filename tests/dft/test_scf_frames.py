@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
-from n2amd.dataset.store import read_attributes, read_frames
+from n2amd.dataset.store import read_attributes, read_frames, read_ingredients
 from n2amd.dft import scf_frames
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
 from n2amd.errors import InputError
@@ -86,6 +88,22 @@ def test_from_the_command_line(reference, structures, tmp_path):
     assert done.exit_code == 0, done.output
     assert "2 frames, 0 of them finished before" in done.output
     assert [f.name for f in read_frames(tmp_path / "new.h5")] == ["frame_0000", "frame_0001"]
+
+
+def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures, tmp_path):
+    """What a model fitted to the frames, where the files of the run gave none; without either it is said."""
+    bare, out = tmp_path / "bare.h5", tmp_path / "out.h5"
+    shutil.copy(reference, bare)
+    with h5py.File(bare, "r+") as file:
+        del file["ingredients"]
+    with pytest.raises(InputError, match=r"no ingredients of H0.*--model"):
+        compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[:1], out)
+    fitted = read_ingredients(reference).to_json()
+    compute_frames(ScfCampaign(bare, 0.9, 1e-2, fitted=fitted), structures[:1], out)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[:1], tmp_path / "own.h5")
+    ours, own = (next(iter(read_frames(path))) for path in (out, tmp_path / "own.h5"))
+    for key, blocks in own.hamiltonian.values.items():
+        np.testing.assert_array_equal(ours.hamiltonian.values[key], blocks)
 
 
 def test_an_element_without_ingredients_is_named(reference, structures, tmp_path):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
@@ -60,12 +61,36 @@ class ScfCampaign:
         Largest change of H in the last cycle, eV.
     start
         Makes the function that gives the density to start from; None: neutral atoms.
+    fitted
+        `Ingredients.to_json` of ingredients fitted to frames, for a data set that holds none of its own.
     """
 
     reference: Path
     k_spacing: float
     tolerance: float
     start: Callable[[], Start] | None = None
+    fitted: str | None = None
+
+    @property
+    def ingredients(self) -> Ingredients:
+        """Those of the data set, else the fitted ones.
+
+        Raises
+        ------
+        InputError
+            If there are neither.
+        """
+        if (stored := read_ingredients(self.reference)) is not None:
+            return stored
+        if self.fitted is None:
+            raise InputError(
+                "the data set has no ingredients of H0",
+                file=self.reference,
+                field="ingredients",
+                remedy="ingest the frames again with the code's pseudopotential files, or pass a model that "
+                "was trained on them and has fitted ones (--model)",
+            )
+        return Ingredients.from_json(self.fitted)
 
 
 def reference_spacing(reference: Path) -> float:
@@ -123,7 +148,9 @@ def compute_frames(
     ComputationError
         If a frame does not converge.
     """
-    _require(campaign.reference, structures)
+    ingredients = campaign.ingredients
+    for z in {int(z) for structure in structures for z in structure.numbers}:
+        ingredients[z]
     folder = out.with_name(out.name + ".work")
     make_folder(folder)
     tasks = [(campaign, s, folder / f"frame_{k:04d}.h5") for k, s in enumerate(structures)]
@@ -153,30 +180,15 @@ def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Ite
             pool.shutdown(cancel_futures=True)
 
 
-def _require(reference: Path, structures: Sequence[Structure]) -> None:
-    ingredients = read_ingredients(reference)
-    if ingredients is None:
-        raise InputError(
-            "the data set has no ingredients of H0",
-            file=reference,
-            field="ingredients",
-            remedy="ingest the frames again with the code's pseudopotential files",
-        )
-    for structure in structures:
-        for z in np.unique(structure.numbers):
-            ingredients[int(z)]
-
-
 @lru_cache(maxsize=1)
-def _zeroth(reference: Path) -> tuple[ZerothHamiltonian, Smearing, str]:
+def _zeroth(campaign: ScfCampaign) -> tuple[ZerothHamiltonian, Smearing, str]:
     """H0 of a data set without density functions, smearing, and the code it is from."""
-    ingredients = read_ingredients(reference)
-    assert ingredients is not None
+    reference = campaign.reference
     first = next(iter(read_frames(reference, [0])))
     nothing = ModelDensity(AuxiliaryBasis({}), {})
     code = str(read_attributes(reference)["code"])
     return (
-        ZerothHamiltonian(read_basis(reference), ingredients, nothing),
+        ZerothHamiltonian(read_basis(reference), campaign.ingredients, nothing),
         Smearing.of_origin(first.origin),
         code,
     )
@@ -189,7 +201,7 @@ def _start(campaign: ScfCampaign) -> Start | None:
 
 def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
-    zeroth, smearing, code = _zeroth(campaign.reference)
+    zeroth, smearing, code = _zeroth(campaign)
     frame = _solve(campaign, zeroth, smearing, structure, path.stem)
     basis = Basis({int(z): zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
     with create_dataset(path, code=code, inputs=[campaign.reference]) as writer:
@@ -215,12 +227,10 @@ def _solve(
 
 def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
     """Hash what the numbers of a frame depend on."""
-    ingredients = read_ingredients(campaign.reference)
-    assert ingredients is not None
     settings = {
         "generation": GENERATION,
         "basis": read_basis(campaign.reference).to_json(),
-        "ingredients": ingredients.to_json(),
+        "ingredients": campaign.ingredients.to_json(),
         "k_spacing": campaign.k_spacing,
         "tolerance": campaign.tolerance,
     }
