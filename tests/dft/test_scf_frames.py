@@ -90,6 +90,19 @@ def test_from_the_command_line(reference, structures, tmp_path):
     assert [f.name for f in read_frames(tmp_path / "new.h5")] == ["frame_0000", "frame_0001"]
 
 
+def test_vacuum_needs_one_k_point(reference, structures, tmp_path):
+    """The distance of k points is that along the axes of a crystal, and they run along these only."""
+    layer = structures[0]
+    cell = np.array([layer.cell[0], layer.cell[1], [0.0, 0.0, 30.0]])
+    layer = type(layer)(cell, layer.positions, layer.numbers, layer.pbc)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-1), [layer], tmp_path / "layer.h5")
+    (frame,) = read_frames(tmp_path / "layer.h5")
+    assert len(frame.bands.kpoints) == 5  # 3 x 3, of k and -k one
+    assert set(frame.bands.kpoints[:, 2]) == {0.0}
+    lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell).T, axis=1)
+    assert reference_spacing(tmp_path / "layer.h5") == pytest.approx(lengths[:2].max() / 3)
+
+
 def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures, tmp_path):
     """What a model fitted to the frames, where the files of the run gave none; without either it is said."""
     bare, out = tmp_path / "bare.h5", tmp_path / "out.h5"

@@ -25,6 +25,7 @@ from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import (
@@ -96,6 +97,8 @@ class ScfCampaign:
 def reference_spacing(reference: Path) -> float:
     """Distance of k points in the frames of a data set, the largest along any axis of any frame, 1/Angstrom.
 
+    An axis with one k point tells it only where no other has more: the vacuum beside a layer needs no more.
+
     Raises
     ------
     InputError
@@ -105,7 +108,8 @@ def reference_spacing(reference: Path) -> float:
     for frame in read_frames(reference):
         if frame.bands is not None:
             lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(frame.structure.cell).T, axis=1)
-            spacings.append(float((lengths / mesh_counts(scf_kpoints(frame)[0])).max()))
+            counts = mesh_counts(scf_kpoints(frame)[0])
+            spacings.append(float((lengths / counts)[counts == 1 if counts.max() == 1 else counts > 1].max()))
     if not spacings:
         raise InputError(
             "no frame says its k points", file=reference, field="bands", remedy="give --k-spacing"
@@ -214,6 +218,7 @@ def _solve(
     lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(structure.cell).T, axis=1)
     # spacings of strained cells differ in the third digit
     counts = np.maximum(np.ceil(lengths / campaign.k_spacing - 0.02), 1).astype(int)
+    counts[~_connected_axes(zeroth, structure)] = 1
     kpoints, weights = half_mesh((int(counts[0]), int(counts[1]), int(counts[2])))
     start = _start(campaign)
     return self_consistent(
@@ -223,6 +228,12 @@ def _solve(
         name=name,
         start=None if start is None else start(structure),
     )
+
+
+def _connected_axes(zeroth: ZerothHamiltonian, structure: Structure) -> NDArray[np.bool_]:
+    """Axes along which H connects a cell with its images, (3,): along others all k points are the same."""
+    shifts = [index.shift for index in find_pairs(structure, zeroth.ranges, half=True).values()]
+    return np.any(np.concatenate(shifts) != 0, axis=0)
 
 
 def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
