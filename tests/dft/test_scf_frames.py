@@ -109,6 +109,7 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
     shutil.copy(reference, bare)
     with h5py.File(bare, "r+") as file:
         del file["ingredients"]
+        file.attrs["functional"] = "gga-pbe"
     with pytest.raises(InputError, match=r"no ingredients of H0.*--model"):
         compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[:1], out)
     fitted = read_ingredients(reference).to_json()
@@ -117,6 +118,7 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
     ours, own = (next(iter(read_frames(path))) for path in (out, tmp_path / "own.h5"))
     for key, blocks in own.hamiltonian.values.items():
         np.testing.assert_array_equal(ours.hamiltonian.values[key], blocks)
+    assert read_attributes(out)["functional"] == "gga-pbe"
 
 
 def test_an_element_without_ingredients_is_named(reference, structures, tmp_path):

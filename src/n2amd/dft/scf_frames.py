@@ -185,17 +185,13 @@ def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Ite
 
 
 @lru_cache(maxsize=1)
-def _zeroth(campaign: ScfCampaign) -> tuple[ZerothHamiltonian, Smearing, str]:
-    """H0 of a data set without density functions, smearing, and the code it is from."""
+def _zeroth(campaign: ScfCampaign) -> tuple[ZerothHamiltonian, Smearing]:
+    """H0 of a data set without density functions, and smearing."""
     reference = campaign.reference
     first = next(iter(read_frames(reference, [0])))
     nothing = ModelDensity(AuxiliaryBasis({}), {})
-    code = str(read_attributes(reference)["code"])
-    return (
-        ZerothHamiltonian(read_basis(reference), campaign.ingredients, nothing),
-        Smearing.of_origin(first.origin),
-        code,
-    )
+    zeroth = ZerothHamiltonian(read_basis(reference), campaign.ingredients, nothing)
+    return zeroth, Smearing.of_origin(first.origin)
 
 
 @lru_cache(maxsize=1)
@@ -205,10 +201,12 @@ def _start(campaign: ScfCampaign) -> Start | None:
 
 def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
-    zeroth, smearing, code = _zeroth(campaign)
+    zeroth, smearing = _zeroth(campaign)
     frame = _solve(campaign, zeroth, smearing, structure, path.stem)
     basis = Basis({int(z): zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
-    with create_dataset(path, code=code, inputs=[campaign.reference]) as writer:
+    # named as the reference's, so that both merge into one set
+    names = {name: str(read_attributes(campaign.reference)[name]) for name in ("code", "functional")}
+    with create_dataset(path, **names, inputs=[campaign.reference]) as writer:
         writer.append(frame, basis, {}, _fingerprint(campaign, structure))
 
 
