@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
+from n2amd.dataset.merge import merge
 from n2amd.dataset.store import read_attributes, read_frames, read_ingredients
 from n2amd.dft import scf_frames
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
@@ -110,15 +112,18 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
     with h5py.File(bare, "r+") as file:
         del file["ingredients"]
         file.attrs["functional"] = "gga-pbe"
+        origins = [json.loads(text) for text in file["frames/origin"].asstr()[...]]
+        file["frames/origin"][...] = [json.dumps({**o, "functional": "GGA-PBE"}) for o in origins]
     with pytest.raises(InputError, match=r"no ingredients of H0.*--model"):
-        compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[:1], out)
+        compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[1:2], out)
     fitted = read_ingredients(reference).to_json()
-    compute_frames(ScfCampaign(bare, 0.9, 1e-2, fitted=fitted), structures[:1], out)
-    compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[:1], tmp_path / "own.h5")
+    compute_frames(ScfCampaign(bare, 0.9, 1e-2, fitted=fitted), structures[1:2], out)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[1:2], tmp_path / "own.h5")
     ours, own = (next(iter(read_frames(path))) for path in (out, tmp_path / "own.h5"))
     for key, blocks in own.hamiltonian.values.items():
         np.testing.assert_array_equal(ours.hamiltonian.values[key], blocks)
-    assert read_attributes(out)["functional"] == "gga-pbe"
+    # and both are one set, whatever the code calls its functional
+    assert merge([bare, out], tmp_path / "both.h5") == 2
 
 
 def test_an_element_without_ingredients_is_named(reference, structures, tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
@@ -185,13 +185,13 @@ def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Ite
 
 
 @lru_cache(maxsize=1)
-def _zeroth(campaign: ScfCampaign) -> tuple[ZerothHamiltonian, Smearing]:
-    """H0 of a data set without density functions, and smearing."""
+def _zeroth(campaign: ScfCampaign) -> tuple[ZerothHamiltonian, Smearing, str]:
+    """H0 of a data set without density functions, smearing, and its code's name of the functional."""
     reference = campaign.reference
     first = next(iter(read_frames(reference, [0])))
     nothing = ModelDensity(AuxiliaryBasis({}), {})
     zeroth = ZerothHamiltonian(read_basis(reference), campaign.ingredients, nothing)
-    return zeroth, Smearing.of_origin(first.origin)
+    return zeroth, Smearing.of_origin(first.origin), first.origin.get("functional", "unknown")
 
 
 @lru_cache(maxsize=1)
@@ -201,12 +201,16 @@ def _start(campaign: ScfCampaign) -> Start | None:
 
 def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
-    zeroth, smearing = _zeroth(campaign)
+    zeroth, smearing, functional = _zeroth(campaign)
     frame = _solve(campaign, zeroth, smearing, structure, path.stem)
+    # both named as the reference's, so that the frames can be merged into one set
+    frame = replace(frame, origin={**frame.origin, "functional": functional})
+    names = read_attributes(campaign.reference)
     basis = Basis({int(z): zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
-    # named as the reference's, so that both merge into one set
-    names = {name: str(read_attributes(campaign.reference)[name]) for name in ("code", "functional")}
-    with create_dataset(path, **names, inputs=[campaign.reference]) as writer:
+    label = str(names["functional"])
+    with create_dataset(
+        path, code=str(names["code"]), functional=label, inputs=[campaign.reference]
+    ) as writer:
         writer.append(frame, basis, {}, _fingerprint(campaign, structure))
 
 
