@@ -34,7 +34,7 @@ FLOOR = {
 }
 # what a part may import besides the floor and itself
 ALLOWED = {
-    "distortions": {"blocks"},
+    "distortions": {"blocks", "ripples"},
     "orbitals": {"blocks"},
     "blocks": {"orbitals"},
     "baseline": {"orbitals", "blocks", "dataset"},

@@ -16,7 +16,7 @@ Mesh = tuple[
 
 
 class StructureSettings(Section):
-    """Structures that DFT is run on: a supercell with random strain, slid layers and rattled atoms."""
+    """Structures that DFT is run on: a supercell with random strain, slid or bent layers, rattled atoms."""
 
     file: Path | None = Field(
         None,
@@ -46,6 +46,12 @@ class StructureSettings(Section):
     slide_A: float = Field(0.0, ge=0, le=10, description="Largest slide of a layer in its plane, Angstrom.")
     slide_axis: Literal["a", "b", "c"] = Field(
         "c", description="Lattice vector that layers are stacked along."
+    )
+    ripple_per_A: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Largest curvature, 1/Angstrom, of a sheet bent into a wave (1 / radius of a tube).",
     )
     layer_gap_A: float = Field(1.5, gt=0, le=20, description="Empty height, Angstrom, that parts two layers.")
     seed: int = Field(1, ge=0, description="Seed; structure n depends on the seed and on n alone.")

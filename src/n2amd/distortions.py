@@ -1,4 +1,4 @@
-"""Structures to learn from: a crystal under random strain, with slid layers and thermally rattled atoms.
+"""Structures to learn from: a crystal under random strain, with slid or bent layers and rattled atoms.
 
 Structure n of a recipe depends on the seed and on n alone: asking for more leaves the first ones as they are.
 """
@@ -16,6 +16,7 @@ from n2amd.blocks.pairs import find_pairs
 from n2amd.config import parse_supercell
 from n2amd.config_data import StructureSettings
 from n2amd.errors import InputError
+from n2amd.ripples import rippled
 from n2amd.structure import Structure
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K, HBAR_EV_FS
 
@@ -34,7 +35,8 @@ class Distorted:
     structure
         The structure.
     record
-        What was drawn: index, seed, temperature (K), sigma (A), redrawn (atoms), strain (3, 3), slides (A).
+        What was drawn: index, seed, temperature (K), sigma (A), redrawn (atoms), strain (3, 3), slides (A),
+        of a ripple its direction, curvature (1/A) and amplitude (A).
     """
 
     structure: Structure
@@ -42,7 +44,7 @@ class Distorted:
 
 
 def generate(structure: Structure, recipe: StructureSettings, first: int, last: int) -> Iterator[Distorted]:
-    """Make structures first..last (inclusive) of a recipe: supercell, strain, slides, rattle, in this order.
+    """Make structures first..last of a recipe: supercell, strain, slides, ripple, rattle, in this order.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def generate(structure: Structure, recipe: StructureSettings, first: int, last: 
     recipe
         What to do to it.
     first, last
-        Numbers of the structures, from 0.
+        Numbers of the structures, from 0, both included.
 
     Raises
     ------
@@ -60,11 +62,11 @@ def generate(structure: Structure, recipe: StructureSettings, first: int, last: 
     """
     cell = structure.supercell(parse_supercell(recipe.supercell))
     rattled = recipe.sigma_A is not None or recipe.debye_temperature_K is not None
-    if not (rattled or recipe.strain or recipe.slide_A) and last > 0:
+    if not (rattled or recipe.strain or recipe.slide_A or recipe.ripple_per_A) and last > 0:
         raise InputError(
-            "the structures would all be the same: no rattle, no strain, no slide",
+            "the structures would all be the same: no rattle, no strain, no slide, no ripple",
             field="structures",
-            remedy="set debye_temperature_K or sigma_A, strain, or slide_A",
+            remedy="set debye_temperature_K or sigma_A, strain, slide_A or ripple_per_A",
         )
     for index in range(first, last + 1):
         generator = np.random.Generator(np.random.Philox(key=[recipe.seed, index]))
@@ -77,6 +79,9 @@ def generate(structure: Structure, recipe: StructureSettings, first: int, last: 
             axis = "abc".index(recipe.slide_axis)
             made, slides = slid(made, recipe.slide_A, axis, recipe.layer_gap_A, generator)
             record["slides_A"] = slides
+        if recipe.ripple_per_A:
+            made, drawn = rippled(made, recipe.ripple_per_A, "abc".index(recipe.slide_axis), generator)
+            record |= drawn
         if rattled:
             temperature = recipe.temperatures_K[index % len(recipe.temperatures_K)]
             if recipe.debye_temperature_K is not None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
-from n2amd.dataset.store import read_attributes, read_frames
+from n2amd.dataset.merge import merge
+from n2amd.dataset.store import read_attributes, read_frames, read_ingredients
 from n2amd.dft import scf_frames
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
@@ -98,11 +102,47 @@ def test_an_element_without_ingredients_is_named(reference, structures, tmp_path
         compute_frames(ScfCampaign(reference, 0.9, 1e-3), [foreign], tmp_path / "out.h5")
 
 
-def test_the_cycle_of_another_code_is_not_followed(reference, structures, tmp_path, monkeypatch):
-    theirs = replace(scf_frames.read_ingredients(reference), scheme="openmx")
-    monkeypatch.setattr(scf_frames, "read_ingredients", lambda path: theirs)
-    with pytest.raises(InputError, match="the cycle of openmx is not followed"):
-        compute_frames(ScfCampaign(reference, 0.9, 1e-3), structures[:1], tmp_path / "out.h5")
+def test_vacuum_needs_one_k_point(reference, structures, tmp_path):
+    """The distance of k points is that along the axes of a crystal, and they run along these only."""
+    layer = structures[0]
+    cell = np.array([layer.cell[0], layer.cell[1], [0.0, 0.0, 30.0]])
+    layer = type(layer)(cell, layer.positions, layer.numbers, layer.pbc)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-1), [layer], tmp_path / "layer.h5")
+    (frame,) = read_frames(tmp_path / "layer.h5")
+    assert len(frame.bands.kpoints) == 5  # 3 x 3, of k and -k one
+    assert set(frame.bands.kpoints[:, 2]) == {0.0}
+    lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell).T, axis=1)
+    assert reference_spacing(tmp_path / "layer.h5") == pytest.approx(lengths[:2].max() / 3)
+
+
+def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures, tmp_path):
+    """What a model fitted to the frames, where the files of the run gave none; without either it is said."""
+    bare, out = tmp_path / "bare.h5", tmp_path / "out.h5"
+    shutil.copy(reference, bare)
+    with h5py.File(bare, "r+") as file:
+        del file["ingredients"]
+        file.attrs["functional"] = "gga-pbe"
+        origins = [json.loads(text) for text in file["frames/origin"].asstr()[...]]
+        file["frames/origin"][...] = [json.dumps({**o, "functional": "GGA-PBE"}) for o in origins]
+    with pytest.raises(InputError, match=r"no ingredients of H0.*--model"):
+        compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[1:2], out)
+    fitted = read_ingredients(reference).to_json()
+    compute_frames(ScfCampaign(bare, 0.9, 1e-2, fitted=fitted), structures[1:2], out)
+    compute_frames(ScfCampaign(reference, 0.9, 1e-2), structures[1:2], tmp_path / "own.h5")
+    ours, own = (next(iter(read_frames(path))) for path in (out, tmp_path / "own.h5"))
+    for key, blocks in own.hamiltonian.values.items():
+        np.testing.assert_array_equal(ours.hamiltonian.values[key], blocks)
+    # and both are one set, whatever the code calls its functional
+    assert merge([bare, out], tmp_path / "both.h5") == 2
+
+
+def test_hybrids_are_refused(reference, structures, tmp_path):
+    hybrid = tmp_path / "hybrid.h5"
+    shutil.copy(reference, hybrid)
+    with h5py.File(hybrid, "r+") as file:
+        file.attrs["functional"] = "HSE06"
+    with pytest.raises(InputError, match="no exact exchange, which HSE06 needs"):
+        compute_frames(ScfCampaign(hybrid, 0.9, 1e-3), structures[:1], tmp_path / "out.h5")
 
 
 def test_vacuum_does_not_set_the_distance_of_k_points(reference, monkeypatch):

@@ -14,13 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
+from n2amd.blocks.zone_corners import INVARIANT
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells
 from n2amd.network.element_errors import Elements
 from n2amd.network.evaluation import report, unseen
-from n2amd.network.spectrum_errors import EDGE_KPOINTS, compare_spectra
+from n2amd.network.spectrum_errors import compare_spectra
 from n2amd.orbitals.two_centre import OverlapTable
 
 TIO2 = Path(__file__).resolve().parents[2] / "resources" / "tio2-honpas" / "TiO2_6_train"
@@ -173,7 +174,9 @@ ENERGIES = np.array([-4.0, -3.0, -1.0, 0.0, 2.0, 3.0, 4.0, 6.0])
 
 
 def compare(h, model, s, n_occupied=4):
-    return compare_spectra(one_atom(h), one_atom(model), one_atom(s), np.array([0, len(s)]), n_occupied)
+    return compare_spectra(
+        one_atom(h), one_atom(model), one_atom(s), np.array([0, len(s)]), n_occupied, 5 * np.eye(3)
+    )
 
 
 def test_a_scissor_moves_edges_and_leaves_states():
@@ -186,7 +189,7 @@ def test_a_scissor_moves_edges_and_leaves_states():
     np.testing.assert_allclose(found.window.weight, 1, atol=1e-9)
     assert found.false_states == 0
     assert found.nearly_empty_dft is None
-    assert found.n_kpoints == len(EDGE_KPOINTS)
+    assert found.n_kpoints == len(INVARIANT)
 
 
 def test_dos_error_of_a_scissor_is_the_share_of_moved_states():
@@ -211,15 +214,53 @@ def test_mixed_states_have_the_angle_they_were_turned_by():
     assert found.window.weight[3] == pytest.approx(1)
 
 
+def test_degenerate_states_on_both_sides_of_no_gap_may_mix():
+    """Without a gap the two edge states are any two combinations of each other; with one they are not."""
+    for gap, weight in ((1e-4, 1.0), (0.5, 0.5)):
+        levels = np.array([-4.0, -3.0, -1.0, 0.0, gap, 3.0, 4.0, 6.0])
+        h, s, c = crystal(levels, np.linspace(0.5, 2, 8))
+        turned = c.copy()
+        turned[:, 3] = (c[:, 3] + c[:, 4]) / np.sqrt(2)
+        turned[:, 4] = (c[:, 4] - c[:, 3]) / np.sqrt(2)
+        found = compare(h, s @ turned @ np.diag(levels) @ turned.T @ s, s)
+        np.testing.assert_allclose(found.window.weight, [1, weight, weight, 1], atol=1e-9)
+
+
+def test_edges_at_the_corner_of_a_hexagonal_zone_are_seen():
+    """Two sites of a honeycomb net, hopping t and staggered by d: gap 2d at K, 2 sqrt(d^2 + t^2) at M."""
+    d = 0.05
+
+    def net(t):
+        j, shifts = np.array([1, 1, 1, 0, 1]), np.array([[0, 0], [-1, 0], [0, -1], [0, 0], [0, 0]])
+        index = PairIndex(np.array([0, 0, 0, 0, 1]), j, np.pad(shifts, ((0, 0), (0, 1))))
+        return BlockMatrix({(1, 1): index}, {(1, 1): np.array([t, t, t, -d, d]).reshape(1, 5, 1, 1)})
+
+    index = PairIndex(np.array([0, 1]), np.array([0, 1]), np.zeros((2, 3), dtype=np.int64))
+    s = BlockMatrix({(1, 1): index}, {(1, 1): np.ones((1, 2, 1, 1))})
+    for angle in (60, 120):
+        cell = np.diag([1.0, 1.0, 6.0])
+        cell[1, :2] = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        dft, model = (net(t) for t in (1.0, 1.1))
+        if angle == 120:  # the second axis reversed: the neighbours are elsewhere
+            dft, model = (
+                BlockMatrix({(1, 1): PairIndex(p.i, p.j, p.shift * [1, -1, 1])}, m.values)
+                for m in (dft, model)
+                for p in [m.pairs[1, 1]]
+            )
+        found = compare_spectra(dft, model, s, np.array([0, 1, 2]), 1, cell)
+        assert found.edges_dft == pytest.approx((-d, d))
+        assert found.edges_model == pytest.approx((-d, d))
+
+
 def test_a_nearly_empty_direction_that_falls_into_the_gap_is_counted():
     h, s, c = crystal(np.append(ENERGIES, 60.0), np.append(np.linspace(0.5, 2, 8), 1e-4))
     fallen = h + (1.0 - 60.0) * s @ c[:, 8:] @ c[:, 8:].T @ s
     found = compare(h, fallen, s)
     assert found.nearly_empty_dft == pytest.approx(60)
     assert found.nearly_empty_model == pytest.approx(1)
-    assert found.false_states == found.false_states_in_gap == len(EDGE_KPOINTS)
+    assert found.false_states == found.false_states_in_gap == len(INVARIANT)
     high = compare(h, h + (5.0 - 60.0) * s @ c[:, 8:] @ c[:, 8:].T @ s, s)
-    assert (high.false_states, high.false_states_in_gap) == (len(EDGE_KPOINTS), 0)
+    assert (high.false_states, high.false_states_in_gap) == (len(INVARIANT), 0)
     assert compare(h, h, s).false_states == 0
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from n2amd.baseline.scf_kpoints import scf_kpoints
 from n2amd.baseline.smearing import FAR, Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, fold_mesh
+from n2amd.blocks.zone_corners import is_invariant
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
@@ -192,7 +193,7 @@ def _solve(
     """Lowest levels (n_bands,) and their vectors (n, n_bands) at a k point."""
     hamiltonian = fold_mesh(frame.hamiltonian, offsets, k[None], spin)[0]
     overlap = fold_mesh(frame.overlap, offsets, k[None])[0]
-    if np.abs(2 * k - np.rint(2 * k)).max() < 1e-9:  # its own mirror image: both are real
+    if is_invariant(k):  # its own mirror image: both are real
         hamiltonian, overlap = hamiltonian.real, overlap.real
     # LAPACK's driver for a subset of a generalised problem is slower than these three steps
     lower = scipy.linalg.cholesky(overlap, lower=True)

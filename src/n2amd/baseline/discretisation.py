@@ -9,7 +9,6 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import L_FITTED, L_MAX
 from n2amd.baseline.mesh import Mesh, cp2k_mesh, openmx_mesh, pyscf_mesh, siesta_mesh
 from n2amd.errors import InputError
 
@@ -43,8 +42,6 @@ class Discretisation:
         Orbitals end where this much of their norm (square root) is left; 0: where their tables end.
     density_tail
         The same, of the orbitals that density functions are made of.
-    density_fitted
-        Highest l of density functions that are chosen by fits of frames.
     smallest_overlap
         Blocks end where overlaps do, at this value; 0: where orbitals (and projectors) end.
     no_average
@@ -62,7 +59,6 @@ class Discretisation:
     bare_blocks: bool = False
     tail: float = 0.0
     density_tail: float = 0.0
-    density_fitted: int = L_FITTED
     smallest_overlap: float = 0.0
     no_average: Literal["change", "points", "cores"] = "change"
     energies: bool = False
@@ -78,7 +74,6 @@ _KNOWN: Final = {
         "libxc",
         tail=GAUSSIAN_TAIL,
         density_tail=DENSITY_TAIL,
-        density_fitted=L_MAX,
         smallest_overlap=SMALLEST_OVERLAP,
         no_average="points",
     ),
@@ -87,7 +82,6 @@ _KNOWN: Final = {
         "fourier",
         tail=GAUSSIAN_TAIL,
         density_tail=DENSITY_TAIL,
-        density_fitted=L_MAX,
         smallest_overlap=SMALLEST_OVERLAP,
         no_average="cores",
     ),

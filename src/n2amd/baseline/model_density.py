@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import L_FITTED, AuxiliaryBasis, contract, form_factor, primitive_basis
+from n2amd.baseline.auxiliary import AuxiliaryBasis, contract, form_factor, primitive_basis
 from n2amd.baseline.density_fit import (
     NormalEquations,
     PlaneWaves,
@@ -207,22 +207,10 @@ def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEqu
     return normal_equations(design, density.difference, weights)
 
 
-def choose_functions(
-    densities: Iterable[FrameDensity], basis: Basis, l_fitted: int = L_FITTED
-) -> AuxiliaryBasis:
-    """Find the density functions that some (small) frames need: principal components of their fits.
-
-    Parameters
-    ----------
-    densities
-        Of the frames.
-    basis
-        Orbitals whose products are among the functions.
-    l_fitted
-        Highest l whose functions are principal components; above they are products.
-    """
+def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> AuxiliaryBasis:
+    """Find the density functions that some (small) frames need: principal components of their fits."""
     basis = uniform_basis(basis)
-    primitives = primitive_basis(basis, l_fitted)
+    primitives = primitive_basis(basis)
     covariance: dict[tuple[int, int], NDArray[np.float64]] = {}
     metric: dict[tuple[int, int], NDArray[np.float64]] = {}
     counts: dict[tuple[int, int], int] = {}
@@ -232,7 +220,7 @@ def choose_functions(
         coefficients = equations.solve(charges, -density.frame.charge, PRIMITIVE_RIDGE)
         start = 0
         for z in map(int, density.frame.structure.numbers):
-            for l, n in enumerate(primitives.counts(z)[: l_fitted + 1]):
+            for l, n in enumerate(primitives.counts(z)):
                 width = n * (2 * l + 1)
                 part = slice(start, start + width)
                 c = coefficients[part].reshape(n, 2 * l + 1)
@@ -244,10 +232,8 @@ def choose_functions(
                 start += width
     return contract(
         primitives,
-        basis,
         {key: value / counts[key] for key, value in covariance.items()},
         {key: value / counts[key] for key, value in metric.items()},
-        l_fitted=l_fitted,
     )
 
 

@@ -22,12 +22,11 @@ from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.zone_corners import INVARIANT
 from n2amd.dataset.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 
-#: Time-reversal invariant points: there all states are real, and supercells fold them onto Gamma.
-CORNERS = np.stack(np.meshgrid([0.0, 0.5], [0.0, 0.5], [0.0, 0.5], indexing="ij"), -1).reshape(-1, 3)
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.
 ATOMS_PER_STATE, FEWEST_STATES, MOST_STATES = 6, 2, 8
 #: Cells with more atoms than this are looked at at Gamma only.
@@ -71,7 +70,7 @@ def edge_states(frame: Frame, basis: Basis) -> list[tuple[EdgeStates, EdgeStates
     count = min(max(n_atoms // ATOMS_PER_STATE, FEWEST_STATES), MOST_STATES)
     offsets = basis.orbital_offsets(frame.structure.numbers)
     found = []
-    for k in CORNERS if n_atoms <= GAMMA_FROM else CORNERS[:1]:
+    for k in INVARIANT[: None if n_atoms <= GAMMA_FROM else 1]:
         h, s = (fold(m, offsets, k).real for m in (frame.hamiltonian, frame.overlap))
         wanted = [max(n - count, 0), min(n + count, len(h)) - 1]
         energies, vectors = scipy.linalg.eigh(h, s, subset_by_index=wanted)

@@ -93,7 +93,8 @@ def scf(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Network whose density the cycle starts from: a third fewer cycles (hamiltonian.pt)."
+            help="Network whose density the cycle starts from, a third fewer cycles, and whose fitted "
+            "pseudopotentials are taken where the data set has none (hamiltonian.pt)."
         ),
     ] = None,
     k_spacing: Annotated[
@@ -117,7 +118,8 @@ def scf(
 
     spacing = reference_spacing(dataset) if k_spacing is None else k_spacing
     start = None if model is None else partial(_density_of, model)
-    campaign = ScfCampaign(dataset, spacing, tolerance, start)
+    fitted = None if model is None else _ingredients_of(model)
+    campaign = ScfCampaign(dataset, spacing, tolerance, start, fitted)
     listed = read_structures(structures)
     with single_writer(out), frame_progress("self-consistent") as progress:
         reused = compute_frames(campaign, listed, out, jobs=jobs, progress=progress)
@@ -129,3 +131,11 @@ def _density_of(model: Path) -> Callable[[Structure], NDArray[np.float64]]:
     from n2amd.network.predict import load_predictor
 
     return load_predictor(model).density_on_mesh
+
+
+def _ingredients_of(model: Path) -> str | None:
+    """Ingredients of H0 that a model file holds, as JSON; None where it has no H0."""
+    from n2amd.network.checkpoint import load_model
+
+    zeroth = load_model(model)[0].zeroth
+    return None if zeroth is None else zeroth.ingredients.to_json()

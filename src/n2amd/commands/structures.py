@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    help="Make structures for DFT: supercells, thermal rattles, strain, slides.", no_args_is_help=True
+    help="Make structures for DFT: supercells, thermal rattles, strain, slides, ripples.",
+    no_args_is_help=True,
 )
 
 Source = Annotated[Path, typer.Argument(help="Structure file, any format ASE reads.")]
@@ -94,6 +95,32 @@ def slide(
 
 
 @app.command()
+def ripple(
+    structure: Source,
+    out: Out,
+    count: Count = 10,
+    largest_per_a: Annotated[
+        float, typer.Option(help="Largest curvature of a crest, 1/Angstrom: 1 / radius of a like tube.")
+    ] = 0.2,
+    sigma_a: Annotated[
+        float | None, typer.Option(help="Rattle each atom too, standard deviation along an axis, Angstrom.")
+    ] = None,
+    axis: Annotated[str, typer.Option(help="Lattice vector that leaves the sheet: a, b or c.")] = "c",
+    supercell: Supercell = "4x1x1",
+    seed: Seed = 1,
+) -> None:
+    """Bend a sheet into waves along its lattice vectors, as curved as a tube, in a small cell."""
+    recipe = {
+        "ripple_per_A": largest_per_a,
+        "sigma_A": sigma_a,
+        "slide_axis": axis,
+        "supercell": supercell,
+        "seed": seed,
+    }
+    _make(structure, out, recipe, count)
+
+
+@app.command()
 def supercell(
     structure: Source, out: Out, repeats: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")]
 ) -> None:
@@ -113,7 +140,7 @@ def generate(
         int | None, typer.Option(min=0, help="Number of the last structure; default: all of the recipe.")
     ] = None,
 ) -> None:
-    """Everything at once: supercell, strain, slides, rattle, as the recipe says."""
+    """Everything at once: supercell, strain, slides, ripple, rattle, as the recipe says."""
     from n2amd.config import load_section
 
     recipe = load_section("structures", settings)

@@ -19,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
+from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
+from n2amd.baseline.schemes import HYBRIDS
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import (
@@ -60,12 +63,36 @@ class ScfCampaign:
         Largest change of H in the last cycle, eV.
     start
         Makes the function that gives the density to start from; None: neutral atoms.
+    fitted
+        `Ingredients.to_json` of ingredients fitted to frames, for a data set that holds none of its own.
     """
 
     reference: Path
     k_spacing: float
     tolerance: float
     start: Callable[[], Start] | None = None
+    fitted: str | None = None
+
+    @property
+    def ingredients(self) -> Ingredients:
+        """Those of the data set, else the fitted ones.
+
+        Raises
+        ------
+        InputError
+            If there are neither.
+        """
+        if (stored := read_ingredients(self.reference)) is not None:
+            return stored
+        if self.fitted is None:
+            raise InputError(
+                "the data set has no ingredients of H0",
+                file=self.reference,
+                field="ingredients",
+                remedy="ingest the frames again with the code's pseudopotential files, or pass a model that "
+                "was trained on them and has fitted ones (--model)",
+            )
+        return Ingredients.from_json(self.fitted)
 
 
 def reference_spacing(reference: Path) -> float:
@@ -127,11 +154,11 @@ def compute_frames(
     Raises
     ------
     InputError
-        If the reference lacks ingredients or an element, or is of a code whose cycle is another.
+        If the reference lacks ingredients, an element, or frames, or is of a hybrid functional.
     ComputationError
         If a frame does not converge.
     """
-    _require(campaign.reference, structures)
+    _require(campaign, structures)
     folder = out.with_name(out.name + ".work")
     make_folder(folder)
     tasks = [(campaign, s, folder / f"frame_{k:04d}.h5") for k, s in enumerate(structures)]
@@ -161,47 +188,60 @@ def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Ite
             pool.shutdown(cancel_futures=True)
 
 
-def _require(reference: Path, structures: Sequence[Structure]) -> None:
-    ingredients = read_ingredients(reference)
-    if ingredients is None:
+def _require(campaign: ScfCampaign, structures: Sequence[Structure]) -> None:
+    ingredients, reference = campaign.ingredients, campaign.reference
+    functional = str(read_attributes(reference)["functional"])
+    if functional.lower() in HYBRIDS:
         raise InputError(
-            "the data set has no ingredients of H0",
+            f"the cycle has no exact exchange, which {functional} needs",
             file=reference,
-            field="ingredients",
-            remedy="ingest the frames again with the code's pseudopotential files",
-        )
-    if ingredients.scheme != "siesta":
-        raise InputError(
-            f"the cycle of {ingredients.scheme} is not followed, only that of SIESTA and HONPAS is",
-            file=reference,
-            field="ingredients",
+            field="functional",
             remedy="compute the frames with the code itself",
         )
-    for structure in structures:
-        for z in np.unique(structure.numbers):
-            ingredients[int(z)]
+    for z in {int(z) for structure in structures for z in structure.numbers}:
+        ingredients[z]
 
 
 @dataclass(frozen=True)
 class _Reference:
-    """What is taken from the data set: H0 without density functions, smearing, code, and a hash of them."""
+    """What is taken from the data set.
+
+    Attributes
+    ----------
+    zeroth
+        H0 without density functions.
+    smearing
+        Of its first frame.
+    code, functional, label
+        Its code; functional of its frames as the code calls it, and of the whole set.
+    sha256
+        Hash of all that a frame's numbers depend on.
+    """
 
     zeroth: ZerothHamiltonian
     smearing: Smearing
     code: str
+    functional: str
+    label: str
     sha256: str
 
 
 @lru_cache(maxsize=1)
-def _reference(path: Path) -> _Reference:
-    """Read once what all frames share."""
-    basis, ingredients = read_basis(path), read_ingredients(path)
-    assert ingredients is not None
-    smearing = Smearing.of_origin(next(iter(read_frames(path, [0]))).origin)
-    code = str(read_attributes(path)["code"])
-    identity = sha256_of_config([GENERATION, basis.to_json(), ingredients.to_json(), str(smearing), code])
+def _reference(path: Path, ingredients: str) -> _Reference:
+    """Read once what all frames share; ingredients as JSON."""
+    basis, attributes = read_basis(path), read_attributes(path)
+    first = next(iter(read_frames(path, [0])))
+    smearing, code = Smearing.of_origin(first.origin), str(attributes["code"])
+    identity = sha256_of_config([GENERATION, basis.to_json(), ingredients, str(smearing), code])
     nothing = ModelDensity(AuxiliaryBasis({}), {})
-    return _Reference(ZerothHamiltonian(basis, ingredients, nothing), smearing, code, identity)
+    zeroth = ZerothHamiltonian(basis, Ingredients.from_json(ingredients), nothing)
+    functional = first.origin.get("functional", "unknown")
+    return _Reference(zeroth, smearing, code, functional, str(attributes["functional"]), identity)
+
+
+@lru_cache(maxsize=1)
+def _reference_of(campaign: ScfCampaign) -> _Reference:
+    return _reference(campaign.reference, campaign.ingredients.to_json())
 
 
 @lru_cache(maxsize=1)
@@ -211,12 +251,18 @@ def _start(campaign: ScfCampaign) -> Start | None:
 
 def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
-    reference = _reference(campaign.reference)
+    reference = _reference_of(campaign)
     frame = _solve(campaign, reference, structure, path.stem)
-    # the files of single frames go: where it is from stays with the frame
-    origin = {**frame.origin, "reference": str(campaign.reference), "reference_sha256": reference.sha256}
+    # the files of single frames go: where it is from stays with the frame; the functional is named as the
+    # reference's, so that both can be merged
+    origin = {
+        **frame.origin,
+        "functional": reference.functional,
+        "reference": str(campaign.reference),
+        "reference_sha256": reference.sha256,
+    }
     basis = Basis({int(z): reference.zeroth.basis[int(z)] for z in np.unique(structure.numbers)})
-    with create_dataset(path, code=reference.code) as writer:
+    with create_dataset(path, code=reference.code, functional=reference.label) as writer:
         writer.append(replace(frame, origin=origin), basis, {}, _fingerprint(campaign, structure))
 
 
@@ -224,6 +270,7 @@ def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, n
     lengths = _reciprocal_lengths(structure)
     # spacings of strained cells differ in the third digit
     counts = np.maximum(np.ceil(lengths / campaign.k_spacing - 0.02), 1).astype(int)
+    counts[~_connected_axes(reference.zeroth, structure)] = 1
     kpoints, weights = half_mesh((int(counts[0]), int(counts[1]), int(counts[2])))
     start = _start(campaign)
     return self_consistent(
@@ -235,9 +282,15 @@ def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, n
     )
 
 
+def _connected_axes(zeroth: ZerothHamiltonian, structure: Structure) -> NDArray[np.bool_]:
+    """Axes along which H connects a cell with its images, (3,): along others all k points are the same."""
+    shifts = [index.shift for index in find_pairs(structure, zeroth.ranges, half=True).values()]
+    return np.any(np.concatenate(shifts) != 0, axis=0)
+
+
 def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
     """Hash what the numbers of a frame depend on."""
-    settings = [_reference(campaign.reference).sha256, campaign.k_spacing, campaign.tolerance]
+    settings = [_reference_of(campaign).sha256, campaign.k_spacing, campaign.tolerance]
     digest = sha256(sha256_of_config(settings).encode())
     for values in (structure.cell, structure.positions, structure.numbers):
         digest.update(np.ascontiguousarray(values).tobytes())

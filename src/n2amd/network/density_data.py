@@ -47,8 +47,7 @@ def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients
     require_resolved(frames[0].structure, ingredients)
     chosen = frames_for_choice([f.structure for f in frames])
     densities = (frame_density(frames[k], basis, ingredients) for k in chosen)
-    fitted = ingredients.discretisation.density_fitted
-    return without_means(choose_functions(densities, ingredients.density_orbitals(basis), fitted))
+    return without_means(choose_functions(densities, ingredients.density_orbitals(basis)))
 
 
 def without_means(auxiliary: AuxiliaryBasis) -> ModelDensity:

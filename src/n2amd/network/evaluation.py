@@ -107,7 +107,12 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors
     elements = Elements.of_frame(frame, prediction.aligned, prediction.raw, predictor.basis, ranges)
     offsets = predictor.basis.orbital_offsets(frame.structure.numbers)
     spectrum = compare_spectra(
-        frame.hamiltonian, prediction.aligned, frame.overlap, offsets, frame.n_occupied
+        frame.hamiltonian,
+        prediction.aligned,
+        frame.overlap,
+        offsets,
+        frame.n_occupied,
+        frame.structure.cell,
     )
     beyond = elements_beyond(predictor, frame)
     gap_error = np.diff(spectrum.edges_model)[0] - np.diff(spectrum.edges_dft)[0]

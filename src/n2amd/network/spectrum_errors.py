@@ -10,14 +10,15 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.zone_corners import edge_kpoints, is_invariant
 from n2amd.states.store import DOUBTFUL_RATIO
 
-#: The time-reversal invariant points: they hold Gamma and fold onto it in a 2x2x2 supercell.
-EDGE_KPOINTS = np.stack(np.meshgrid([0.0, 0.5], [0.0, 0.5], [0.0, 0.5], indexing="ij"), -1).reshape(-1, 3)
 #: Orbitals beyond which Gamma alone is looked at: the bands of so large a cell are folded onto it.
 MANY_ORBITALS = 1500
 #: States of the window on each side of the gap, and those beside them that they may mix with.
 WINDOW, MARGIN = 2, 2
+#: States closer than this mix at the slightest error, across a gap too, eV.
+MIXING_EV = 0.1
 #: Broadening of the density of states, how far it goes beyond both edges, and its grid, eV.
 DOS_WIDTH_EV, DOS_REACH_EV, DOS_STEP_EV = 0.1, 5.0, 0.02
 #: Eigenvalues of S below which a direction of the basis is nearly empty.
@@ -34,7 +35,8 @@ class WindowErrors:
         Absolute errors of the energies, eV, ascending in state, (states,).
     weight
         Norm squared of each of DFT's states within the model's states of that side of the gap, margin
-        included, (states,): 1 where both span the same space.
+        included, (states,): 1 where both span the same space. States within `MIXING_EV` beyond a narrow gap
+        count too.
     overlap
         |<DFT|model>|^2 of states of the same rank, (states,); near-degenerate states share it at will.
     angle
@@ -92,7 +94,12 @@ class _Spectra:
 
 
 def compare_spectra(
-    dft: BlockMatrix, model: BlockMatrix, overlap: BlockMatrix, offsets: NDArray[np.int64], n_occupied: int
+    dft: BlockMatrix,
+    model: BlockMatrix,
+    overlap: BlockMatrix,
+    offsets: NDArray[np.int64],
+    n_occupied: int,
+    cell: NDArray[np.float64],
 ) -> SpectrumErrors:
     """Diagonalise both Hamiltonians of one frame, with DFT's S for both.
 
@@ -106,8 +113,10 @@ def compare_spectra(
         First orbital of each atom and the total, (n_atoms + 1,).
     n_occupied
         Doubly occupied bands.
+    cell
+        Lattice vectors as rows, (3, 3), Angstrom: they tell where edges may lie.
     """
-    kpoints = EDGE_KPOINTS if offsets[-1] <= MANY_ORBITALS else EDGE_KPOINTS[:1]
+    kpoints = edge_kpoints(cell)[: None if offsets[-1] <= MANY_ORBITALS else 1]
     at_k = [_spectra(dft, model, overlap, offsets, k) for k in kpoints]
     energies = [np.array([found.energies[which] for found in at_k]) for which in (0, 1)]
     edges = [(float(e[:, n_occupied - 1].max()), float(e[:, n_occupied].min())) for e in energies]
@@ -129,8 +138,9 @@ def compare_spectra(
 def _spectra(
     dft: BlockMatrix, model: BlockMatrix, overlap: BlockMatrix, offsets: NDArray[np.int64], k: NDArray
 ) -> _Spectra:
-    # at time-reversal invariant points the matrices of a real basis are real
-    h_dft, h_model, s = (np.real(fold(matrix, offsets, k)) for matrix in (dft, model, overlap))
+    h_dft, h_model, s = (fold(matrix, offsets, k) for matrix in (dft, model, overlap))
+    if is_invariant(k):  # there the matrices of a real basis are real
+        h_dft, h_model, s = h_dft.real, h_model.real, s.real
     (e_dft, c_dft), (e_model, c_model) = (
         scipy.linalg.eigh(h, s, driver="gvd", check_finite=False) for h in (h_dft, h_model)
     )
@@ -144,14 +154,19 @@ def _spectra(
 
 
 def _lowest(directions: NDArray, hamiltonian: NDArray) -> float:
-    return float(np.linalg.eigvalsh(directions.T @ hamiltonian @ directions)[0])
+    return float(np.linalg.eigvalsh(directions.conj().T @ hamiltonian @ directions)[0])
 
 
 def _window(found: _Spectra, n_occupied: int) -> WindowErrors:
     n = len(found.overlap)
+    # where the gap is narrow, the model's states just beyond it mix in
+    levels = found.energies[1]
+    vbm, cbm = levels[n_occupied - 1], levels[n_occupied]
+    first = min(n_occupied, int(np.searchsorted(levels, cbm - MIXING_EV)))
+    last = max(n_occupied, int(np.searchsorted(levels, vbm + MIXING_EV)))
     far, end = max(0, n_occupied - WINDOW - MARGIN), min(n, n_occupied + WINDOW + MARGIN)
-    valence = slice(max(0, n_occupied - WINDOW), n_occupied), slice(far, n_occupied)
-    conduction = slice(n_occupied, min(n, n_occupied + WINDOW)), slice(n_occupied, end)
+    valence = slice(max(0, n_occupied - WINDOW), n_occupied), slice(far, last)
+    conduction = slice(n_occupied, min(n, n_occupied + WINDOW)), slice(first, end)
     c_dft, c_model = found.coefficients
     energy, weight, same, angle = [], [], [], 0.0
     for kept, wide in (valence, conduction):
@@ -185,7 +200,7 @@ def _false_states(at_k: Iterable[_Spectra], edges: tuple[float, float]) -> tuple
     for found in at_k:
         for which in (0, 1):
             seen = found.energies[which] < edges[1] + DOS_REACH_EV
-            norms[which].append((found.coefficients[which][:, seen] ** 2).sum(axis=0))
+            norms[which].append((np.abs(found.coefficients[which][:, seen]) ** 2).sum(axis=0))
         energies.append(found.energies[1][found.energies[1] < edges[1] + DOS_REACH_EV])
     reference, model = (np.concatenate(part) for part in norms)
     limit = max(DOUBTFUL_RATIO * float(np.median(reference)), 2 * float(reference.max()))
