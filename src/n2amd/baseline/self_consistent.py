@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import PlaneWaves, norm_weights
-from n2amd.baseline.density_matrix import filled_states, matrix_of_states
+from n2amd.baseline.density_matrix import FilledStates, filled_states, matrix_of_states
+from n2amd.baseline.forces import energy_forces
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh, potential_matrix
 from n2amd.baseline.smearing import Smearing
@@ -47,6 +48,8 @@ class ScfSettings:
         Share of the new density in the first cycle.
     longest
         Cycles after which one gives up.
+    energies
+        Whether energy, forces and stress are known, too: not of ingredients that were fitted to H.
     """
 
     kpoints: NDArray[np.float64]
@@ -55,6 +58,7 @@ class ScfSettings:
     tolerance: float = 1e-4
     mixing: float = 0.3
     longest: int = 60
+    energies: bool = True
 
 
 class AndersonMixing:
@@ -103,7 +107,7 @@ def self_consistent(
     start: NDArray[np.float64] | None = None,
     report: Callable[[int, float], None] = lambda cycle, change: None,
 ) -> Frame:
-    """Compute a frame: H at self-consistency, S, levels and Fermi level.
+    """Compute a frame: H at self-consistency, S, levels and Fermi level, energy, forces and stress.
 
     Parameters
     ----------
@@ -155,9 +159,10 @@ def self_consistent(
         frame = replace(frame, hamiltonian=cycle.hamiltonian(fixed, change))
         moved = np.inf if before is None else _largest_change(frame.hamiltonian, before)
         report(number, moved)
-        frame, residual = cycle.new_density(frame, change, settings)
+        states = cycle.states(frame, settings)
         if moved <= settings.tolerance:
-            return frame
+            return cycle.finished(frame, states, settings)
+        residual = cycle.new_density(frame, states) - change
         before = frame.hamiltonian
         change = mixing.next(change, residual)
     raise ComputationError(
@@ -201,21 +206,35 @@ class _Cycle:
         local = potential_matrix(self.zeroth.orbitals, self.placed, self.mesh, potential, self.pairs)
         return BlockMatrix(self.pairs, {key: fixed.values[key] + local.values[key] for key in self.pairs})
 
-    def new_density(
-        self, frame: Frame, change: NDArray[np.float64], settings: ScfSettings
-    ) -> tuple[Frame, NDArray[np.float64]]:
-        """Solve for the states; returns the frame with its levels, and by how much the density is another."""
-        states = filled_states(
+    def states(self, frame: Frame, settings: ScfSettings) -> FilledStates:
+        """Occupied states of a frame's H."""
+        return filled_states(
             frame,
             self.zeroth.basis,
             kpoints=(settings.kpoints, settings.weights),
             smearing=settings.smearing,
         )
+
+    def new_density(self, frame: Frame, states: FilledStates) -> NDArray[np.float64]:
+        """Density of states beyond that of neutral atoms, (n1, n2, n3), 1/A^3."""
         matrix = matrix_of_states(states, frame, self.zeroth.basis, self.pairs)
         density = density_on_mesh(self.zeroth.orbitals, self.placed, self.mesh, matrix)[0]
+        return np.asarray(density - self.atoms.density)
+
+    def finished(self, frame: Frame, states: FilledStates, settings: ScfSettings) -> Frame:
+        """Return the frame with its levels, and energy and forces where they are known."""
         bands = BandReference(states.kpoints, states.weights, states.levels)
-        solved = replace(frame, bands=bands, fermi_level=states.fermi_level)
-        return solved, density - self.atoms.density - change
+        frame = replace(frame, bands=bands, fermi_level=states.fermi_level)
+        if not (settings.energies and self.zeroth.ingredients.discretisation.energies):
+            return frame
+        density, weighted = (
+            matrix_of_states(states, frame, self.zeroth.basis, self.pairs, energy_weighted=w)
+            for w in (False, True)
+        )
+        found = energy_forces(self.zeroth, frame.structure, density, weighted, states.smearing_energy)
+        # the mesh stands still: what it does to all atoms alike would move the crystal
+        forces = found.forces - found.forces.mean(axis=0)
+        return replace(frame, energy=found.energy.free, forces=forces, stress=found.stress)
 
 
 def _largest_change(new: BlockMatrix, old: BlockMatrix) -> float:

@@ -44,7 +44,7 @@ from n2amd.storage import make_folder
 from n2amd.structure import Structure
 
 #: Part of every fingerprint; raise it where frames come out with other numbers.
-GENERATION = "1"
+GENERATION = "2"
 #: Density of a structure on its mesh to start from, beyond that of neutral atoms, 1/A^3.
 Start = Callable[[Structure], NDArray[np.float64]]
 
@@ -276,7 +276,13 @@ def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, n
     return self_consistent(
         reference.zeroth,
         structure,
-        ScfSettings(kpoints, weights, reference.smearing, campaign.tolerance),
+        ScfSettings(
+            kpoints,
+            weights,
+            reference.smearing,
+            campaign.tolerance,
+            energies=read_ingredients(campaign.reference) is not None,
+        ),
         name=name,
         start=None if start is None else start(structure),
     )
