@@ -52,6 +52,18 @@ def test_levels_are_the_codes_own(material):
         sum(np.abs(v).sum() for v in frame.overlap.values.values()),
         rtol=1e-5,
     )
+    # energy, forces and stress too; the energy of pairs of atoms is made of other tables, see docs/theory-network.md
+    assert found.energy == pytest.approx(frame.energy, abs=5e-5 * frame.structure.n_atoms)
+    np.testing.assert_allclose(found.forces, frame.forces, atol=5e-4)
+    np.testing.assert_allclose(found.stress, frame.stress, atol=3e-5)
+
+
+def test_fitted_ingredients_give_no_energies():
+    frame, zeroth, settings = of_frame(FRAMES["silicon"])
+    found = self_consistent(
+        zeroth, frame.structure, replace(settings, energies=False, tolerance=1e-2), name="fitted"
+    )
+    assert found.energy is None and found.forces is None and found.stress is None
 
 
 def test_what_it_ends_with_is_no_matter_of_the_start():

@@ -172,7 +172,8 @@ class Ingredients:
                 "neutral_potential": _radial(atom.neutral_potential),
                 "density": _radial(atom.density),
                 "core_density": _radial(atom.core_density),
-                "zero_eV_A3": atom.zero,
+                # left out where it is none, so that files made before know the same ingredients by their hash
+                **({"zero_eV_A3": atom.zero} if atom.zero else {}),
             }
             for z, atom in sorted(self.atoms.items())
         }

@@ -232,9 +232,7 @@ class _Cycle:
             for w in (False, True)
         )
         found = energy_forces(self.zeroth, frame.structure, density, weighted, states.smearing_energy)
-        # the mesh stands still: what it does to all atoms alike would move the crystal
-        forces = found.forces - found.forces.mean(axis=0)
-        return replace(frame, energy=found.energy.free, forces=forces, stress=found.stress)
+        return replace(frame, energy=found.energy.free, forces=found.forces, stress=found.stress)
 
 
 def _largest_change(new: BlockMatrix, old: BlockMatrix) -> float:
