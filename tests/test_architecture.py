@@ -41,7 +41,7 @@ ALLOWED = {
     "dft": {"orbitals", "blocks", "dataset", "baseline"},
     "dataset": {"orbitals", "blocks", "dft", "baseline"},
     "forcefield": {"dataset", "interop"},
-    "network": {"orbitals", "blocks", "dataset", "states", "baseline"},
+    "network": {"orbitals", "blocks", "dataset", "states", "baseline", "soap"},
     "states": {"orbitals", "blocks", "dataset", "network", "forcefield"},
     "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
     "hopping": {"couplings"},

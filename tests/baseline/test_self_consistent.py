@@ -52,7 +52,7 @@ def test_levels_are_the_codes_own(material):
         sum(np.abs(v).sum() for v in frame.overlap.values.values()),
         rtol=1e-5,
     )
-    # energy, forces and stress too; the energy of pairs of atoms is made of other tables, see docs/theory-network.md
+    # energy, forces and stress, too: docs/theory-network.md says what is left
     assert found.energy == pytest.approx(frame.energy, abs=5e-5 * frame.structure.n_atoms)
     np.testing.assert_allclose(found.forces, frame.forces, atol=5e-4)
     np.testing.assert_allclose(found.stress, frame.stress, atol=3e-5)
@@ -63,7 +63,7 @@ def test_fitted_ingredients_give_no_energies():
     found = self_consistent(
         zeroth, frame.structure, replace(settings, energies=False, tolerance=1e-2), name="fitted"
     )
-    assert found.energy is None and found.forces is None and found.stress is None
+    assert (found.energy, found.forces, found.stress) == (None, None, None)
 
 
 def test_what_it_ends_with_is_no_matter_of_the_start():

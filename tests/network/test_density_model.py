@@ -241,9 +241,9 @@ def made_up_samples(model: DensityNetwork, structures: list[Structure]) -> list[
     return samples
 
 
-def trainer(rutile: Structure, folder, steps: int = 10) -> DensityTrainer:
+def trainer(rutile: Structure, folder, steps: int = 10, optimizer: str = "soap") -> DensityTrainer:
     samples = made_up_samples(network(), [shaken(rutile, k) for k in range(4)])
-    schedule = Schedule(steps, 1e-2, 1e-4, 1e-2, 0.9, 5)
+    schedule = Schedule(steps, 1e-2, 1e-4, 1e-2, 0.9, 5, optimizer)
     return DensityTrainer(
         network(),
         samples[:3],
@@ -276,17 +276,19 @@ def test_errors_vanish_at_the_right_coefficients(rutile):
     assert float(sample.density_error(2 * wanted)) == pytest.approx(sample.norm, rel=1e-4)
 
 
-def test_training_lowers_both_errors(rutile, tmp_path):
-    run = trainer(rutile, tmp_path, steps=60)
+@pytest.mark.parametrize("optimizer", ["adamw", "soap"])
+def test_training_lowers_both_errors(rutile, tmp_path, optimizer):
+    run = trainer(rutile, tmp_path, steps=60, optimizer=optimizer)
     run.run(lambda history: None)
     assert run.history.loss[-1] < 0.5 * run.history.loss[0]
     assert run.history.scores["edges_rms_meV"][-1] < run.history.scores["edges_rms_meV"][0]
 
 
-def test_resumed_training_gives_the_same_bits(rutile, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "soap"])
+def test_resumed_training_gives_the_same_bits(rutile, tmp_path, optimizer):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    whole = trainer(rutile, tmp_path / "a")
+    whole = trainer(rutile, tmp_path / "a", optimizer=optimizer)
     whole.run(lambda history: None)
 
     class KilledError(Exception):
@@ -296,8 +298,8 @@ def test_resumed_training_gives_the_same_bits(rutile, tmp_path):
         raise KilledError
 
     with pytest.raises(KilledError):
-        trainer(rutile, tmp_path / "b").run(kill)
-    resumed = trainer(rutile, tmp_path / "b")
+        trainer(rutile, tmp_path / "b", optimizer=optimizer).run(kill)
+    resumed = trainer(rutile, tmp_path / "b", optimizer=optimizer)
     assert resumed.resume()
     assert resumed.step == 5
     resumed.run(lambda history: None)

@@ -12,7 +12,7 @@ rule train_forcefield:
             "forcefield/training.py",
             "forcefield/presets.py",
             "forcefield/monitor.py",
-            "forcefield/soap.py",
+            "soap.py",
             "forcefield/evaluation.py",
             "dataset/split.py",
         ),

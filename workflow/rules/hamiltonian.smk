@@ -7,7 +7,7 @@ rule train_hamiltonian:
         dataset="<results>/{material}/{functional}/dataset.h5",
         overlap=overlap_fit,
         densities=lambda w: source(w).density_paths,
-        code=code("network", "baseline", "dataset/split.py", "dataset/electrons.py"),
+        code=code("network", "baseline", "soap.py", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:

@@ -32,7 +32,7 @@ class ForceFieldPreset:
     n_bessel
         Radial basis functions.
     optimizer
-        `adam`, or `soap` (see `n2amd.forcefield.soap`).
+        `adam`, or `soap` (see `n2amd.soap`).
     max_epochs, batch_size, learning_rate
         The optimizer's; `learning_rate` is where the schedule starts.
     schedule
@@ -70,7 +70,7 @@ class ForceFieldPreset:
 #: What the best epoch and the plateau schedule go by.
 MONITORED = "val0_epoch/weighted_sum"
 
-OPTIMIZERS = {"adam": "torch.optim.Adam", "soap": "n2amd.forcefield.soap.Soap"}
+OPTIMIZERS = {"adam": "torch.optim.Adam", "soap": "n2amd.soap.Soap"}
 
 PRESETS: dict[str, ForceFieldPreset] = {
     "test": ForceFieldPreset(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from n2amd.errors import ComputationError
 from n2amd.network.checkpoint import load_state, save_state
 from n2amd.network.ranks import ALONE, Ranks
+from n2amd.soap import Soap
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Schedule:
     steps
         Optimiser steps.
     learning_rate, final_learning_rate
-        AdamW's first and last rate.
+        First and last rate of the optimiser.
     weight_decay
-        AdamW's.
+        AdamW's; SOAP has none.
     ema_decay
         Decay of the averaged weights, the ones that are kept.
     validate_every
         Steps between validations; also between restart points.
+    optimizer
+        `adamw`, or `soap` (see `n2amd.soap`).
     """
 
     steps: int
@@ -43,6 +46,13 @@ class Schedule:
     weight_decay: float
     ema_decay: float
     validate_every: int
+    optimizer: Literal["adamw", "soap"] = "adamw"
+
+    def optimiser_of(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Make the optimiser of some weights."""
+        if self.optimizer == "soap":
+            return Soap(weights, lr=self.learning_rate)
+        return torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
 @dataclass
@@ -97,9 +107,7 @@ class TrainingLoop(ABC):
         self.model, self.schedule, self.seed = model, schedule, seed
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.device = next(model.parameters()).device
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-        )
+        self.optimiser = schedule.optimiser_of(model.parameters())
         self.average = {k: v.detach().clone() for k, v in model.named_parameters()}
         self.best: dict[str, Tensor] = {}
         self.best_score = math.inf

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from n2amd.forcefield.soap import Soap
+from n2amd.soap import Soap
 
 
 def problem(seed: int = 0):

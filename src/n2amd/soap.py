@@ -1,8 +1,8 @@
 """The SOAP optimizer: Adam in the slowly turning eigenbasis of Shampoo's preconditioner.
 
 N. Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", arXiv:2409.11321 (2024), algorithm 3.
-For the small matrices of a force field the eigenbases cost next to nothing beside the second derivatives of a
-training step; docs/decisions/force-field-cells.md has what they bring.
+For the small matrices of a force field or a density network the eigenbases cost next to nothing beside the
+rest of a training step; docs/decisions/force-field-cells.md and learned-density.md have what they bring.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Soap(torch.optim.Optimizer):
     Parameters
     ----------
     params
-        Weights; tensors of more than two dimensions are matrices of their first dimension.
+        Weights; tensors of more than two dimensions are matrices of their first dimension, empty ones are
+        left alone.
     lr
         Learning rate.
     betas
@@ -62,7 +63,7 @@ class Soap(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
+                if weight.grad is not None and weight.numel():
                     self._step(weight, _as_matrix(weight.grad), group)
         return loss
 
