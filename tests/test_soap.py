@@ -88,3 +88,16 @@ def test_a_resumed_descent_is_the_same(done, tmp_path):
     advance(optimizer, weights, 13)
     advance(resumed, others, 13)
     assert all(torch.equal(*pair) for pair in zip(weights, others))
+
+
+def test_bases_of_gradients_that_differ_by_many_orders_are_sound():
+    """LAPACK's single precision fails on these, with an error or with NaN."""
+    for seed in (22, 57, 95, 107, 150):
+        draw = torch.Generator().manual_seed(seed)
+        gradient = torch.randn(124, generator=draw) * 10 ** (28 * torch.rand(124, generator=draw) - 30)
+        weight = torch.zeros(124, requires_grad=True)
+        optimizer = Soap([weight])
+        weight.grad = gradient
+        optimizer.step()
+        (basis,) = optimizer.state[weight]["bases"]
+        torch.testing.assert_close(basis.T @ basis, torch.eye(124), atol=1e-5, rtol=0)

@@ -92,7 +92,7 @@ class Soap(torch.optim.Optimizer):
             outer = gradient @ gradient.T if axis == 0 else gradient.T @ gradient
             side.lerp_(outer, 1 - square_decay)
         if not state["updates"]:
-            state["bases"] = [torch.linalg.eigh(side)[1] for side in state["sides"]]
+            state["bases"] = [_eigenbasis(side) for side in state["sides"]]
         elif state["updates"] % group["refresh_every"] == 0:
             _refresh(state, axes)
         state["updates"] += 1
@@ -107,6 +107,15 @@ def _rotate(matrix: Tensor, bases: list[Tensor], axes: list[int]) -> Tensor:
     for basis, axis in zip(bases, axes, strict=True):
         matrix = basis.T @ matrix if axis == 0 else matrix @ basis
     return matrix
+
+
+def _eigenbasis(side: Tensor) -> Tensor:
+    """Eigenvectors of the first preconditioner, a matrix of rank one.
+
+    In double precision and scaled to one: LAPACK's single precision gave NaN for elements near its smallest.
+    """
+    largest = side.abs().max().double().clamp(min=torch.finfo(torch.float64).tiny)
+    return torch.linalg.eigh(side.double() / largest)[1].to(side.dtype)
 
 
 def _refresh(state: dict[str, Any], axes: list[int]) -> None:

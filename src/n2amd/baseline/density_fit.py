@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfftn
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
 
@@ -71,9 +72,9 @@ class PlaneWaves:
         edge = (integers[:, 2] == 0) | ((n3 % 2 == 0) & (integers[:, 2] == n3 // 2))
         return cls(rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume)
 
-    def transform(self, field: NDArray[np.float64]) -> NDArray[np.complex128]:
-        """Fourier integrals int f(r) exp(-iGr) dr of a field on the mesh, (n,)."""
-        return np.fft.rfftn(field).ravel()[self.rows] * (self.volume / field.size)
+    def transform(self, field: NDArray[np.floating]) -> NDArray[np.complexfloating]:
+        """Fourier integrals int f(r) exp(-iGr) dr of a field on the mesh, (n,), in the field's precision."""
+        return np.asarray(rfftn(field).ravel()[self.rows] * (self.volume / field.size))
 
 
 def norm_weights(waves: PlaneWaves, low: float = LOW) -> NDArray[np.float64]:
@@ -183,7 +184,13 @@ def normal_equations_of(design: NDArray[np.float32], coefficients: NDArray[np.fl
 
 def _gram(design: NDArray[np.float32]) -> NDArray[np.float32]:
     upper = ssyrk(1.0, design.T, trans=1, lower=0)
-    return np.triu(upper) + np.triu(upper, 1).T
+    # block by block: the matrix is large, and all of it at once would be copied several times
+    for start in range(0, len(upper), 512):
+        stop = min(start + 512, len(upper))
+        upper[stop:, start:stop] = upper[start:stop, stop:].T
+        square = upper[start:stop, start:stop]
+        square[...] = np.triu(square) + np.triu(square, 1).T
+    return upper
 
 
 def normal_equations(

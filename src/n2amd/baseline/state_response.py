@@ -104,7 +104,13 @@ def response_fields(
         e^2, eV A.
     """
     hartree = 4 * np.pi * coulomb / waves.lengths**2
-    return np.stack([hartree * waves.transform(p) + waves.transform(kernel * p) for p in products])
+    # single precision: a slope need not be better, and half of the time goes here
+    return np.stack(
+        [
+            hartree * waves.transform(p) + waves.transform(kernel.astype(np.float32) * p)
+            for p in products.astype(np.float32)
+        ]
+    )
 
 
 def state_response(
