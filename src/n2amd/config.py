@@ -15,7 +15,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from n2amd.config_contradictions import contradictions
-from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, StructureSettings
+from n2amd.config_data import DATA_SECTIONS, DataSource
+from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics and analysis take it
 from n2amd.config_section import Section
 from n2amd.config_states import StatesSettings
 from n2amd.errors import InputError
@@ -268,11 +269,7 @@ SECTIONS: dict[str, type[Section]] = {
     "couplings": CouplingsSettings,
     "dynamics": DynamicsSettings,
     "analysis": AnalysisSettings,
-    "source": DataSource,
-    "scissor": Scissor,
-    "structures": StructureSettings,
-    "cp2k": Cp2kSettings,
-    "pyscf": PyscfSettings,
+    **DATA_SECTIONS,
 }
 
 

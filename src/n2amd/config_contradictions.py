@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from n2amd.config import Config
 
+#: Codes whose frames do not say what their Hamiltonian is made of: networks of atom pairs learn it.
+WITHOUT_DENSITY = ("abacus", "deeph")
+
 
 def contradictions(job: Config, name: str) -> Iterator[str]:
     """Say what about one material will be refused at a later stage, whatever its data."""
@@ -24,6 +27,7 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
             f"materials.{name}: the force field would be trained on {label!r}, but {reason}; "
             "name a functional with forces in forcefield_functional"
         )
+    yield from _active_learning(job, name)
     steps = int(dynamics.duration_fs / trajectory.timestep_fs + 1e-9)
     if steps < dynamics.output_stride:
         yield (
@@ -45,3 +49,28 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _active_learning(job: Config, name: str) -> Iterator[str]:
+    """Say what of its rounds could not be done."""
+    model = job.section("hamiltonian", name).model
+    frames = job.section("trajectory", name).frames
+    for label, source in job.materials[name].functionals.items():
+        wanted, where = source.active_learning, f"materials.{name}.functionals.{label}.active_learning"
+        if not wanted.rounds:
+            continue
+        if model in ("pair", "atoms+pair"):
+            yield (
+                f"{where}: frames are chosen by the doubt of a learned density, which hamiltonian.model = "
+                f"{model} has none of; set it to auto, density or density+pair, or rounds to 0"
+            )
+        if wanted.rounds * wanted.frames > min(wanted.candidates, frames):
+            yield (
+                f"{where}: {wanted.rounds} rounds of {wanted.frames} frames are more than the "
+                f"{min(wanted.candidates, frames)} that are looked at (candidates, trajectory.frames)"
+            )
+        if source.written_by in WITHOUT_DENSITY:
+            yield (
+                f"{where}: no density is learned from frames of {source.written_by}, and its doubt is what "
+                "chooses frames: set rounds to 0"
+            )

@@ -174,6 +174,36 @@ class Scissor(Section):
     )
 
 
+class ActiveLearningSettings(Section):
+    """Rounds of labelling what the network knows least: choose frames of a trajectory, label, train."""
+
+    rounds: int = Field(
+        0, ge=0, le=20, description="Rounds; 0: the network learns from the given data alone."
+    )
+    frames: int = Field(8, ge=1, le=1000, description="Frames that are chosen and labelled in each round.")
+    label_by: Literal["scf", "engine", "folder"] | None = Field(
+        None,
+        description="`scf`: self-consistent frames with what the data hold of their DFT code; `engine`: the "
+        "functional's own `engine`; `folder`: you compute them, the run stops and says where the results go. "
+        "Default: `engine` where there is one, else `scf`.",
+    )
+    supercell: Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")] | None = Field(
+        None,
+        description="Supercell AxBxC whose trajectory the frames are chosen from; default: the job's first.",
+    )
+    candidates: int = Field(
+        200, ge=1, le=10**5, description="Frames of the trajectory looked at, evenly spaced."
+    )
+
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> ActiveLearningSettings:
+        if self.candidates < self.frames:
+            raise ValueError(
+                f"candidates is {self.candidates}, fewer than the {self.frames} frames to choose from them"
+            )
+        return self
+
+
 class DataSource(Section):
     """One functional: DFT data, given or to be computed, with a network of its own."""
 
@@ -218,6 +248,7 @@ class DataSource(Section):
         description="Recover the radial functions from the overlaps, where the files have none; default: for "
         "DeepH folders.",
     )
+    active_learning: ActiveLearningSettings = Field(default_factory=ActiveLearningSettings)
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(
         default_factory=list,
@@ -243,7 +274,16 @@ class DataSource(Section):
                 "fit_overlap is false, but DeepH folders hold no radial functions, without which overlaps of "
                 "new geometries are unknown; leave it out"
             )
+        if self.active_learning.label_by == "engine" and self.engine is None:
+            raise ValueError(
+                "active_learning.label_by is engine, but the functional has none: choose scf or folder"
+            )
         return self
+
+    @property
+    def labelled_by(self) -> Literal["scf", "engine", "folder"]:
+        """Who labels the frames of active learning."""
+        return self.active_learning.label_by or ("scf" if self.engine is None else "engine")
 
     @property
     def fits_overlap(self) -> bool:
@@ -263,3 +303,14 @@ class DataSource(Section):
     def written_by(self) -> DftCode:
         """The DFT code of the frames."""
         return self.engine.program if self.engine is not None else self.code  # type: ignore[return-value]
+
+
+#: Sections inside a functional, and the functional itself, by the names that commands know them by.
+DATA_SECTIONS: dict[str, type[Section]] = {
+    "source": DataSource,
+    "scissor": Scissor,
+    "structures": StructureSettings,
+    "cp2k": Cp2kSettings,
+    "pyscf": PyscfSettings,
+    "active_learning": ActiveLearningSettings,
+}

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from n2amd import config
+from n2amd import config, config_data
 
 HEAD = """# Configuration
 
@@ -28,11 +28,16 @@ A stage sees only its own section: changing one reruns that stage and what depen
 PAGES: list[tuple[str, str, type[config.Section]]] = [
     ("The job", "", config.Config),
     ("A material", "materials.NAME", config.Material),
-    ("A functional", "materials.NAME.functionals.LABEL", config.DataSource),
-    ("A scissor variant", "materials.NAME.functionals.LABEL.scissors[]", config.Scissor),
-    ("Structures for DFT", "materials.NAME.functionals.LABEL.structures", config.StructureSettings),
-    ("CP2K", "materials.NAME.functionals.LABEL.engine (program: cp2k)", config.Cp2kSettings),
-    ("PySCF", "materials.NAME.functionals.LABEL.engine (program: pyscf)", config.PyscfSettings),
+    ("A functional", "materials.NAME.functionals.LABEL", config_data.DataSource),
+    (
+        "Active learning",
+        "materials.NAME.functionals.LABEL.active_learning",
+        config_data.ActiveLearningSettings,
+    ),
+    ("A scissor variant", "materials.NAME.functionals.LABEL.scissors[]", config_data.Scissor),
+    ("Structures for DFT", "materials.NAME.functionals.LABEL.structures", config_data.StructureSettings),
+    ("CP2K", "materials.NAME.functionals.LABEL.engine (program: cp2k)", config_data.Cp2kSettings),
+    ("PySCF", "materials.NAME.functionals.LABEL.engine (program: pyscf)", config_data.PyscfSettings),
     ("Force field", "forcefield", config.ForceFieldSettings),
     ("Hamiltonian network", "hamiltonian", config.HamiltonianSettings),
     ("Trajectory", "trajectory", config.TrajectorySettings),

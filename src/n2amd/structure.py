@@ -57,6 +57,19 @@ class Structure:
         """Return the same cell and species at other positions (n_atoms, 3), Angstrom."""
         return Structure(self.cell, positions, self.numbers, self.pbc)
 
+    def moved_from(self, other: Structure) -> float:
+        """Root mean square displacement of the atoms from those of another frame, Angstrom.
+
+        Images of an atom are the same atom, and a shift of all is no motion; infinite between frames of other
+        atoms, order of atoms or cell (1e-3 Angstrom).
+        """
+        same = np.array_equal(self.numbers, other.numbers) and np.allclose(self.cell, other.cell, atol=1e-3)
+        if not same:
+            return float("inf")
+        fractional = (self.positions - other.positions) @ np.linalg.inv(self.cell)
+        moved = (fractional - np.rint(fractional)) @ self.cell
+        return float(np.sqrt(((moved - moved.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
     def supercell(self, repeats: Sequence[int]) -> Structure:
         """Repeat the cell; atoms are ordered cell by cell, the order inside a cell kept."""
         n = np.asarray(repeats, dtype=int)

@@ -66,6 +66,10 @@ def ingest(
     functional: Annotated[
         str | None, typer.Option(help="Label of the functional; default: the input files'.")
     ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(help="Structures that were to be computed (extended XYZ); say which are missing."),
+    ] = None,
     json: GateJson = None,
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
@@ -87,9 +91,14 @@ def ingest(
     The same command goes on where a killed one stopped.
     """
     from n2amd.commands.progress import frame_progress
+    from n2amd.dataset.expected import require_all, require_results
     from n2amd.dataset.ingest import ingest as run
+    from n2amd.interop.extxyz import read_structures
     from n2amd.storage import single_writer
 
+    wanted = read_structures(expect) if expect else []
+    if expect:
+        require_results(paths, len(wanted), expect, code.value)
     with single_writer(out), frame_progress("ingesting") as progress:
         result = run(
             paths,
@@ -103,6 +112,8 @@ def ingest(
             jobs=jobs or available_cores(),
             progress=progress,
         )
+        if expect:
+            require_all(out, wanted, expect, paths)
     for _, reason in result.refused:
         typer.echo(f"warning: dropped: {reason}", err=True)
     _report_gate(out, json, result.refused, result.warnings, per_frame)

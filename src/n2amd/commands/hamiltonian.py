@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from n2amd.structure import Structure
 
 app = typer.Typer(help="Train and judge the equivariant Hamiltonian network.", no_args_is_help=True)
 
@@ -209,37 +212,69 @@ def select(
     candidates: Annotated[
         int, typer.Option(min=1, help="Frames looked at, evenly spaced over the file, at most.")
     ] = 200,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data set of labelled frames, whose near-copies are left out; may be given again."),
+    ] = None,
     random: Annotated[bool, typer.Option(help="Choose at random instead, to compare.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random choice.")] = 1,
 ) -> None:
     """Choose the frames to label next: those that the network knows least, each unlike the others."""
-    import numpy as np
     import torch
 
     from n2amd.commands.progress import frame_progress
-    from n2amd.forcefield.trajectory import read_trajectory
-    from n2amd.interop.extxyz import read_structures, write_structures
+    from n2amd.interop.extxyz import write_structures
     from n2amd.network.predict import load_predictor
     from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
 
     torch.set_num_threads(1)
-    if structures.suffix in (".h5", ".hdf5"):
-        trajectory = read_trajectory(structures)
-        frames = [trajectory.structure.with_positions(x) for x in trajectory.frames.positions]
-    else:
-        frames = read_structures(structures)
-    places = np.unique(np.rint(np.linspace(0, len(frames) - 1, min(candidates, len(frames))))).astype(int)
+    frames = _frames_of(structures)
+    places = _places_to_look_at(frames, candidates, known or [], structures)
     looked_at = [frames[k] for k in places]
     if random:
         chosen, doubt = random_frames(len(places), count, seed), None
     else:
         with frame_progress("doubt") as report:
             grams = doubt_of_frames(load_predictor(model), looked_at, structures, report)
-        chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count)
+        chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count, looked_at)
     records = [
-        {"frame": int(places[k]), **({} if doubt is None else {"doubt": round(doubt[rank], 4)})}
+        {"frame": places[k], **({} if doubt is None else {"doubt": round(doubt[rank], 4)})}
         for rank, k in enumerate(chosen)
     ]
     written = write_structures(out, [(looked_at[k], record) for k, record in zip(chosen, records)])
     told = "at random" if doubt is None else f"doubt {doubt[0]:.2f} to {doubt[-1]:.2f} of an average frame's"
     typer.echo(f"{out}: {written} of {len(frames)} frames, {[r['frame'] for r in records]}, {told}")
+
+
+def _frames_of(path: Path) -> list[Structure]:
+    """Frames of a trajectory file or an extended XYZ file."""
+    from n2amd.forcefield.trajectory import read_trajectory
+    from n2amd.interop.extxyz import read_structures
+
+    if path.suffix not in (".h5", ".hdf5"):
+        return read_structures(path)
+    trajectory = read_trajectory(path)
+    return [trajectory.structure.with_positions(x) for x in trajectory.frames.positions]
+
+
+def _places_to_look_at(
+    frames: Sequence[Structure], candidates: int, known: Sequence[Path], source: Path
+) -> list[int]:
+    """Places of frames evenly spaced over the file that are no near-copies of labelled ones."""
+    import numpy as np
+
+    from n2amd.dataset.store import read_structures
+    from n2amd.errors import InputError
+    from n2amd.network.selection import unlike
+
+    even = np.rint(np.linspace(0, len(frames) - 1, min(candidates, len(frames)))).astype(int).tolist()
+    labelled = [structure for path in known for structure in read_structures(path)]
+    places = [even[k] for k in unlike([frames[k] for k in even], labelled)]
+    if not places:
+        raise InputError(
+            "every frame looked at is a near-copy of one that is labelled",
+            file=source,
+            field="known",
+            remedy="look at more frames (--candidates), or at another trajectory",
+        )
+    return places

@@ -118,15 +118,6 @@ def _independent(frames: Sequence[Structure]) -> int:
     """Count frames that differ from every one counted before."""
     counted: list[Structure] = []
     for frame in frames:
-        if all(_apart(frame, other) for other in counted):
+        if all(frame.moved_from(other) > INDEPENDENT_A for other in counted):
             counted.append(frame)
     return len(counted)
-
-
-def _apart(a: Structure, b: Structure) -> bool:
-    if not np.array_equal(a.numbers, b.numbers) or not np.allclose(a.cell, b.cell, atol=1e-3):
-        return True
-    # images of an atom are the same atom, and a shift of all is no motion
-    fractional = (a.positions - b.positions) @ np.linalg.inv(a.cell)
-    moved = (fractional - np.rint(fractional)) @ a.cell
-    return bool(np.sqrt(((moved - moved.mean(axis=0)) ** 2).sum(axis=1).mean()) > INDEPENDENT_A)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import gram_of_changes
+from n2amd.dataset.split import NEAR_COPY_A
 from n2amd.errors import InputError, within
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
@@ -61,8 +62,23 @@ def doubt_of_frames(
     return np.array(grams)
 
 
+def unlike(structures: Sequence[Structure], known: Sequence[Structure]) -> list[int]:
+    """Places of the structures that are no near-copy of a known one, in their order.
+
+    A near-copy is moved by less than `n2amd.dataset.split.NEAR_COPY_A`, as a frame's neighbours in a trajectory.
+    """
+    return [
+        k
+        for k, structure in enumerate(structures)
+        if all(structure.moved_from(other) > NEAR_COPY_A for other in known)
+    ]
+
+
 def choose_frames(
-    grams: NDArray[np.float64], atoms: Sequence[int], count: int
+    grams: NDArray[np.float64],
+    atoms: Sequence[int],
+    count: int,
+    structures: Sequence[Structure] | None = None,
 ) -> tuple[list[int], list[float]]:
     """Choose frames by the doubt that is left after those chosen before.
 
@@ -74,6 +90,8 @@ def choose_frames(
         Of each frame, (n,): a larger frame has more labels.
     count
         How many frames, at most n.
+    structures
+        The frames: near-copies of chosen ones are left out, even where less than `count` are chosen then.
 
     Returns
     -------
@@ -84,13 +102,16 @@ def choose_frames(
     usual = float(np.trace(grams, axis1=1, axis2=2).mean())
     precision = np.eye(grams.shape[1])
     chosen, doubt = list[int](), list[float]()
-    for _ in range(min(count, len(grams))):
-        left = np.einsum("nij,ji->n", grams, np.linalg.inv(precision))
-        left[chosen] = -np.inf
-        best = int(left.argmax())
+    free = list(range(len(grams)))
+    while free and len(chosen) < count:
+        left = np.einsum("nij,ji->n", grams[free], np.linalg.inv(precision))
+        best = free[int(left.argmax())]
         chosen.append(best)
-        doubt.append(float(left[best]) / usual)
+        doubt.append(float(left.max()) / usual)
         precision = precision + atoms[best] * grams[best]
+        free.remove(best)
+        if structures is not None:
+            free = [free[k] for k in unlike([structures[k] for k in free], [structures[best]])]
     return chosen, doubt
 
 
