@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -61,15 +62,23 @@ def parent(variant):
     return variant.split("+")[0]
 
 
+def candidate_supercells(material):
+    """Return the supercells whose trajectories active learning chooses from."""
+    sources = JOB.materials[material].functionals.values()
+    wanted = [s.active_learning.supercell for s in sources if s.active_learning.rounds]
+    return [supercell or JOB.supercells[0] for supercell in wanted]
+
+
 wildcard_constraints:
     material=alternatives(JOB.materials),
     functional=alternatives(label for m in JOB.materials.values() for label in m.functionals),
     variant=alternatives(name for material in JOB.materials for name in variants(material)),
-    supercell=alternatives(JOB.supercells),
+    supercell=alternatives([*JOB.supercells, *(s for m in JOB.materials for s in candidate_supercells(m))]),
     method="[a-z_]+",
     shard=r"\d+",
     chunk=r"\d+-\d+",
     seed=r"\d+",
+    round=r"[1-9]\d*",
 
 
 def section(name, wildcards):
@@ -152,6 +161,28 @@ def overlap_fit(wildcards):
     return expand(fitted, **wildcards) if source(wildcards).fits_overlap else []
 
 
+def of_model(name):
+    """Return the input function that names a file of the last round of active learning, or of the data alone."""
+    return lambda wildcards: after_rounds(name, wildcards, source(wildcards).active_learning.rounds)
+
+
+def of_last_round(name):
+    """Return the input function that names a file of the round before, the data alone before the first."""
+    return lambda wildcards: after_rounds(name, wildcards, int(wildcards.round) - 1)
+
+
+def after_rounds(name, wildcards, rounds):
+    """Return the data set or the model after some rounds; the given data have their place at the top."""
+    place = f"active_learning/round_{rounds}/" if rounds else ""
+    return f"<results>/{wildcards.material}/{wildcards.functional}/{place}{name}"
+
+
+def every_round(name, wildcards):
+    """Return a file of each round of active learning."""
+    rounds = source(wildcards).active_learning.rounds
+    return [after_rounds(name, wildcards, number) for number in range(1, rounds + 1)]
+
+
 def code(*parts):
     """Return source files of the package: single ones, or all of a folder."""
     files = [Path(PACKAGE, part) for part in parts]
@@ -215,6 +246,17 @@ def populations_and_lifetime(wildcards):
     return dynamics_of_variant(wildcards) + lifetime
 
 
+def data_sets(wildcards):
+    """Return all data sets of a functional: the given data, the labels of each round, all that was learned from."""
+    added = [*every_round(labels_name(wildcards), wildcards), *every_round("dataset.h5", wildcards)[-1:]]
+    return [after_rounds("dataset.h5", wildcards, 0), *added]
+
+
+def labels_name(wildcards):
+    """Return the name of the data set of a round's labels."""
+    return "scf.h5" if source(wildcards).labelled_by == "scf" else "ingested.h5"
+
+
 def files_of_case(wildcards):
     """Return the files of one case by name; couplings of DFT's own matrices only where there are such frames."""
     material = JOB.materials[wildcards.material]
@@ -223,7 +265,11 @@ def files_of_case(wildcards):
     model = f"<results>/{wildcards.material}"
     states = f"<results>/{wildcards.material}/{wildcards.supercell}/{functional}"
     files = {
-        "datasets": [f"{model}/{label}/dataset.h5" for label in dict.fromkeys((functional, trained_on))],
+        "datasets": [
+            path
+            for label in dict.fromkeys((functional, trained_on))
+            for path in data_sets(SimpleNamespace(material=wildcards.material, functional=label))
+        ],
         "forcefield": f"{model}/{trained_on}/forcefield.json",
         "hamiltonian": f"{model}/{functional}/hamiltonian.json",
         "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
@@ -267,6 +313,8 @@ def every_figure():
                 wanted += ["forcefield-energy", "forcefield-force"]
             if source.trajectory_paths:
                 wanted += ["nac-parity", "population-parity"]
+            if source.active_learning.rounds:
+                wanted.append("doubt")
             figures += [f"<results>/{name}/{label}/figures/{what}.svg" for what in wanted]
         for supercell in JOB.supercells:
             for variant in variants(name):

@@ -30,7 +30,7 @@ rule coupling_parity:
     """Couplings and populations of the network against those of DFT's own matrices, on the same frames."""
     input:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
-        model="<results>/{material}/{functional}/hamiltonian.pt",
+        model=of_model("hamiltonian.pt"),
         code=code(
             "couplings",
             "states/solver.py",

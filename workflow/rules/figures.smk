@@ -9,6 +9,7 @@ FIGURES = {
     "forcefield-energy": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
     "forcefield-force": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
     "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL, "Hamiltonian"),
+    "doubt": (lambda w: every_round("judged.json", w), MODEL, "Hamiltonian"),
     "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),
     "nac-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
     "population-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),

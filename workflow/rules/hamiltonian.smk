@@ -34,8 +34,8 @@ rule train_hamiltonian:
 rule evaluate_hamiltonian:
     """Errors on the held-out frames: elements, states and cells, and what is wrong."""
     input:
-        dataset="<results>/{material}/{functional}/dataset.h5",
-        model="<results>/{material}/{functional}/hamiltonian.pt",
+        dataset=of_model("dataset.h5"),
+        model=of_model("hamiltonian.pt"),
         code=code(
             "network/evaluation.py",
             "network/element_errors.py",
@@ -63,8 +63,8 @@ rule evaluate_hamiltonian:
 rule band_structure:
     """Bands of the network against those of DFT's own matrices, for one held-out frame."""
     input:
-        dataset="<results>/{material}/{functional}/dataset.h5",
-        model="<results>/{material}/{functional}/hamiltonian.pt",
+        dataset=of_model("dataset.h5"),
+        model=of_model("hamiltonian.pt"),
         code=code("states/bands.py", "network/evaluation.py"),
     output:
         bands="<results>/{material}/{functional}/bands.json",

@@ -5,7 +5,7 @@ rule solve_states:
     """Predict H, solve for the window and overlap neighbouring frames, for one part of the trajectory."""
     input:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
-        model="<results>/{material}/{functional}/hamiltonian.pt",
+        model=of_model("hamiltonian.pt"),
         code=code(
             "states", "baseline", "orbitals/two_centre.py", "orbitals/pair_splines.py", "blocks/matrix.py"
         ),

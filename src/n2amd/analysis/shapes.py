@@ -51,6 +51,7 @@ _DENSITY = {
     **dict.fromkeys(("std_meV", "wave_number_of_95_percent_cm1"), float),
     "peaks": Each(dict.fromkeys(("wave_number_cm1", "share", "height_meV2_cm", "error_meV2_cm"), float)),
 }
+_SPREADS = {f"{edge}_{what}_meV": float for edge in ("vbm", "cbm") for what in ("error", "spread")}
 DEPHASING = {
     "gaussian_fs": float,
     "gaussian_interval_fs": {"low": float, "high": Maybe(float)},
@@ -112,6 +113,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         "test": {"mae_meV": float, "n_frames": int},
         "by_distance": [{"distance_A": float, "mae_meV": float, "max_meV": float}],
     },
+    "doubt": {"frames": [{"n_atoms": int}], "doubt": Maybe({"frames": [_SPREADS]})},
     "nac-parity": {
         "pairs": [{"gap_eV": float, "nac_dft_meV": float, "nac_model_meV": float}],
         "by_gap": [

@@ -24,6 +24,7 @@ class What(StrEnum):
     forcefield_energy = "forcefield-energy"
     forcefield_force = "forcefield-force"
     hamiltonian = "hamiltonian"
+    doubt = "doubt"
     bands = "bands"
     nac_parity = "nac-parity"
     population_parity = "population-parity"
@@ -175,8 +176,8 @@ def figures(
 ) -> None:
     """Draw one figure.
 
-    Inputs: forcefield-*: forcefield.json; hamiltonian: hamiltonian.json; bands: bands.json;
-    nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
+    Inputs: forcefield-*: forcefield.json; hamiltonian, doubt (one or more): hamiltonian.json;
+    bands: bands.json; nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
     spectral-density: spectrum.json; character: character.json; populations: populations
     (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """

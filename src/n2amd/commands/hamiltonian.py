@@ -109,10 +109,15 @@ def evaluate(
         bool,
         typer.Option("--all-frames", help="Judge every frame of the data set, not only the held-out ones."),
     ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw errors of the edges against the model's doubt (.svg, .png or .pdf)."),
+    ] = None,
 ) -> None:
     """Compare with DFT on frames held out of training: elements, band edges, states, cells, what is wrong."""
     import torch
 
+    from n2amd.analysis.figures.draw import draw
     from n2amd.commands.accuracy_table import print_accuracy
     from n2amd.dataset.store import n_frames, read_frames
     from n2amd.errors import InputError
@@ -149,6 +154,8 @@ def evaluate(
     inputs = [*dict.fromkeys([dataset, *(on or [])]), model]
     write_json(out, document, config=training["settings"], inputs=inputs)
     print_accuracy(document)
+    if figure is not None:
+        draw("doubt", [out], figure)
 
 
 @app.command()

@@ -37,8 +37,8 @@ def require_results(folders: Sequence[Path], count: int, wanted: Path, code: str
             raise InputError(
                 f"{count} structures wait for their labels",
                 file=wanted,
-                remedy=f"compute them with {code}, put the output into {folder}, one folder a frame, and start "
-                "again",
+                remedy=f"compute them with {code}, put the output into {folder}, one folder a frame, and run "
+                "the same command again",
             )
 
 

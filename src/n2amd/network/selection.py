@@ -65,7 +65,7 @@ def doubt_of_frames(
 def unlike(structures: Sequence[Structure], known: Sequence[Structure]) -> list[int]:
     """Places of the structures that are no near-copy of a known one, in their order.
 
-    A near-copy is moved by less than `n2amd.dataset.split.NEAR_COPY_A`, as a frame's neighbours in a trajectory.
+    A near-copy is moved by less than `n2amd.dataset.split.NEAR_COPY_A`, as a trajectory's next frame is.
     """
     return [
         k

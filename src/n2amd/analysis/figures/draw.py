@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
-from n2amd.analysis.figures import electrons, lifetimes, parity, spectra, style
+from n2amd.analysis.figures import electrons, lifetimes, parity, reliability, spectra, style
 from n2amd.analysis.populations import read_run
 from n2amd.analysis.shapes import FIGURES, conforming
 from n2amd.errors import InputError
@@ -65,6 +65,8 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
             )
         fits = conforming(read_report(reports[0]), FIGURES[what]) if reports else None
         return lifetimes.populations(runs, fits)
+    if what == "doubt":
+        return reliability.doubt([conforming(read_report(path), FIGURES[what]) for path in inputs])
     if len(inputs) != 1:
         raise InputError(
             f"{len(inputs)} input files", field=what, remedy="this figure is drawn from one file"

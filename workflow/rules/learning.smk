@@ -1,0 +1,169 @@
+"""Active learning: the model chooses frames of a trajectory, they are labelled, the next model learns from them too.
+
+Everything of a round is in `active_learning/round_N`. The data and the model before the first round are those of a
+job without rounds, so that more rounds repeat none.
+"""
+
+ROUND = "{material}/{functional}/active_learning/round_{round}"
+
+
+rule select_frames:
+    """Choose frames that the last model knows least, unlike each other and all that are labelled."""
+    input:
+        model=of_last_round("hamiltonian.pt"),
+        known=of_last_round("dataset.h5"),
+        trajectory=lambda w: expand(
+            "<results>/{material}/{supercell}/trajectory.h5",
+            material=w.material,
+            supercell=source(w).active_learning.supercell or JOB.supercells[0],
+        ),
+        code=code("network/selection.py", "network/doubt.py", "baseline/density_change.py"),
+    output:
+        structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
+    log:
+        f"<logs>/{ROUND}/select_frames.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/select_frames.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        frames=lambda w: source(w).active_learning.frames,
+        candidates=lambda w: source(w).active_learning.candidates,
+    shell:
+        "n2amd hamiltonian select --model {input.model:q} --structures {input.trajectory:q} --known {input.known:q}"
+        " --count {params.frames} --candidates {params.candidates} --out {output.structures:q} > {log:q} 2>&1"
+
+
+rule label_by_scf:
+    """Compute the chosen frames self-consistently with what the data hold of their DFT code."""
+    input:
+        structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
+        dataset="<results>/{material}/{functional}/dataset.h5",
+        model=of_last_round("hamiltonian.pt"),
+        code=code("dft/scf_frames.py", "baseline/self_consistent.py"),
+    output:
+        dataset=f"<results>/{ROUND}/scf.h5",
+    log:
+        f"<logs>/{ROUND}/label_by_scf.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/label_by_scf.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=720,
+    shell:
+        "OMP_NUM_THREADS=1 n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
+        " --model {input.model:q} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
+
+
+use rule run_dft as label_by_engine with:
+    input:
+        structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
+        code=code("dft/engines", "dft/pyscf"),
+    output:
+        report=f"<results>/{ROUND}/dft.json",
+    log:
+        f"<logs>/{ROUND}/label_by_engine.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/label_by_engine.tsv"
+    params:
+        engine=lambda w: source(w).engine.program,
+        settings=lambda w: source(w).engine.model_dump_json(),
+        frames="",
+        folder=lambda w: folder_of_labels(w),
+
+
+use rule ingest_dataset as ingest_labels with:
+    input:
+        structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
+        computed=lambda w: f"<results>/{ROUND}/dft.json" if source(w).labelled_by == "engine" else [],
+        code=code(*INGESTION, "dataset/expected.py"),
+        reader=reader_code,
+    output:
+        dataset=f"<results>/{ROUND}/ingested.h5",
+        gate=f"<results>/{ROUND}/ingested.json",
+    log:
+        f"<logs>/{ROUND}/ingest_labels.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/ingest_labels.tsv"
+    params:
+        dft=lambda w: source(w).written_by,
+        folders=lambda w: [folder_of_labels(w)],
+        given=lambda w, input: f"{given_to_ingestion(w)} --expect {shlex.quote(input.structures)}",
+
+
+def folder_of_labels(wildcards):
+    """Return the folder of a round's DFT output: the engine's, or the one that the user is asked to fill."""
+    name = "dft" if source(wildcards).labelled_by == "engine" else "computed"
+    return str(JOB.results / expand(ROUND, **wildcards)[0] / name)
+
+
+rule add_labels:
+    """Put the labels to what was learned from before."""
+    input:
+        before=of_last_round("dataset.h5"),
+        labels=lambda w: after_rounds(labels_name(w), w, int(w.round)),
+        code=code("dataset/merge.py", "dataset/store.py"),
+    output:
+        dataset=f"<results>/{ROUND}/dataset.h5",
+    log:
+        f"<logs>/{ROUND}/add_labels.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/add_labels.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    shell:
+        "n2amd dataset merge {input.before:q} {input.labels:q} --out {output.dataset:q} > {log:q} 2>&1"
+
+
+use rule train_hamiltonian as train_round with:
+    input:
+        dataset=f"<results>/{ROUND}/dataset.h5",
+        overlap=overlap_fit,
+        densities=lambda w: source(w).density_paths,
+        code=code("network", "baseline", "dataset/split.py", "dataset/electrons.py"),
+    output:
+        model=f"<results>/{ROUND}/hamiltonian.pt",
+    log:
+        f"<logs>/{ROUND}/train_round.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/train_round.tsv"
+
+
+rule judge_choice:
+    """Errors of the model that chose the frames on these frames, beside what it doubted."""
+    input:
+        dataset=of_last_round("dataset.h5"),
+        model=of_last_round("hamiltonian.pt"),
+        labels=lambda w: after_rounds(labels_name(w), w, int(w.round)),
+        code=code(
+            "network/evaluation.py",
+            "network/doubt_errors.py",
+            "network/element_errors.py",
+            "network/spectrum_errors.py",
+        ),
+    output:
+        report=f"<results>/{ROUND}/judged.json",
+    log:
+        f"<logs>/{ROUND}/judge_choice.log",
+    benchmark:
+        f"<benchmarks>/{ROUND}/judge_choice.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    shell:
+        "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q} --on {input.labels:q}"
+        " --out {output.report:q} > {log:q} 2>&1"
