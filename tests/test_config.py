@@ -202,6 +202,51 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(change: dict, messag
         validate(job)
 
 
+@pytest.mark.parametrize(
+    ("source", "sections", "message"),
+    [
+        (
+            {"label_by": "engine"},
+            {},
+            r"pbe: active_learning.label_by is engine, but the functional has none|"
+            "label_by is engine, but the functional has none",
+        ),
+        ({"frames": 30, "candidates": 20}, {}, "candidates is 20, fewer than the 30 frames"),
+        ({"rounds": 3, "frames": 80}, {}, "3 rounds of 80 frames are more than the 200 that are looked at"),
+        (
+            {},
+            {"trajectory": {"frames": 7}, "states": {"shards": 1}},
+            "1 rounds of 8 frames are more than the 7",
+        ),
+        ({}, {"hamiltonian": {"model": "pair"}}, "which hamiltonian.model = pair has none of"),
+        ({"supercell": "2x2"}, {}, "active_learning.supercell"),
+    ],
+)
+def test_rounds_that_could_not_be_done_are_refused(source: dict, sections: dict, message: str) -> None:
+    job = document(**sections)
+    job["materials"]["Si"]["functionals"]["pbe"]["active_learning"] = {"rounds": 1, **source}
+    with pytest.raises(InputError, match=message):
+        validate(job)
+    job["materials"]["Si"]["functionals"]["pbe"]["active_learning"] = {"rounds": 0}
+    validate(job)
+
+
+def test_labels_come_from_the_engine_where_there_is_one() -> None:
+    job = document()
+    functionals = job["materials"]["Si"]["functionals"]
+    functionals["computed"] = {"engine": {"program": "pyscf"}}
+    functionals["by-hand"] = {**functionals["pbe"], "active_learning": {"label_by": "folder"}}
+    sources = validate(job).materials["Si"].functionals
+    assert [sources[n].labelled_by for n in ("pbe", "computed", "by-hand")] == ["scf", "engine", "folder"]
+
+
+def test_no_rounds_where_no_density_is_learned() -> None:
+    job = document()
+    job["materials"]["Si"]["functionals"]["pbe"] |= {"code": "abacus", "active_learning": {"rounds": 1}}
+    with pytest.raises(InputError, match="no density is learned from frames of abacus"):
+        validate(job)
+
+
 def test_frames_too_few_for_a_dephasing_time_are_those_that_the_analysis_refuses() -> None:
     from n2amd.analysis.lifetime import scan_length
 

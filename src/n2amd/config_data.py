@@ -248,7 +248,10 @@ class DataSource(Section):
         description="Recover the radial functions from the overlaps, where the files have none; default: for "
         "DeepH folders.",
     )
-    active_learning: ActiveLearningSettings = Field(default_factory=ActiveLearningSettings)
+    active_learning: ActiveLearningSettings = Field(
+        default_factory=ActiveLearningSettings,
+        description="Rounds of frames that the network chooses and that are labelled.",
+    )
     scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
     band_path: list[str] = Field(
         default_factory=list,

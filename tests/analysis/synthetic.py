@@ -188,6 +188,23 @@ def hamiltonian_report() -> dict[str, Any]:
     }
 
 
+def doubt_report(n_atoms: int = 48, frames: int = 12, wrong_by: float = 1.0) -> dict[str, Any]:
+    """`hamiltonian.json` as far as the figure of the doubt reads it: normal errors of the spreads told."""
+    rng = np.random.default_rng(n_atoms)
+    rows = []
+    for _ in range(frames):
+        spreads = np.exp(rng.normal(2.0, 0.7, 2))
+        errors = wrong_by * spreads * rng.standard_normal(2)
+        rows.append(
+            {
+                f"{edge}_{what}_meV": float(value[k])
+                for k, edge in enumerate(("vbm", "cbm"))
+                for what, value in (("error", errors), ("spread", spreads))
+            }
+        )
+    return {"frames": [{"n_atoms": n_atoms}] * frames, "doubt": {"frames": rows}}
+
+
 def bands_report() -> dict[str, Any]:
     k = np.linspace(0, 3, 91)
     phase = np.pi * np.abs((k + 1) % 2 - 1)
@@ -264,6 +281,7 @@ def write_reports(folder: Path) -> dict[str, Path]:
         "forcefield": forcefield_report(),
         "hamiltonian": hamiltonian_report(),
         "bands": bands_report(),
+        "doubt": doubt_report(),
         "nac_parity": nac_report(),
     }
     for name, report in made.items():

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from synthetic import write_populations
+from synthetic import doubt_report, write_populations
 from typer.testing import CliRunner
 
 from n2amd.analysis.case import CaseFiles, build_case
@@ -17,6 +17,7 @@ EXPECTED = {
     "forcefield-energy": (["forcefield"], ["meV/atom", "MAE"]),
     "forcefield-force": (["forcefield"], ["eV/Å", "3,456 components"]),
     "hamiltonian": (["hamiltonian"], ["Interatomic distance (Å)", "mean absolute", "MAE 0.71 meV"]),
+    "doubt": (["doubt"], ["Predicted spread (meV)", "48 atoms", "24 edges of 12 frames", "normal errors"]),
     "bands": (["bands"], ["DFT", "network (MAE", "Γ"]),
     "nac-parity": (["nac_parity"], ["from DFT (meV)", "Energy gap of the pair (eV)", "same sign"]),
     "population-parity": (["nac_parity"], ["DFT, 38", "network, 43", "hole, network", "Recombined (%)"]),
@@ -108,3 +109,27 @@ def test_wrong_inputs_are_told(case_files: dict[str, Path], tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"lifetime\.json, field 'time_fs': the report does not have it"):
         draw("dephasing", [case_files["lifetime"]], tmp_path / "figure.svg")
     assert not list(tmp_path.iterdir())
+
+
+def test_doubt_of_several_rounds_is_told_apart(tmp_path: Path) -> None:
+    files = [tmp_path / f"round_{k}.json" for k in (1, 2)]
+    for file, scale in zip(files, (1.0, 3.0)):
+        write_json(file, doubt_report(wrong_by=scale))
+    draw("doubt", files, tmp_path / "doubt.svg")
+    text = words(tmp_path / "doubt.svg")
+    assert "round1,48atoms" in text
+    assert "round2,48atoms" in text
+    rows = [row for scale in (1.0, 3.0) for row in doubt_report(wrong_by=scale)["doubt"]["frames"]]
+    ratio = [abs(row[f"{e}_error_meV"] / row[f"{e}_spread_meV"]) for row in rows for e in ("vbm", "cbm")]
+    within = [100 * sum(r < k for r in ratio) / len(ratio) for k in (1, 2)]
+    assert f"within1,2spreads:{within[0]:.0f}%,{within[1]:.0f}%" in text
+
+
+def test_a_model_that_does_not_doubt_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "hamiltonian.json"
+    write_json(file, {"frames": [{"n_atoms": 6}], "doubt": None})
+    with pytest.raises(InputError, match="does not tell how far it may be wrong"):
+        draw("doubt", [file], tmp_path / "doubt.svg")
+    write_json(file, {**doubt_report(), "frames": [{"n_atoms": 6}]})
+    with pytest.raises(InputError, match="do not belong together"):
+        draw("doubt", [file], tmp_path / "doubt.svg")

@@ -13,7 +13,7 @@ from n2amd.commands.hamiltonian import app
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import read_structures, write_structures
 from n2amd.network.doubt_errors import DoubtErrors, reliability
-from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
+from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames, unlike
 
 
 def gram(*directions):
@@ -33,6 +33,31 @@ def test_no_more_frames_than_there_are():
     chosen, doubt = choose_frames(np.array([np.eye(2), 2 * np.eye(2)]), [1, 1], 5)
     assert chosen == [1, 0]
     assert len(doubt) == 2
+
+
+def test_near_copies_of_chosen_frames_are_left_out(rutile):
+    """However doubtful they are; the frames of a trajectory are not all one because each is like the next."""
+    rng = np.random.default_rng(2)
+    step = rng.normal(size=rutile.positions.shape)
+    step *= 0.02 / np.sqrt((step**2).sum(axis=1).mean())
+    path = [rutile.with_positions(rutile.positions + k * step) for k in range(6)]
+    frames = np.array([gram([3 - 0.01 * k, 0]) for k in range(6)])
+    chosen, _ = choose_frames(frames, [1] * 6, 6, path)
+    assert chosen[0] == 0
+    assert 1 not in chosen
+    assert all(abs(a - b) > 1 for a in chosen for b in chosen if a != b)
+    assert choose_frames(frames, [1] * 6, 6)[0] == [0, 1, 2, 3, 4, 5]
+
+
+def test_frames_like_labelled_ones_are_left_out(rutile):
+    shift = np.random.default_rng(3).normal(scale=0.1, size=rutile.positions.shape)
+    moved = [rutile.with_positions(rutile.positions + k * shift) for k in range(3)]
+    # in another image, and shifted as a whole: the same frame
+    image = rutile.with_positions(moved[1].positions + rutile.cell[0] + 0.3)
+    assert unlike(moved, [image]) == [0, 2]
+    strained = type(rutile)(1.02 * rutile.cell, 1.02 * rutile.positions, rutile.numbers)
+    assert unlike([strained], [rutile]) == [0]
+    assert unlike(moved, []) == [0, 1, 2]
 
 
 def test_choice_leaves_less_doubt_than_chance():

@@ -102,6 +102,54 @@ def test_two_materials_and_two_functionals(pristine: Project) -> None:
     assert pristine.planned(config) == expected
 
 
+def add_rounds(document: dict, count: int = 2, **settings: object) -> None:
+    """Let the network of the test job choose frames of its trajectory."""
+    source = document["materials"]["TiO2"]["functionals"]["pbe"]
+    source["active_learning"] = {"rounds": count, "frames": 2, "candidates": 20, **settings}
+
+
+LOOP = {"select_frames": 1, "add_labels": 1, "train_round": 1, "judge_choice": 1}
+
+
+@pytest.mark.parametrize(
+    ("label_by", "labelling"), [("scf", ["label_by_scf"]), ("folder", ["ingest_labels"])]
+)
+def test_rounds_of_active_learning(pristine: Project, label_by: str, labelling: list[str]) -> None:
+    config = pristine.config("rounds", lambda document: add_rounds(document, 3, label_by=label_by))
+    loop = total(*[LOOP | dict.fromkeys(labelling, 1)] * 3, {"draw_doubt": 1})
+    assert pristine.planned(config) == total(MODELS, supercell_jobs(shards=2), END, loop)
+
+
+def test_rounds_with_an_engine_and_a_supercell_of_their_own(pristine: Project) -> None:
+    def change(document: dict) -> None:
+        compute_silicon(document)
+        add_rounds(document, 1, supercell="1x1x2")
+
+    config = pristine.config("engine", change)
+    jobs = pristine.planned(config)
+    assert (jobs["run_dft"], jobs["label_by_engine"], jobs["ingest_labels"]) == (2, 1, 1)
+    assert jobs["run_trajectory"] == 2
+    shown = pristine.snakemake("-n", "-p", "--configfile", config).stdout
+    assert "select --model results-test/TiO2/pbe/hamiltonian.pt" in shown
+    assert (
+        "--structures results-test/TiO2/1x1x2/trajectory.h5 --known results-test/TiO2/pbe/dataset.h5" in shown
+    )
+    last = "results-test/TiO2/pbe/active_learning/round_1"
+    assert (
+        f"states solve --trajectory results-test/TiO2/1x1x1/trajectory.h5 --model {last}/hamiltonian.pt"
+        in shown
+    )
+    assert f"hamiltonian evaluate --dataset {last}/dataset.h5 --model {last}/hamiltonian.pt" in shown
+
+
+def test_structures_for_a_folder_say_where_the_results_go(pristine: Project) -> None:
+    config = pristine.config("folder", lambda document: add_rounds(document, 1, label_by="folder"))
+    shown = pristine.snakemake("-n", "-p", "--configfile", config).stdout
+    place = "results-test/TiO2/pbe/active_learning/round_1"
+    assert f"--code honpas {place}/computed --functional pbe" in shown
+    assert f"--expect {place}/compute_these/structures.extxyz" in shown
+
+
 COMPUTED = {
     "generate_structures": 4,
     "run_dft": 4,
@@ -217,6 +265,27 @@ class TestFinishedProject:
         assert len(done) == 2
         jobs = project.planned(project.config("more", lambda document: compute_silicon(document, chunks=5)))
         assert (jobs["generate_structures"], jobs["run_dft"], jobs["ingest_dataset"]) == (3, 3, 1)
+
+    def test_rounds_repeat_nothing(self, finished: Project) -> None:
+        """The first round begins with the model and the data without rounds, each later one with the last."""
+        config = finished.config("one", lambda document: add_rounds(document, 1))
+        first = finished.planned(config)
+        again = {"solve_states": 2, "evaluate_hamiltonian": 1, "coupling_parity": 1, "run_dynamics": 4}
+        assert first.items() >= {**LOOP, "label_by_scf": 1, **again}.items()
+        once = {"ingest_dataset", "train_hamiltonian", "train_forcefield", "run_trajectory"}
+        assert not first.keys() & once
+        finished.snakemake("--configfile", config, "--quiet", "all")
+        assert finished.planned(config) == {}
+        second = finished.planned(finished.config("two", add_rounds))
+        assert second.items() >= {**LOOP, "label_by_scf": 1, **again}.items()
+        assert not second.keys() & once
+
+    def test_more_frames_of_a_round_do_not_train_the_first_model(self, project: Project) -> None:
+        config = project.config("one", lambda document: add_rounds(document, 1))
+        project.snakemake("--configfile", config, "--quiet", "all")
+        jobs = project.planned(project.config("more", lambda document: add_rounds(document, 1, frames=3)))
+        assert jobs["select_frames"] == jobs["label_by_scf"] == jobs["train_round"] == 1
+        assert not jobs.keys() & {"train_hamiltonian", "run_trajectory"}
 
     def test_another_cutoff_computes_everything_again(self, project: Project) -> None:
         config = project.config("computed", compute_silicon)

@@ -177,7 +177,8 @@ def figures(
     """Draw one figure.
 
     Inputs: forcefield-*: forcefield.json; hamiltonian, doubt (one or more): hamiltonian.json;
-    bands: bands.json; nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5; dephasing: dephasing.json;
+    bands: bands.json; nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5;
+    dephasing: dephasing.json;
     spectral-density: spectrum.json; character: character.json; populations: populations
     (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """

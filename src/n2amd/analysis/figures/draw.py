@@ -66,7 +66,8 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
         fits = conforming(read_report(reports[0]), FIGURES[what]) if reports else None
         return lifetimes.populations(runs, fits)
     if what == "doubt":
-        return reliability.doubt([conforming(read_report(path), FIGURES[what]) for path in inputs])
+        reports = [conforming(read_report(path), FIGURES[what]) for path in inputs]
+        return _drawn(what, inputs, lambda: reliability.doubt(reports))
     if len(inputs) != 1:
         raise InputError(
             f"{len(inputs)} input files", field=what, remedy="this figure is drawn from one file"
@@ -74,10 +75,14 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
     if what == "gap-and-coupling":
         return electrons.gap_and_coupling(edge_series(read_window(inputs[0]), inputs[0]))
     report = conforming(read_report(inputs[0]), FIGURES[what])
+    return _drawn(what, inputs, lambda: FROM_REPORT[what](report))
+
+
+def _drawn(what: str, inputs: list[Path], make: Callable[[], Figure]) -> Figure:
+    """Draw, or say that each list is of numbers, but they do not fit each other."""
     try:
-        return FROM_REPORT[what](report)
+        return make()
     except (ValueError, IndexError) as error:
-        # each list is of numbers, but they do not fit each other
         raise InputError(
             f"lists that do not belong together ({error})",
             file=inputs[0],
