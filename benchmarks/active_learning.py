@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
@@ -47,9 +48,9 @@ from n2amd.interop.structures import read_structure
 from n2amd.network.checkpoint import HamiltonianModel
 from n2amd.network.density_data import FittedFrame, choose_model, fit_frames
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
-from n2amd.network.density_training import DensityTrainer, density_scores
-from n2amd.network.doubt import DensityDoubt
-from n2amd.network.doubt_fit import density_doubt, level_spreads
+from n2amd.network.density_training import DensitySample, DensityTrainer, density_scores, loss_scales
+from n2amd.network.doubt import DensityDoubt, weight_changes
+from n2amd.network.doubt_fit import PRIOR, density_doubt, level_spreads
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.precision import require_full_precision
 from n2amd.network.predict import HamiltonianPredictor
@@ -61,6 +62,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RULES = ("doubt", "most-doubtful", "levels", "random")
 #: Frames that validate, besides the start frames.
 VALIDATING = 2
+#: Random choices of frames that a last layer is fitted to.
+RANDOM_REFITS = 50
 #: Name, seed, supercell and number of the frames that are labelled.
 SETS = {"pool": (1, "1x1x1", 40), "test": (2, "1x1x1", 12), "larger": (3, "2x2x1", 4)}
 RECIPE = StructureSettings(temperatures_K=[150, 300, 600, 1000], debye_temperature_K=645, strain=0.02)
@@ -188,6 +191,79 @@ def _gram_of_levels(trained: Trained, frame: FittedFrame) -> NDArray[np.float64]
     return moved @ moved.T / (len(rows) * len(changes) * frame.structure.n_atoms)
 
 
+@dataclass(frozen=True)
+class Refit:
+    """What a last layer learns from one frame, and the frame's band edges, linear in its weights.
+
+    Attributes
+    ----------
+    curvature, gradient
+        Of the frame's part of the loss, halved, (n_weights, n_weights) and (n_weights,), where the network is.
+    response, errors
+        Of the edges, (2, n_weights) and (2,), eV.
+    """
+
+    curvature: Tensor
+    gradient: Tensor
+    response: Tensor
+    errors: Tensor
+
+
+@torch.no_grad()
+def refit_of(network: DensityNetwork, sample: DensitySample, scales: tuple[float, float]) -> Refit:
+    """Take the loss of one frame apart, see `n2amd.network.doubt_fit`."""
+    jacobian = weight_changes(network, sample.graph, sample.waves)
+    (c,) = network.coefficients(sample.graph, [sample.waves], [sample.excess])
+    matrix, response = sample.matrix.double(), sample.response.double() @ jacobian
+    errors = sample.state_errors(c)
+    share = SHAPE.state_weight * sample.n_atoms / (len(errors) * scales[1])
+    curvature = jacobian.T @ matrix @ jacobian / scales[0] + share * response.T @ response
+    gradient = jacobian.T @ (matrix @ c - sample.right) / scales[0] + share * response.T @ errors
+    edges = list(sample.edges)
+    return Refit(curvature, gradient, response[edges], errors[edges])
+
+
+def refit_error(learned: Sequence[Refit], judges: Sequence[Refit], prior: Tensor) -> float:
+    """Edges' error (rms, meV) of frames after the last layer is fitted to others."""
+    curvature, gradient = sum(r.curvature for r in learned) + prior, sum(r.gradient for r in learned)
+    moved = -torch.linalg.solve(curvature, gradient)
+    errors = torch.cat([r.errors + r.response @ moved for r in judges])
+    return 1e3 * float(errors.square().mean().sqrt())
+
+
+def refits(
+    data: Labelled, trained: Trained, start: Sequence[int], left: Sequence[int], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Errors after the last layer alone is fitted again, for each rule and many random choices."""
+    pool, network = data.sets["pool"], trained.network
+    scales = loss_scales(network, [pool[k].sample for k in start])
+    known = [refit_of(network, pool[k].sample, scales) for k in start]
+    offered = [refit_of(network, pool[k].sample, scales) for k in left]
+    trace = sum(float(r.curvature.diagonal().mean()) for r in known)
+    prior = PRIOR * trace * torch.eye(len(known[0].gradient), dtype=torch.float64)
+    for name in ("test", "larger"):
+        judges = [refit_of(network, frame.sample, scales) for frame in data.sets[name]]
+        for count in sorted({0, options.frames, options.rounds * options.frames}):
+            for rule in RULES if count else ():
+                draws = range(RANDOM_REFITS) if rule == "random" else range(1)
+                found = [
+                    refit_error([*known, *(offered[k] for k in places)], judges, prior)
+                    for places in (
+                        choose(rule, trained, [pool[k] for k in left], count, seed) for seed in draws
+                    )
+                ]
+                spread = float(np.std(found)) if len(found) > 1 else 0.0
+                yield {"rule": rule, "labels": count, "judged_on": name, "meV": np.mean(found), "sd": spread}
+            if not count:
+                yield {
+                    "rule": "none",
+                    "labels": 0,
+                    "judged_on": name,
+                    "meV": refit_error(known, judges, prior),
+                    "sd": 0.0,
+                }
+
+
 def judged(rule: str, seed: int, labels: int, trained: Trained, data: Labelled) -> list[dict[str, Any]]:
     """Rows of one network, one for each set that judges it."""
     known = {"rule": rule, "seed": seed, "labels": labels}
@@ -205,6 +281,9 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
 
     first = trained_on(start)
     yield from judged("start", seed, len(start), first, data)
+    others = [k for k in range(len(pool)) if k not in (*start, *judges)]
+    for row in refits(data, first, start, others, options):
+        print(f"last layer, seed {seed}: {shown(row)}", flush=True)
     for rule in options.rules:
         trained, learned = first, start
         for number in range(options.rounds):
@@ -213,6 +292,11 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
             learned = learned + [left[k] for k in found]
             trained = trained_on(learned)
             yield from judged(rule, seed, len(learned), trained, data)
+
+
+def shown(row: dict[str, Any]) -> str:
+    """One line of a row."""
+    return ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v}" for k, v in row.items())
 
 
 def main() -> None:
@@ -236,8 +320,7 @@ def main() -> None:
     for seed in options.seeds:
         for row in curves(data, seed, options):
             rows.append(row)
-            shown = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v}" for k, v in row.items())
-            print(f"{shown}; {time.process_time():.0f} CPU s", flush=True)
+            print(f"{shown(row)}; {time.process_time():.0f} CPU s", flush=True)
     with open(options.out, "w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()

@@ -14,6 +14,7 @@ from n2amd.commands.config import app as config_app
 from n2amd.config import HamiltonianSettings
 from n2amd.dataset.offer import structures_of_frames
 from n2amd.dft.siesta.frame import read_frame, read_geometry
+from n2amd.errors import InputError
 from n2amd.network.cells import CellGroup, TrainingCells
 from n2amd.network.target_cells import cells_to_come, judge_target, judge_trajectory, training_cells
 from n2amd.structure import Structure
@@ -126,3 +127,44 @@ def test_frames_to_come_are_judged_by_their_cell(tmp_path: Path, monkeypatch: py
         assert done.exit_code == 0, done.output
         counts.append(len(done.stderr.splitlines()))
     assert counts == [2, 0]
+
+
+def test_frames_of_active_learning_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Small cells to begin with, and two rounds in the cell that the carriers will be in."""
+    monkeypatch.chdir(ROOT)
+    job = yaml.safe_load((ROOT / "config/studies/si-from-dft.yaml").read_text())
+    job["hamiltonian"]["model"] = "auto"
+    counts = []
+    for frames in (3, 4):
+        loop = {"rounds": 2, "frames": frames, "supercell": "2x2x2"}
+        job["materials"]["Si"]["functionals"]["pbe"]["active_learning"] = loop
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+        done = CliRunner().invoke(config_app, ["check", str(tmp_path / "job.yaml")])
+        assert done.exit_code == 0, done.output
+        counts.append(len(done.stderr.splitlines()))
+    assert counts == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("model", "label_by", "message"),
+    [
+        ("auto", "folder", "hse06 is learned by a network of atom pairs, which has no doubt"),
+        ("density+pair", "scf", "the self-consistent cycle has no exact exchange, which hse06 needs"),
+        ("density+pair", "folder", None),
+    ],
+)
+def test_rounds_of_a_hybrid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, label_by: str, message: str | None
+):
+    monkeypatch.chdir(ROOT)
+    job = yaml.safe_load((ROOT / "config/test.yaml").read_text())
+    functionals = job["materials"]["TiO2"]["functionals"]
+    functionals["hse06"] = functionals.pop("pbe") | {"active_learning": {"rounds": 1, "label_by": label_by}}
+    job["hamiltonian"]["model"] = model
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    done = CliRunner().invoke(config_app, ["check", "--no-frames", str(tmp_path / "job.yaml")])
+    if message is None:
+        assert done.exit_code == 0, done.output
+    else:
+        assert isinstance(done.exception, InputError)
+        assert message in str(done.exception)

@@ -50,6 +50,7 @@ def check(
                     remedy="give a path relative to the folder the workflow is started in",
                 )
         for label, source in material.functionals.items():
+            _check_rounds(config, name, label)
             if frames and source.engine is None:
                 try:
                     _check_data(config, name, label)
@@ -99,6 +100,29 @@ def _check_data(config: Config, name: str, label: str) -> None:
             )
 
 
+def _check_rounds(config: Config, name: str, label: str) -> None:
+    """Refuse rounds of active learning that a hybrid functional leaves without doubt or without labels."""
+    from n2amd.baseline.schemes import HYBRIDS
+    from n2amd.errors import InputError
+
+    source = config.materials[name].functionals[label]
+    if not source.active_learning.rounds or label.lower() not in HYBRIDS:
+        return
+    place = f"materials.{name}.functionals.{label}.active_learning"
+    if config.section("hamiltonian", name).model == "auto":
+        raise InputError(
+            f"{label} is learned by a network of atom pairs, which has no doubt to choose frames by",
+            field=place,
+            remedy="set hamiltonian.model to density+pair for this material, or rounds to 0",
+        )
+    if source.labelled_by == "scf":
+        raise InputError(
+            f"the self-consistent cycle has no exact exchange, which {label} needs",
+            field=f"{place}.label_by",
+            remedy="set it to folder and compute the frames with the code itself",
+        )
+
+
 def _cell_warnings(config: Config, name: str, label: str) -> list[str]:
     """Say which supercells of the job lie beyond what the model of one functional will be trained on."""
     from n2amd.config import parse_supercell
@@ -106,7 +130,12 @@ def _cell_warnings(config: Config, name: str, label: str) -> list[str]:
     from n2amd.interop.extxyz import read_structures
     from n2amd.interop.structures import read_structure
     from n2amd.network.stored_densities import read_density_structures
-    from n2amd.network.target_cells import cells_to_come, judge_target, training_cells
+    from n2amd.network.target_cells import (
+        cells_to_come,
+        judge_target,
+        training_cells,
+        with_frames_to_come,
+    )
 
     material = config.materials[name]
     source, settings = material.functionals[label], config.section("hamiltonian", name)
@@ -120,6 +149,10 @@ def _cell_warnings(config: Config, name: str, label: str) -> list[str]:
     else:
         made = unit.supercell(parse_supercell(source.structures.supercell))
         cells = cells_to_come(made, source.structures.frames, settings)
+    loop = source.active_learning
+    if loop.rounds:
+        chosen_from = unit.supercell(parse_supercell(loop.supercell or config.supercells[0]))
+        cells = with_frames_to_come(cells, chosen_from, loop.rounds * loop.frames, settings)
     targets = {text: unit.supercell(parse_supercell(text)) for text in config.supercells}
     return [
         str(finding)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from n2amd.config import HamiltonianSettings, parse_supercell
 from n2amd.dataset.split import split_frames, split_indices
 from n2amd.errors import InputError
@@ -63,6 +65,34 @@ def cells_to_come(cell: Structure, n_frames: int, settings: HamiltonianSettings)
     split = split_indices(n_frames, settings.validation_fraction, settings.test_fraction, settings.seed)
     count = len(split.train)
     return TrainingCells((CellGroup(cell.n_atoms, count, count, smallest_g(cell.cell)),), frozenset())
+
+
+def with_frames_to_come(
+    cells: TrainingCells, cell: Structure, n_frames: int, settings: HamiltonianSettings
+) -> TrainingCells:
+    """Add frames of one cell that rounds of active learning will label, the held-out share left out.
+
+    Parameters
+    ----------
+    cells
+        Of the frames that are there, or will be.
+    cell
+        Cell of the added frames.
+    n_frames
+        How many; no two are near-copies.
+    settings
+        Section of the configuration.
+    """
+    count = round(n_frames * (1 - settings.validation_fraction - settings.test_fraction))
+    groups = {group.n_atoms: group for group in cells.groups}
+    there = groups.get(cell.n_atoms, CellGroup(cell.n_atoms, 0, 0, np.inf))
+    groups[cell.n_atoms] = CellGroup(
+        cell.n_atoms,
+        there.n_frames + count,
+        there.n_independent + count,
+        min(there.smallest_g, smallest_g(cell.cell)),
+    )
+    return TrainingCells(tuple(groups[n] for n in sorted(groups)), cells.geometries)
 
 
 def judge_target(name: str, target: Structure, cells: TrainingCells, n_unit: int) -> list[Finding]:
