@@ -10,7 +10,8 @@ start frames (--start, and two that validate), another network, other random cho
 same ones. After each round a network is trained anew on all labels so far. Errors of VBM and CBM are to first
 order in the density's, as in training.
 
-Rules: `doubt` is `n2amd hamiltonian select`; `most-doubtful` the same without conditioning on frames already
+Rules: `doubt` is `n2amd hamiltonian select`; `average` takes the frame whose labels leave the least doubt of
+all frames together (D. A. Cohn et al., J. Artif. Intell. Res. 4, 129 (1996)); `most-doubtful` the same without conditioning on frames already
 chosen; `levels` conditions likewise, but on the doubt of the levels around the gap instead of the density's;
 `random`.
 """
@@ -35,7 +36,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
@@ -48,9 +48,9 @@ from n2amd.interop.structures import read_structure
 from n2amd.network.checkpoint import HamiltonianModel
 from n2amd.network.density_data import FittedFrame, choose_model, fit_frames
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
-from n2amd.network.density_training import DensitySample, DensityTrainer, density_scores, loss_scales
-from n2amd.network.doubt import DensityDoubt, weight_changes
-from n2amd.network.doubt_fit import PRIOR, density_doubt, level_spreads
+from n2amd.network.density_training import DensityTrainer, density_scores
+from n2amd.network.doubt import DensityDoubt
+from n2amd.network.doubt_fit import density_doubt, level_spreads
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.precision import require_full_precision
 from n2amd.network.predict import HamiltonianPredictor
@@ -59,11 +59,9 @@ from n2amd.network.selection import choose_frames, doubt_of_frames, random_frame
 from n2amd.orbitals.two_centre import OverlapTable
 
 ROOT = Path(__file__).resolve().parents[1]
-RULES = ("doubt", "most-doubtful", "levels", "random")
+RULES = ("doubt", "average", "most-doubtful", "levels", "random")
 #: Frames that validate, besides the start frames.
 VALIDATING = 2
-#: Random choices of frames that a last layer is fitted to.
-RANDOM_REFITS = 50
 #: Name, seed, supercell and number of the frames that are labelled.
 SETS = {"pool": (1, "1x1x1", 40), "test": (2, "1x1x1", 12), "larger": (3, "2x2x1", 4)}
 RECIPE = StructureSettings(temperatures_K=[150, 300, 600, 1000], debye_temperature_K=645, strain=0.02)
@@ -180,7 +178,22 @@ def choose(
     grams = doubt_of_frames(trained.predictor, [f.structure for f in candidates], Path("pool"))
     if rule == "most-doubtful":
         return np.argsort(-np.trace(grams, axis1=1, axis2=2))[:count].tolist()
+    if rule == "average":
+        return most_told(grams, atoms, count)
     return choose_frames(grams, atoms, count)[0]
+
+
+def most_told(grams: NDArray[np.float64], atoms: Sequence[int], count: int) -> list[int]:
+    """Choose frames whose labels leave the least doubt of all frames together, one after the other."""
+    precision, chosen, all_frames = np.eye(grams.shape[1]), list[int](), grams.sum(axis=0)
+    for _ in range(count):
+        left = np.array(
+            [float((all_frames * np.linalg.inv(precision + n * g)).sum()) for n, g in zip(atoms, grams)]
+        )
+        left[chosen] = np.inf
+        chosen.append(int(left.argmin()))
+        precision = precision + atoms[chosen[-1]] * grams[chosen[-1]]
+    return chosen
 
 
 def _gram_of_levels(trained: Trained, frame: FittedFrame) -> NDArray[np.float64]:
@@ -191,77 +204,9 @@ def _gram_of_levels(trained: Trained, frame: FittedFrame) -> NDArray[np.float64]
     return moved @ moved.T / (len(rows) * len(changes) * frame.structure.n_atoms)
 
 
-@dataclass(frozen=True)
-class Refit:
-    """What a last layer learns from one frame, and the frame's band edges, linear in its weights.
-
-    Attributes
-    ----------
-    curvature, gradient
-        Of the frame's part of the loss, halved, (n_weights, n_weights) and (n_weights,), where the network is.
-    response, errors
-        Of the edges, (2, n_weights) and (2,), eV.
-    """
-
-    curvature: Tensor
-    gradient: Tensor
-    response: Tensor
-    errors: Tensor
-
-
-@torch.no_grad()
-def refit_of(network: DensityNetwork, sample: DensitySample, scales: tuple[float, float]) -> Refit:
-    """Take the loss of one frame apart, see `n2amd.network.doubt_fit`."""
-    jacobian = weight_changes(network, sample.graph, sample.waves)
-    (c,) = network.coefficients(sample.graph, [sample.waves], [sample.excess])
-    matrix, response = sample.matrix.double(), sample.response.double() @ jacobian
-    errors = sample.state_errors(c)
-    share = SHAPE.state_weight * sample.n_atoms / (len(errors) * scales[1])
-    curvature = jacobian.T @ matrix @ jacobian / scales[0] + share * response.T @ response
-    gradient = jacobian.T @ (matrix @ c - sample.right) / scales[0] + share * response.T @ errors
-    edges = list(sample.edges)
-    return Refit(curvature, gradient, response[edges], errors[edges])
-
-
-def refit_error(learned: Sequence[Refit], judges: Sequence[Refit], prior: Tensor) -> float:
-    """Edges' error (rms, meV) of frames after the last layer is fitted to others."""
-    curvature, gradient = sum(r.curvature for r in learned) + prior, sum(r.gradient for r in learned)
-    moved = -torch.linalg.solve(curvature, gradient)
-    errors = torch.cat([r.errors + r.response @ moved for r in judges])
-    return 1e3 * float(errors.square().mean().sqrt())
-
-
-def refits(
-    data: Labelled, trained: Trained, start: Sequence[int], left: Sequence[int], options: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
-    """Errors after the last layer alone is fitted again, for each rule and many random choices."""
-    pool, network = data.sets["pool"], trained.network
-    scales = loss_scales(network, [pool[k].sample for k in start])
-    known = [refit_of(network, pool[k].sample, scales) for k in start]
-    offered = [refit_of(network, pool[k].sample, scales) for k in left]
-    trace = sum(float(r.curvature.diagonal().mean()) for r in known)
-    prior = PRIOR * trace * torch.eye(len(known[0].gradient), dtype=torch.float64)
-    for name in ("test", "larger"):
-        judges = [refit_of(network, frame.sample, scales) for frame in data.sets[name]]
-        for count in sorted({0, options.frames, options.rounds * options.frames}):
-            for rule in RULES if count else ():
-                draws = range(RANDOM_REFITS) if rule == "random" else range(1)
-                found = [
-                    refit_error([*known, *(offered[k] for k in places)], judges, prior)
-                    for places in (
-                        choose(rule, trained, [pool[k] for k in left], count, seed) for seed in draws
-                    )
-                ]
-                spread = float(np.std(found)) if len(found) > 1 else 0.0
-                yield {"rule": rule, "labels": count, "judged_on": name, "meV": np.mean(found), "sd": spread}
-            if not count:
-                yield {
-                    "rule": "none",
-                    "labels": 0,
-                    "judged_on": name,
-                    "meV": refit_error(known, judges, prior),
-                    "sd": 0.0,
-                }
+def temperature(place: int) -> float:
+    """Temperature of a frame, in the order they are made, K."""
+    return RECIPE.temperatures_K[place % len(RECIPE.temperatures_K)]
 
 
 def judged(rule: str, seed: int, labels: int, trained: Trained, data: Labelled) -> list[dict[str, Any]]:
@@ -274,16 +219,14 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
     """Figures at the start, which all rules share, and after each round of each rule."""
     pool = data.sets["pool"]
     order = np.random.default_rng(seed).permutation(len(pool)).tolist()
-    judges, start = order[:VALIDATING], order[VALIDATING : VALIDATING + options.start]
+    judges, rest = order[:VALIDATING], order[VALIDATING:]
+    start = [k for k in rest if temperature(k) <= options.below][: options.start]
 
     def trained_on(learned: Sequence[int]) -> Trained:
         return train(data, [pool[k] for k in learned], [pool[k] for k in judges], options.steps, seed)
 
     first = trained_on(start)
     yield from judged("start", seed, len(start), first, data)
-    others = [k for k in range(len(pool)) if k not in (*start, *judges)]
-    for row in refits(data, first, start, others, options):
-        print(f"last layer, seed {seed}: {shown(row)}", flush=True)
     for rule in options.rules:
         trained, learned = first, start
         for number in range(options.rounds):
@@ -304,10 +247,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
-    parser.add_argument("--start", type=int, default=4)
+    parser.add_argument("--start", type=int, default=3, help="frames to begin with")
+    parser.add_argument("--below", type=float, default=1000.0, help="their highest temperature, K")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--frames", type=int, default=3, help="labelled in each round")
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
     parser.add_argument("--work", type=Path, default=ROOT / "benchmarks/runs/active_learning")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/active_learning.csv")
     options = parser.parse_args()

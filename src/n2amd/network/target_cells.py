@@ -17,7 +17,7 @@ from n2amd.structure import Structure
 LARGE = 2
 _REMEDY = (
     "choose frames of larger cells with `n2amd hamiltonian select`, compute them, and add them to paths or, "
-    "kept small by `n2amd hamiltonian densities`, to density_paths"
+    "kept small by `n2amd hamiltonian densities`, to density_paths; or let the job do it (active_learning)"
 )
 
 
