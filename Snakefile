@@ -44,3 +44,7 @@ rule all:
 onstart:
     hold_run_lock()
     hold_data_against_job()
+
+
+onerror:
+    tell_what_waits()

@@ -287,6 +287,20 @@ class TestFinishedProject:
         assert jobs["select_frames"] == jobs["label_by_scf"] == jobs["train_round"] == 1
         assert not jobs.keys() & {"train_hamiltonian", "run_trajectory"}
 
+    def test_a_run_that_waits_for_labels_ends_with_that_sentence(self, finished: Project) -> None:
+        """And goes on when they are there."""
+        config = finished.config("folder", lambda document: add_rounds(document, 1, label_by="folder"))
+        program = finished.folder / "bin/n2amd"
+        text = program.read_text()
+        waits = 'case $* in *--expect*) echo "error: 2 structures wait for their labels" >&2; exit 2;; esac\n'
+        program.write_text(text.replace("line=$*\n", waits + "line=$*\n"))
+        done = finished.snakemake("--configfile", config, "--quiet", "rules", check=False)
+        assert done.returncode != 0
+        assert "\n2 structures wait for their labels\n" in done.stdout + done.stderr
+        program.write_text(text)
+        finished.snakemake("--configfile", config, "--quiet", "all")
+        assert finished.planned(config) == {}
+
     def test_another_cutoff_computes_everything_again(self, project: Project) -> None:
         config = project.config("computed", compute_silicon)
         project.snakemake("--configfile", config, "--quiet", "--until", "ingest_dataset")

@@ -167,3 +167,11 @@ rule judge_choice:
     shell:
         "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q} --on {input.labels:q}"
         " --out {output.report:q} > {log:q} 2>&1"
+
+
+def tell_what_waits():
+    """Repeat at the end of a run which structures wait for labels, where a reader does not look for it above."""
+    for log in sorted((JOB.results / "logs").glob("*/*/active_learning/round_*/ingest_labels.log")):
+        lines = log.read_text().splitlines()
+        if lines and lines[-1].startswith("error: "):
+            logger.error(lines[-1].removeprefix("error: "))

@@ -79,7 +79,7 @@ def _lines(axes: Axes) -> None:
     limits = np.array([min(axes.get_xlim()[0], 1.0), max(axes.get_xlim()[1], 10.0)])
     axes.plot(limits, limits, color=style.GREY, lw=0.8, zorder=0, label="one spread")
     axes.plot(limits, 2 * limits, color=style.GREY, lw=0.8, ls="--", zorder=0, label="two spreads")
-    axes.set(xlim=limits, xlabel="Predicted spread (meV)", ylabel="|Error| of the band edge (meV)")
+    axes.set(xlim=limits, xlabel="Predicted spread (meV)", ylabel="|Error| of VBM (circles), CBM (squares), meV")
     axes.legend(loc="best")
 
 
@@ -88,7 +88,7 @@ def _calibration(axes: Axes, ratio: np.ndarray) -> None:
     fine = np.linspace(0, LARGEST_RATIO, 200)
     axes.plot(fine, [erf(z / sqrt(2)) for z in fine], color=style.GREY, lw=1.0, label="normal errors")
     axes.step(
-        [0, *np.sort(ratio), LARGEST_RATIO],
+        [0, *np.sort(ratio), max(LARGEST_RATIO, ratio.max())],
         [0, *(np.arange(1, len(ratio) + 1) / len(ratio)), 1],
         where="post",
         color=style.BLUE,
