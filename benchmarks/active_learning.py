@@ -1,19 +1,21 @@
 """Frames chosen by the network's doubt against frames drawn at random, at equal labels: silicon.
 
-python benchmarks/active_learning.py [--seeds 1 2 3] [--rounds 2] [--frames 4] [--steps 200]
-    [--rules doubt random ...] [--work FOLDER] [--out benchmarks/results/active_learning.csv]
+python benchmarks/active_learning.py [--seeds 1 2 3] [--rules doubt random random-again] [--rounds 2]
+    [--frames 3] [--start 3] [--below 300] [--steps 300] [--work FOLDER] [--out FILE.csv]
 
 The pool: cells of 8 atoms at 150, 300, 600 and 1000 K in turn (Debye model) under strains up to 2 %; judged
 on other cells made alike and on larger ones of 32 atoms. Labels are `n2amd dft scf` with the ingredients of
 one HONPAS frame (tests/data/honpas-si2); they are computed once into --work and kept. Every seed draws other
-start frames (--start, and two that validate), another network, other random choices; all rules begin with the
-same ones. After each round a network is trained anew on all labels so far. Errors of VBM and CBM are to first
-order in the density's, as in training.
+start frames (--start of at most --below K; two of any temperature validate), another network, other random
+choices; all rules begin with the same ones. After each round a network is trained anew on all labels so far:
+shape of the preset `quick`, SOAP. Errors of states and edges are to first order in the density's, as in
+training.
 
 Rules: `doubt` is `n2amd hamiltonian select`; `average` takes the frame whose labels leave the least doubt of
-all frames together (D. A. Cohn et al., J. Artif. Intell. Res. 4, 129 (1996)); `most-doubtful` the same without conditioning on frames already
-chosen; `levels` conditions likewise, but on the doubt of the levels around the gap instead of the density's;
-`random`.
+all frames together (D. A. Cohn et al., J. Artif. Intell. Res. 4, 129 (1996)); `relative` likewise, every
+frame's doubt counted in shares of its own; `most-doubtful` is `doubt` without conditioning on frames already
+chosen; `levels` as `doubt`, but on the levels around the gap instead of the density; `random` and another
+`random-again`.
 """
 
 # ruff: noqa: E402 - threads are set before numerical libraries are loaded
@@ -59,14 +61,15 @@ from n2amd.network.selection import choose_frames, doubt_of_frames, random_frame
 from n2amd.orbitals.two_centre import OverlapTable
 
 ROOT = Path(__file__).resolve().parents[1]
-RULES = ("doubt", "average", "most-doubtful", "levels", "random")
+RULES = ("doubt", "average", "relative", "most-doubtful", "levels", "random", "random-again")
 #: Frames that validate, besides the start frames.
 VALIDATING = 2
 #: Name, seed, supercell and number of the frames that are labelled.
 SETS = {"pool": (1, "1x1x1", 40), "test": (2, "1x1x1", 12), "larger": (3, "2x2x1", 4)}
 RECIPE = StructureSettings(temperatures_K=[150, 300, 600, 1000], debye_temperature_K=645, strain=0.02)
 #: Shape of the network and of its training.
-SHAPE = PRESETS["quick"].density
+_QUICK = PRESETS["quick"].density
+SHAPE = replace(_QUICK, schedule=replace(_QUICK.schedule, optimizer="soap", learning_rate=3e-3))
 #: As the k mesh 2x2x2 of the cubic cell, 1/Angstrom; convergence of the labels, eV.
 K_SPACING, TOLERANCE = 0.6, 1e-3
 
@@ -169,8 +172,8 @@ def choose(
     rule: str, trained: Trained, candidates: Sequence[FittedFrame], count: int, seed: int
 ) -> list[int]:
     """Places of the candidates to label next."""
-    if rule == "random":
-        return random_frames(len(candidates), count, seed)
+    if rule.startswith("random"):
+        return random_frames(len(candidates), count, seed + 50 * (rule == "random-again"))
     atoms = [f.structure.n_atoms for f in candidates]
     if rule == "levels":
         grams = np.array([_gram_of_levels(trained, frame) for frame in candidates])
@@ -178,7 +181,9 @@ def choose(
     grams = doubt_of_frames(trained.predictor, [f.structure for f in candidates], Path("pool"))
     if rule == "most-doubtful":
         return np.argsort(-np.trace(grams, axis1=1, axis2=2))[:count].tolist()
-    if rule == "average":
+    if rule == "relative":
+        grams = grams / np.trace(grams, axis1=1, axis2=2)[:, None, None] * np.trace(grams.mean(axis=0))
+    if rule in ("average", "relative"):
         return most_told(grams, atoms, count)
     return choose_frames(grams, atoms, count)[0]
 
@@ -246,9 +251,9 @@ def main() -> None:
     """Run all rules and seeds, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=["doubt", "random", "random-again"])
     parser.add_argument("--start", type=int, default=3, help="frames to begin with")
-    parser.add_argument("--below", type=float, default=1000.0, help="their highest temperature, K")
+    parser.add_argument("--below", type=float, default=300.0, help="their highest temperature, K")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--frames", type=int, default=3, help="labelled in each round")
     parser.add_argument("--steps", type=int, default=300, help="of each training")
@@ -265,10 +270,10 @@ def main() -> None:
         for row in curves(data, seed, options):
             rows.append(row)
             print(f"{shown(row)}; {time.process_time():.0f} CPU s", flush=True)
-    with open(options.out, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        with open(options.out, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

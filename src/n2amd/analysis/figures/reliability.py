@@ -79,7 +79,8 @@ def _lines(axes: Axes) -> None:
     limits = np.array([min(axes.get_xlim()[0], 1.0), max(axes.get_xlim()[1], 10.0)])
     axes.plot(limits, limits, color=style.GREY, lw=0.8, zorder=0, label="one spread")
     axes.plot(limits, 2 * limits, color=style.GREY, lw=0.8, ls="--", zorder=0, label="two spreads")
-    axes.set(xlim=limits, xlabel="Predicted spread (meV)", ylabel="|Error| of VBM (circles), CBM (squares), meV")
+    axes.set(xlim=limits, xlabel="Predicted spread (meV)")
+    axes.set(ylabel="|Error| of VBM (circles), CBM (squares), meV")
     axes.legend(loc="best")
 
 
