@@ -246,6 +246,24 @@ def populations_and_lifetime(wildcards):
     return dynamics_of_variant(wildcards) + lifetime
 
 
+# where a round of active learning has its files
+ROUND = "{material}/{functional}/active_learning/round_{round}"
+
+
+def folder_of_labels(wildcards):
+    """Return the folder of a round's DFT output: the engine's, or the one that the user is asked to fill."""
+    name = "dft" if source(wildcards).labelled_by == "engine" else "computed"
+    return str(JOB.results / ROUND.format(**wildcards) / name)
+
+
+def tell_what_waits():
+    """Repeat at the end of a run which structures wait for labels, where a reader does not look for it above."""
+    for log in sorted((JOB.results / "logs").glob("*/*/active_learning/round_*/ingest_labels.log")):
+        lines = log.read_text().splitlines()
+        if lines and lines[-1].startswith("error: "):
+            logger.error(lines[-1].removeprefix("error: "))
+
+
 def data_sets(wildcards):
     """Return all data sets of a functional: the given data, the labels of each round, all that was learned from."""
     added = [*every_round(labels_name(wildcards), wildcards), *every_round("dataset.h5", wildcards)[-1:]]

@@ -4,8 +4,6 @@ Everything of a round is in `active_learning/round_N`. The data and the model be
 job without rounds, so that more rounds repeat none.
 """
 
-ROUND = "{material}/{functional}/active_learning/round_{round}"
-
 
 rule select_frames:
     """Choose frames that the last model knows least, unlike each other and all that are labelled."""
@@ -98,12 +96,6 @@ use rule ingest_dataset as ingest_labels with:
         given=lambda w, input: f"{given_to_ingestion(w)} --expect {shlex.quote(input.structures)}",
 
 
-def folder_of_labels(wildcards):
-    """Return the folder of a round's DFT output: the engine's, or the one that the user is asked to fill."""
-    name = "dft" if source(wildcards).labelled_by == "engine" else "computed"
-    return str(JOB.results / expand(ROUND, **wildcards)[0] / name)
-
-
 rule add_labels:
     """Put the labels to what was learned from before."""
     input:
@@ -167,11 +159,3 @@ rule judge_choice:
     shell:
         "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q} --on {input.labels:q}"
         " --out {output.report:q} > {log:q} 2>&1"
-
-
-def tell_what_waits():
-    """Repeat at the end of a run which structures wait for labels, where a reader does not look for it above."""
-    for log in sorted((JOB.results / "logs").glob("*/*/active_learning/round_*/ingest_labels.log")):
-        lines = log.read_text().splitlines()
-        if lines and lines[-1].startswith("error: "):
-            logger.error(lines[-1].removeprefix("error: "))

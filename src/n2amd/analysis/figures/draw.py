@@ -66,8 +66,8 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
         fits = conforming(read_report(reports[0]), FIGURES[what]) if reports else None
         return lifetimes.populations(runs, fits)
     if what == "doubt":
-        reports = [conforming(read_report(path), FIGURES[what]) for path in inputs]
-        return _drawn(what, inputs, lambda: reliability.doubt(reports))
+        judged = [conforming(read_report(path), FIGURES[what]) for path in inputs]
+        return _drawn(what, inputs, lambda: reliability.doubt(judged))
     if len(inputs) != 1:
         raise InputError(
             f"{len(inputs)} input files", field=what, remedy="this figure is drawn from one file"
