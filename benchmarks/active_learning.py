@@ -1,14 +1,15 @@
 """Frames chosen by the network's doubt against frames drawn at random, at equal labels: silicon.
 
-python benchmarks/active_learning.py [--seeds 1 2 3] [--rules doubt random random-again] [--rounds 2]
-    [--frames 3] [--start 3] [--below 300] [--steps 300] [--work FOLDER] [--out FILE.csv]
+python benchmarks/active_learning.py [--seeds 1 2 3] [--rules doubt random random-again] [--rounds 1]
+    [--frames 3] [--start 3] [--below 300] [--steps 300]
+    [--optimizer soap] [--work FOLDER] [--out FILE.csv]
 
 The pool: cells of 8 atoms at 150, 300, 600 and 1000 K in turn (Debye model) under strains up to 2 %; judged
 on other cells made alike and on larger ones of 32 atoms. Labels are `n2amd dft scf` with the ingredients of
 one HONPAS frame (tests/data/honpas-si2); they are computed once into --work and kept. Every seed draws other
 start frames (--start of at most --below K; two of any temperature validate), another network, other random
 choices; all rules begin with the same ones. After each round a network is trained anew on all labels so far:
-shape of the preset `quick`, SOAP. Errors of states and edges are to first order in the density's, as in
+shape of the preset `quick`. Errors of states and edges are to first order in the density's, as in
 training.
 
 Rules: `doubt` is `n2amd hamiltonian select`; `average` takes the frame whose labels leave the least doubt of
@@ -53,6 +54,7 @@ from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.density_training import DensityTrainer, density_scores
 from n2amd.network.doubt import DensityDoubt
 from n2amd.network.doubt_fit import density_doubt, level_spreads
+from n2amd.network.loop import Schedule
 from n2amd.network.pair_training import check_message_cutoff
 from n2amd.network.precision import require_full_precision
 from n2amd.network.predict import HamiltonianPredictor
@@ -68,8 +70,9 @@ VALIDATING = 2
 SETS = {"pool": (1, "1x1x1", 40), "test": (2, "1x1x1", 12), "larger": (3, "2x2x1", 4)}
 RECIPE = StructureSettings(temperatures_K=[150, 300, 600, 1000], debye_temperature_K=645, strain=0.02)
 #: Shape of the network and of its training.
-_QUICK = PRESETS["quick"].density
-SHAPE = replace(_QUICK, schedule=replace(_QUICK.schedule, optimizer="soap", learning_rate=3e-3))
+SHAPE = PRESETS["quick"].density
+#: First learning rate by optimiser.
+RATES = {"soap": 3e-3, "adamw": 4e-3}
 #: As the k mesh 2x2x2 of the cubic cell, 1/Angstrom; convergence of the labels, eV.
 K_SPACING, TOLERANCE = 0.6, 1e-3
 
@@ -113,7 +116,11 @@ def label(work: Path) -> Labelled:
 
 
 def train(
-    data: Labelled, learned: Sequence[FittedFrame], judges: Sequence[FittedFrame], steps: int, seed: int
+    data: Labelled,
+    learned: Sequence[FittedFrame],
+    judges: Sequence[FittedFrame],
+    schedule: Schedule,
+    seed: int,
 ) -> Trained:
     """Train a network and find its doubt, as the density stage of a training does."""
     auxiliary = data.zeroth.model.auxiliary
@@ -135,7 +142,7 @@ def train(
             network,
             samples,
             validation,
-            replace(SHAPE.schedule, steps=steps),
+            schedule,
             atoms_per_step=SHAPE.atoms_per_step,
             state_weight=SHAPE.state_weight,
             seed=seed,
@@ -227,8 +234,11 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
     judges, rest = order[:VALIDATING], order[VALIDATING:]
     start = [k for k in rest if temperature(k) <= options.below][: options.start]
 
+    rate = RATES[options.optimizer]
+    schedule = replace(SHAPE.schedule, steps=options.steps, optimizer=options.optimizer, learning_rate=rate)
+
     def trained_on(learned: Sequence[int]) -> Trained:
-        return train(data, [pool[k] for k in learned], [pool[k] for k in judges], options.steps, seed)
+        return train(data, [pool[k] for k in learned], [pool[k] for k in judges], schedule, seed)
 
     first = trained_on(start)
     yield from judged("start", seed, len(start), first, data)
@@ -254,9 +264,10 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", choices=RULES, default=["doubt", "random", "random-again"])
     parser.add_argument("--start", type=int, default=3, help="frames to begin with")
     parser.add_argument("--below", type=float, default=300.0, help="their highest temperature, K")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--frames", type=int, default=3, help="labelled in each round")
     parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--optimizer", choices=list(RATES), default="soap")
     parser.add_argument("--work", type=Path, default=ROOT / "benchmarks/runs/active_learning")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/active_learning.csv")
     options = parser.parse_args()
