@@ -221,9 +221,26 @@ def temperature(place: int) -> float:
     return RECIPE.temperatures_K[place % len(RECIPE.temperatures_K)]
 
 
-def judged(rule: str, seed: int, labels: int, trained: Trained, data: Labelled) -> list[dict[str, Any]]:
+def doubt_left(grams: NDArray[np.float64], atoms: Sequence[int], chosen: Sequence[int]) -> float:
+    """Share of all frames' doubt that the labels of some leave, as the model expects it."""
+    precision = np.eye(grams.shape[1]) + sum(atoms[k] * grams[k] for k in chosen)
+    return float((grams.sum(axis=0) * np.linalg.inv(precision)).sum() / np.trace(grams.sum(axis=0)))
+
+
+def expectation(trained: Trained, candidates: Sequence[FittedFrame], count: int) -> str:
+    """What the model expects of the labels of chosen frames, and of random ones."""
+    grams = doubt_of_frames(trained.predictor, [f.structure for f in candidates], Path("pool"))
+    atoms = [f.structure.n_atoms for f in candidates]
+    chosen = doubt_left(grams, atoms, choose_frames(grams, atoms, count)[0])
+    random = [doubt_left(grams, atoms, random_frames(len(candidates), count, seed)) for seed in range(50)]
+    return f"doubt left: chosen {chosen:.2f}, random {np.mean(random):.2f} (sd {np.std(random):.2f})"
+
+
+def judged(
+    optimizer: str, rule: str, seed: int, labels: int, trained: Trained, data: Labelled
+) -> list[dict[str, Any]]:
     """Rows of one network, one for each set that judges it."""
-    known = {"rule": rule, "seed": seed, "labels": labels}
+    known = {"optimizer": optimizer, "rule": rule, "seed": seed, "labels": labels}
     return [{**known, "judged_on": name, **judge(trained, data.sets[name])} for name in ("test", "larger")]
 
 
@@ -241,15 +258,18 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
         return train(data, [pool[k] for k in learned], [pool[k] for k in judges], schedule, seed)
 
     first = trained_on(start)
-    yield from judged("start", seed, len(start), first, data)
+    yield from judged(options.optimizer, "start", seed, len(start), first, data)
+    others = [pool[k] for k in range(len(pool)) if k not in (*start, *judges)]
+    print(f"seed {seed}: {expectation(first, others, options.frames)}", flush=True)
     for rule in options.rules:
         trained, learned = first, start
         for number in range(options.rounds):
             left = [k for k in range(len(pool)) if k not in (*learned, *judges)]
             found = choose(rule, trained, [pool[k] for k in left], options.frames, 100 * seed + number)
             learned = learned + [left[k] for k in found]
+            print(f"{rule}, {seed}: frames of {[temperature(left[k]) for k in found]} K", flush=True)
             trained = trained_on(learned)
-            yield from judged(rule, seed, len(learned), trained, data)
+            yield from judged(options.optimizer, rule, seed, len(learned), trained, data)
 
 
 def shown(row: dict[str, Any]) -> str:
