@@ -22,7 +22,7 @@ BOHR, HARTREE = 0.529177210903, 27.211386245988
 A, C, U = 4.594, 2.959, 0.305
 #: Elements further apart than this are zero, Angstrom: the range of H, and of an orbital and a projector.
 RANGE, PROJECTOR_RANGE = 7.4, 3.7
-TI, O = 0, 1  # noqa: E741
+TI, O = 0, 1
 #: (l, exponent in 1 / bohr^2) of each shell; shells of one l are orthonormalised.
 ORBITALS = {
     TI: ((0, 1.6), (0, 0.55), (0, 0.2), (1, 0.9), (1, 0.3), (2, 1.1), (2, 0.4)),

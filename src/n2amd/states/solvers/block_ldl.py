@@ -55,7 +55,9 @@ class Factors:
         n, nb = len(self.lower), self.block
         x = right.clone()
         for first in range(0, n - nb, nb):
-            x[first + nb :].addmm_(self.lower[first + nb :, first : first + nb], x[first : first + nb], alpha=-1)
+            x[first + nb :].addmm_(
+                self.lower[first + nb :, first : first + nb], x[first : first + nb], alpha=-1
+            )
         for inverse, first in zip(self.inverses, range(0, n, nb)):
             x[first : first + nb] = inverse @ x[first : first + nb]
         for first in reversed(range(0, n - nb, nb)):
@@ -95,9 +97,7 @@ def factorise(matrix: torch.Tensor, blocking: Blocking | None = None) -> Factors
             inverses.append(inverse)
             column = matrix[end:, begin:end].clone()
             torch.matmul(column, inverse, out=matrix[end:, begin:end])
-            matrix[end:, end:last].addmm_(
-                matrix[end:, begin:end], column[: last - end].mH, alpha=-1
-            )
+            matrix[end:, end:last].addmm_(matrix[end:, begin:end], column[: last - end].mH, alpha=-1)
             scaled[:, begin - first : end - first] = column[last - end :]
         lower = matrix[last:, first:last]
         for begin in range(0, n - last, blocking.columns):

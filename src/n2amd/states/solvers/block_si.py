@@ -151,7 +151,9 @@ def _attempts(
     yield _Attempt((shift,), options.width, False)
     yield _Attempt((shift + _NUDGE_EV,), options.width, False)
     try:
-        between = find_shift(solver, target.low, target.high, target.occupied, pencil.on_site_energies(), shift)
+        between = find_shift(
+            solver, target.low, target.high, target.occupied, pencil.on_site_energies(), shift
+        )
     except FactorisationError as error:
         failures.append(str(error))
         return
@@ -159,9 +161,7 @@ def _attempts(
     edges = solver.edges
     if edges is not None:
         gap = edges[1] - edges[0]
-        yield _Attempt(
-            (edges[0] + _ONE_SIDED * gap, edges[1] - _ONE_SIDED * gap), 2 * options.width, False
-        )
+        yield _Attempt((edges[0] + _ONE_SIDED * gap, edges[1] - _ONE_SIDED * gap), 2 * options.width, False)
 
 
 @dataclass(frozen=True)
@@ -230,18 +230,14 @@ def _attempt(
     return _Found(low, energies, states, overlap_states, certificate)
 
 
-def _edges(
-    ritz: Ritz, side: Side, before: tuple[float, float] | None
-) -> tuple[float, float] | None:
+def _edges(ritz: Ritz, side: Side, before: tuple[float, float] | None) -> tuple[float, float] | None:
     """Highest state below the shift and lowest above, as far as they are known."""
     if not (side.below and side.above):
         return before
     return float(ritz.energies[side.below - 1]), float(ritz.energies[side.below])
 
 
-def _with_counted_ends(
-    solver: CountingSolver, found: _Found, target: Target, options: Options
-) -> _Found:
+def _with_counted_ends(solver: CountingSolver, found: _Found, target: Target, options: Options) -> _Found:
     """Count the states below both ends of the window."""
     lower = max(target.low - 1 - found.first, 0)
     upper = min(target.high - 1 - found.first, len(found.energies) - 2)

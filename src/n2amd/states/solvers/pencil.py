@@ -104,22 +104,25 @@ class DevicePencil:
     def shifted(self, shift: float, dtype: torch.dtype | None = None) -> torch.Tensor:
         """H - shift S as a new dense matrix, (n, n), in `dtype` (default: that of the pencil)."""
         out = torch.zeros(self.n, self.n, dtype=dtype or self.dtype, device=self.device)
-        flat = out.view(-1)
-        step = max(1, int(_CHUNK * self.n // max(1, len(self._h))))
-        for first in range(0, self.n, step):
-            last = min(first + step, self.n)
+        rows = max(1, _CHUNK * self.n // max(1, len(self._h)))
+        for first in range(0, self.n, rows):
+            last = min(first + rows, self.n)
             begin, end = int(self._indptr[first]), int(self._indptr[last])
-            counts = torch.diff(self._indptr[first : last + 1])
-            rows = torch.repeat_interleave(torch.arange(first, last, device=self.device), counts)
+            place = self._places(first, last, begin, end)
             values = self._h[begin:end] - shift * self._s[begin:end]
-            flat[rows * self.n + self._indices[begin:end]] = values.to(out.dtype)
+            # a view of few rows: places stay small enough for every index kernel
+            out[first:last].view(-1)[place] = values.to(out.dtype)
         return out
+
+    def _places(self, first: int, last: int, begin: int, end: int) -> torch.Tensor:
+        """Where the elements of some rows lie in the dense rows, one after the other."""
+        counts = torch.diff(self._indptr[first : last + 1])
+        rows = torch.repeat_interleave(torch.arange(last - first, device=self.device), counts)
+        return rows * self.n + self._indices[begin:end]
 
     def _dense(self, values: torch.Tensor) -> torch.Tensor:
         out = torch.zeros(self.n, self.n, dtype=self.dtype, device=self.device)
-        counts = torch.diff(self._indptr)
-        rows = torch.repeat_interleave(torch.arange(self.n, device=self.device), counts)
-        out.view(-1)[rows * self.n + self._indices] = values
+        out.view(-1)[self._places(0, self.n, 0, len(values))] = values
         return out
 
     def _sparse(self, values: torch.Tensor) -> torch.Tensor:
