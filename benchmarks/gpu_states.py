@@ -6,6 +6,7 @@ numba alone. Each line is written as soon as it is known.
 python benchmarks/gpu_states.py --out FOLDER [--largest 4992] [--device cuda]
 """
 
+# ruff: noqa: E402 - the package is found beside this file, without being installed
 from __future__ import annotations
 
 import argparse

@@ -28,7 +28,7 @@ ORBITALS = {
     TI: ((0, 1.6), (0, 0.55), (0, 0.2), (1, 0.9), (1, 0.3), (2, 1.1), (2, 0.4)),
     O: ((0, 0.9), (0, 0.3), (1, 0.9), (1, 0.3), (2, 0.8)),
 }
-#: (l, exponent, strength in eV) of each projector: Ti 3s 3p and O 2s 2p are bound, Ti 3d makes the conduction band.
+#: (l, exponent, strength in eV) of each projector; those of Ti 3d make the conduction band.
 PROJECTORS = {
     TI: ((0, 1.2, -95.0), (1, 0.8, -85.0), (2, 0.8, -65.0)),
     O: ((0, 0.8, -58.0), (1, 0.7, -64.0)),
@@ -241,7 +241,7 @@ def _norm(l: int, exponent: float) -> float:
 
 
 def _integrals(la: int, a: float, lb: int, b: float, r: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """<a|b> and <a|-nabla^2/2|b> (eV) of normalised solid harmonics, b displaced by r (bohr), (n, 2la+1, 2lb+1)."""
+    """<a|b> and <a|-nabla^2/2|b> (eV) of solid harmonics, b displaced by r (bohr), (n, 2la+1, 2lb+1)."""
     p = a + b
     s = torch.zeros(la + 1, lb + 3, *r.shape, dtype=r.dtype, device=r.device)
     s[0, 0] = (np.pi / p) ** 0.5 * torch.exp(-a * b / p * r**2)
