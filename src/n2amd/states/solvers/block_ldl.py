@@ -193,7 +193,7 @@ class BlockLdl:
         A full residual costs twice a solution; it is looked at through one random combination of the
         columns first, whose expected square is that of the whole residual.
         """
-        assert self._factors is not None and self._pencil is not None, "factor first"
+        assert self._factors is not None, "factor first"
         x = self._apply(block)
         if not self.single:
             weights = _probe(block)

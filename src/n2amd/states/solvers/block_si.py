@@ -7,7 +7,7 @@ random and always the same, nothing is carried over from other frames unless the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -63,7 +63,7 @@ class Options:
     tolerance: float = 1e-7
     largest_basis: int = 1200
     guard: int = 1
-    accepted: Tolerances = Tolerances()
+    accepted: Tolerances = field(default_factory=Tolerances)
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,9 @@ def _attempts(
         yield _Attempt((shift,), options.width, True)
     yield _Attempt((shift,), options.width, False)
     yield _Attempt((shift + _NUDGE_EV,), options.width, False)
+    on_site = pencil.on_site_energies()
     try:
-        between = find_shift(
-            solver, target.low, target.high, target.occupied, pencil.on_site_energies(), shift
-        )
+        between = find_shift(solver, target.low, target.high, target.occupied, on_site, shift)
     except FactorisationError as error:
         failures.append(str(error))
         return

@@ -1,8 +1,9 @@
 """Block Lanczos on (H - shift S)^-1 S in the inner product of S.
 
-The operator is Hermitian in that inner product; its eigenvalue of a state at E is 1 / (E - shift). The states
-below the shift are the most negative ones, from the nearest on, those above the most positive: "the k nearest
-to the shift" would take them from the denser side. With the inertia at the shift, each has its absolute index.
+The operator is Hermitian in that inner product; its eigenvalue of a state at E is 1 / (E - shift). The
+states below the shift are the most negative ones, from the nearest on, those above the most positive: "the k
+nearest to the shift" would take them from the denser side. With the inertia at the shift, each has its
+absolute index.
 """
 
 from __future__ import annotations
