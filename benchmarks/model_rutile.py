@@ -83,7 +83,7 @@ def model_pencil(geometry: Geometry, device: str = "cpu") -> Pencil:
     near_start, near_columns = _block_rows(near, len(geometry.species))
     amplitudes = _amplitudes(geometry, near, near_start, near_columns, device)
     _attract(near_start, near_columns, amplitudes, start, columns, places, indptr, offsets, hamiltonian)
-    return Pencil(indptr, indices, hamiltonian, overlap)
+    return Pencil(indptr, indices, hamiltonian, overlap, offsets)
 
 
 @dataclass(frozen=True)

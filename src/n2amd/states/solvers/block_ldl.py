@@ -8,11 +8,13 @@ residual, refined, and refused where refinement does not help.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from n2amd.states.solvers.pencil import DevicePencil, Pencil
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError
 
 #: A pivot this much smaller than the largest element of its block counts as zero.
@@ -165,6 +167,7 @@ class BlockLdl:
         self._factors: Factors | None = None
         self._pencil: DevicePencil | None = None
         self._shift = 0.0
+        self._exact = False
 
     @property
     def inertia(self) -> int:
@@ -185,34 +188,41 @@ class BlockLdl:
         dtype = _HALF[self._pencil.dtype] if self.single else self._pencil.dtype
         self._factors = factorise(self._pencil.shifted(shift, dtype), self.blocking)
         self._shift = shift
+        self._exact = False
         return self._factors.inertia
 
     def solve(self, block: torch.Tensor) -> torch.Tensor:
         """Solve, and refine where the residual is above the tolerance.
 
-        A full residual costs twice a solution; it is looked at through one random combination of the
-        columns first, whose expected square is that of the whole residual.
+        A residual costs as much as a solution. It is looked at once for each factor, through one random
+        combination of the columns, whose expected square is that of the whole residual; after that the
+        residuals of the states tell.
         """
         assert self._factors is not None, "factor first"
         x = self._apply(block)
+        if self._exact:
+            return x
         if not self.single:
             weights = _probe(block)
             left = self._residual((x @ weights)[:, None], (block @ weights)[:, None])
             # nan compares as false: it must not pass
-            if bool(left.norm() <= self.tolerance * block.norm(dim=0).min()):
+            self._exact = bool(left.norm() <= self.tolerance * block.norm(dim=0).min())
+            if self._exact:
                 return x
         return self._refined(x, block)
 
     def _refined(self, x: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        size = block.norm(dim=0)
+        size, before = block.norm(dim=0), math.inf
         for _ in range(self._REFINEMENTS):
             left = self._residual(x, block)
-            if bool((left.norm(dim=0) <= self.tolerance * size).all()):
+            relative = float((left.norm(dim=0) / size).max())
+            if relative <= self.tolerance:
                 return x
-            x = x + self._apply(left)
+            if not relative < before:
+                break
+            x, before = x + self._apply(left), relative
         raise FactorisationError(
-            f"linear systems at the shift {self._shift:.6f} eV keep a relative residual of "
-            f"{float((left.norm(dim=0) / size).max()):.1e}"
+            f"linear systems at the shift {self._shift:.6f} eV keep a relative residual of {relative:.1e}"
         )
 
     def _apply(self, block: torch.Tensor) -> torch.Tensor:

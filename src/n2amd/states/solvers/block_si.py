@@ -22,7 +22,8 @@ from n2amd.states.solvers.certificate import (
     measure,
 )
 from n2amd.states.solvers.lanczos import Ritz, Side, lanczos, rayleigh_ritz, start_block
-from n2amd.states.solvers.pencil import DevicePencil, Pencil
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
 from n2amd.states.solvers.shift import CountingSolver, find_shift
 
@@ -59,9 +60,9 @@ class Options:
         Errors that a certificate allows.
     """
 
-    width: int = 40
+    width: int = 32
     tolerance: float = 1e-7
-    largest_basis: int = 1200
+    largest_basis: int = 2400
     guard: int = 1
     accepted: Tolerances = field(default_factory=Tolerances)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from n2amd.states.solvers.pencil import DevicePencil
+from n2amd.states.solvers.device_pencil import DevicePencil
 
 #: Levels closer than this (eV) are not told apart by a count of states between them.
 TOO_CLOSE_EV = 1e-5

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from n2amd.states.solvers.pencil import DevicePencil
+from n2amd.states.solvers.device_pencil import DevicePencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
 
 #: Directions of a new block shorter than this, relative to the block, are rounding.

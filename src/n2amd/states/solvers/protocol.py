@@ -6,7 +6,8 @@ from typing import Protocol
 
 import torch
 
-from n2amd.states.solvers.pencil import DevicePencil, Pencil
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
 
 
 class FactorisationError(Exception):

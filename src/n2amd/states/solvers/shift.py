@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from n2amd.states.solvers.pencil import DevicePencil, Pencil
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
 
 #: Counts at most before a search is given up.
