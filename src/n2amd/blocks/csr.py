@@ -114,7 +114,8 @@ def _pattern(codes: Sequence[NDArray[np.int64]], offsets: NDArray[np.int64]) -> 
     indices = np.empty(indptr[-1], dtype=np.int32)
     for atom in range(n_atoms):
         listed = columns[rows[atom] : rows[atom + 1]]
-        orbitals = np.concatenate([np.arange(offsets[j], offsets[j + 1]) for j in listed] or [[]])
+        none = np.zeros(0, dtype=np.int64)
+        orbitals = np.concatenate([none, *(np.arange(offsets[j], offsets[j + 1]) for j in listed)])
         indices[indptr[offsets[atom]] : indptr[offsets[atom + 1]]] = np.tile(orbitals, sizes[atom])
     return _Pattern(union, indptr[offsets[:-1]], width, place, indptr, indices)
 

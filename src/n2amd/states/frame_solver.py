@@ -107,7 +107,7 @@ class FrameSolver:
         return self.method == "block_si" and self.shift is None
 
     def placed(self, first: Structure) -> FrameSolver:
-        """Return a solver that expects the gap where that of `first`, a frame of the trajectory, has its middle."""
+        """Return a solver that expects the gap in the middle of that of `first`, a frame of the trajectory."""
         states = self.solve(first, "the first one of the trajectory")
         edge = self.window.n_occupied - self.window.low
         return replace(self, shift=float(states.energies[edge - 1 : edge + 1].mean()))
@@ -143,12 +143,15 @@ class FrameSolver:
         if self.sites is None:
             return states
         starts = first_orbitals(self.sites, self.predictor.basis)
+        partition = self.settings.partition
+        if partition == "loewdin" and not isinstance(folded_overlap, np.ndarray):
+            folded_overlap = folded_overlap.toarray()  # it is diagonalised
         weights = site_weights(
             states.coefficients,
             states.overlap_coefficients,
             folded_overlap,
             starts,
-            self.settings.partition,
+            partition,
         )
         return replace(states, weights=weights)
 

@@ -90,7 +90,7 @@ def solve_large_window(
     except (CertificateError, FactorisationError) as error:
         raise ComputationError(
             f"{place}the states around the gap could not be certified: {error}; check the geometry and that "
-            "the overlap is positive definite, raise states.residual_tolerance_eV, or set states.solver to dense"
+            "the overlap is positive definite, or set states.solver to dense"
         ) from error
     energies, states, overlap_states = (
         tensor.cpu().numpy() for tensor in (found.energies, found.states, found.overlap_states)

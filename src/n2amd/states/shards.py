@@ -64,11 +64,13 @@ def solve_shard(
     """
     solver = FrameSolver.for_structure(predictor, settings, frames.structure)
     if solver.needs_shift:
-        # the first frame of the trajectory, not of the shard: states must not depend on the number of shards
+        # of the trajectory, not of the shard: states must not depend on the number of shards
         solver = solver.placed(frames.first)
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
-    rows = _Rows.restore(restored) if restored else _Rows([], [], {name: [] for name in OF_FRAMES}, None, None)
+    rows = (
+        _Rows.restore(restored) if restored else _Rows([], [], {name: [] for name in OF_FRAMES}, None, None)
+    )
     last = frames.start + total - 1
     asked = moments(frames.n_frames_total, settings.doubt_samples if doubter else 0)
     asked = asked[(asked >= frames.start) & (asked < last)]
@@ -162,12 +164,12 @@ class _Rows:
             arrays["energies"][-1],
             arrays["last_coefficients"],
             arrays["last_overlap_coefficients"],
-            **{name: arrays[name][-1].item() for name in OF_FRAMES},
+            **{name: arrays[name][-1] for name in OF_FRAMES},
         )
         return cls(
             list(arrays["energies"]),
             list(arrays["overlap"]),
-            {name: arrays[name].tolist() for name in OF_FRAMES},
+            {name: list(arrays[name]) for name in OF_FRAMES},
             arrays["first_coefficients"],
             last,
             list(arrays.get("weights", [])),

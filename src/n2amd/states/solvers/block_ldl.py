@@ -62,10 +62,9 @@ class Factors:
             )
         for inverse, first in zip(self.inverses, range(0, n, nb)):
             x[first : first + nb] = inverse @ x[first : first + nb]
-        for first in reversed(range(0, n - nb, nb)):
-            x[first : first + nb].addmm_(
-                self.lower[first + nb :, first : first + nb].mH, x[first + nb :], alpha=-1
-            )
+        # row by row: long and thin products, several times faster than their transposes
+        for first in reversed(range(nb, n, nb)):
+            x[:first].addmm_(self.lower[first : first + nb, :first].mH, x[first : first + nb], alpha=-1)
         return x
 
 

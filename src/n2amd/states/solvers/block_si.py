@@ -21,8 +21,8 @@ from n2amd.states.solvers.certificate import (
     counting_energy,
     measure,
 )
-from n2amd.states.solvers.lanczos import Ritz, Side, lanczos, rayleigh_ritz, start_block
 from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.lanczos import Ritz, Side, lanczos, rayleigh_ritz, start_block
 from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
 from n2amd.states.solvers.shift import CountingSolver, find_shift
