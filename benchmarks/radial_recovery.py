@@ -27,7 +27,7 @@ from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, fit_overlap
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.states.cross_time import frame_overlap
-from n2amd.states.shards import FrameSolver
+from n2amd.states.frame_solver import FrameSolver
 
 DATA = Path(__file__).parents[1] / "resources/tio2-honpas"
 
@@ -67,9 +67,7 @@ def couplings(path: Path, tables: dict[str, OverlapTable]) -> dict[str, np.ndarr
     kinds = {name: ("exact", partial(overlap, table)) for name, table in tables.items()}
     kinds["electron-translation-free"] = ("electron-translation-free", None)
     found = {
-        name: np.array(
-            [frame_overlap(a, b, kind, cross, solver.offsets, solver.kpoint) for a, b in pairwise(states)]
-        )
+        name: np.array([frame_overlap(a, b, kind, cross, solver.folded) for a, b in pairwise(states)])
         for name, (kind, cross) in kinds.items()
     }
     signs = np.cumprod(np.sign(np.diagonal(found["true"], axis1=1, axis2=2)), axis=0)

@@ -17,14 +17,25 @@ class StatesSettings(Section):
     margin: int = Field(
         6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards."
     )
-    solver: Literal["dense"] = Field("dense", description="Eigensolver.")
+    solver: Literal["auto", "dense", "block_si"] = Field(
+        "auto",
+        description="Eigensolver: dense (LAPACK), block_si (block shift-invert Lanczos with certified "
+        "states), or auto: dense below 2,000 orbitals.",
+    )
+    factorisation: Literal["block_ldl", "pardiso"] = Field(
+        "block_ldl",
+        description="Direct solver of block_si: dense, on CPU or GPU; or sparse, on CPU (pip install "
+        "'n2amd[pardiso]').",
+    )
     kpoint: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
     )
     shards: int = Field(
         4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where H is predicted.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where H is predicted and block_si solves."
+    )
     mesh_refinement: float = Field(
         1.0,
         ge=1,

@@ -24,7 +24,7 @@ from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.states.cross_time import frame_overlap
-from n2amd.states.shards import FrameSolver
+from n2amd.states.frame_solver import FrameSolver
 
 FOLDER = Path(__file__).parents[2] / "resources" / "tio2-honpas" / "TiO2_6_md"
 
@@ -52,9 +52,7 @@ def test_real_overlaps_are_far_from_the_limits(rutile, kpoint, kind):
     cross = partial(overlap, OverlapTable.from_basis(basis))
     found = np.array(
         [
-            frame_overlap(
-                (one.structure, before), (two.structure, after), kind, cross, solver.offsets, solver.kpoint
-            )
+            frame_overlap((one.structure, before), (two.structure, after), kind, cross, solver.folded)
             for one, two, before, after in zip(frames, frames[1:], states, states[1:])
         ]
     )

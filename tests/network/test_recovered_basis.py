@@ -21,7 +21,7 @@ from n2amd.network.predict import load_predictor
 from n2amd.network.training import train
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.states.cross_time import frame_overlap
-from n2amd.states.shards import FrameSolver
+from n2amd.states.frame_solver import FrameSolver
 from n2amd.storage import create_hdf5
 from n2amd.structure import Structure
 
@@ -106,7 +106,7 @@ def test_from_folders_to_populations(deeph: Path, tmp_path: Path) -> None:
     solver = FrameSolver.for_structure(predictor, StatesSettings(margin=2), now)
     solved = [solver.solve_matrices(f.hamiltonian, f.overlap, f.name) for f in (frames[0], frames[0])]
     between = [
-        frame_overlap((now, solved[0]), (later, solved[1]), "exact", function, solver.offsets, solver.kpoint)
+        frame_overlap((now, solved[0]), (later, solved[1]), "exact", function, solver.folded)
         for function in (lambda a, b: overlap(exact, a, b), predictor.cross_overlap("exact"))
     ]
     assert np.abs(between[0] - between[1]).max() < 5e-5

@@ -86,5 +86,10 @@ def moving_frames(
 def cut(frames: TrajectorySlice, start: int, stop: int) -> TrajectorySlice:
     """Frames start..stop, both included, as one shard holds them."""
     return TrajectorySlice(
-        start, frames.n_frames_total, frames.timestep_fs, frames.structure, frames.positions[start : stop + 1]
+        start,
+        frames.n_frames_total,
+        frames.timestep_fs,
+        frames.structure,
+        frames.positions[start : stop + 1],
+        frames.positions[0],
     )

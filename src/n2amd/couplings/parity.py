@@ -19,8 +19,8 @@ from n2amd.couplings.tracking import align, track
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overlap
+from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.gauge import canonical_gauge
-from n2amd.states.shards import FrameSolver, Predictor
 from n2amd.states.solver import WindowStates
 from n2amd.states.store import ShardInfo
 from n2amd.states.window import StateWindow, state_window
@@ -146,8 +146,7 @@ def solve_both(
                         (frame.structure, later),
                         settings.overlap,
                         cross_overlap,
-                        solver.offsets,
-                        solver.kpoint,
+                        solver.folded,
                     )
                 )
         before = frame.structure, states, predicted

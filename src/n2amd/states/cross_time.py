@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.matrix import BlockMatrix
 from n2amd.errors import InputError
 from n2amd.states.solver import WindowStates
 from n2amd.structure import Structure
@@ -43,7 +44,7 @@ def window_overlap(
     before: WindowStates,
     after: WindowStates,
     kind: OverlapKind,
-    cross: NDArray | None = None,
+    cross: NDArray | scipy.sparse.csr_array | None = None,
 ) -> NDArray:
     """Overlap of two frames' states, (w, w).
 
@@ -55,12 +56,12 @@ def window_overlap(
         "exact": with S(t, t+dt), eq. 6 of the N2AMD paper. "electron-translation-free": with the mean of
         S(t) and S(t+dt), which drops C^dagger A C, A = (<m|d_t n> - <d_t m|n>) dt / 2, to second order in dt.
     cross
-        Dense S(t, t+dt) at the k point, (n, n); needed for "exact".
+        S(t, t+dt) at the k point, (n, n); needed for "exact".
     """
     if kind == "exact":
         if cross is None:
             raise ValueError("the exact overlap needs S(t, t+dt)")
-        return before.coefficients.conj().T @ cross @ after.coefficients
+        return before.coefficients.conj().T @ (cross @ after.coefficients)
     bra = before.overlap_coefficients.conj().T @ after.coefficients
     ket = before.coefficients.conj().T @ after.overlap_coefficients
     return (bra + ket) / 2
@@ -71,10 +72,12 @@ def frame_overlap(
     after: tuple[Structure, WindowStates],
     kind: OverlapKind,
     cross_overlap: CrossOverlap,
-    offsets: NDArray[np.int64],
-    kpoint: NDArray[np.float64],
+    folded: Callable[[BlockMatrix], NDArray | scipy.sparse.csr_array],
 ) -> NDArray:
-    """`window_overlap` of two (geometry, states) pairs; evaluates S(t, t+dt) only where it is needed."""
+    """`window_overlap` of two (geometry, states) pairs; evaluates S(t, t+dt) only where it is needed.
+
+    `folded` folds it to the k point (`FrameSolver.folded`).
+    """
     (bra, states_before), (ket, states_after) = before, after
-    cross = fold(cross_overlap(bra, ket), offsets, kpoint) if kind == "exact" else None
+    cross = folded(cross_overlap(bra, ket)) if kind == "exact" else None
     return window_overlap(states_before, states_after, kind, cross)

@@ -12,8 +12,8 @@ from n2amd.config import StatesSettings
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
+from n2amd.states.frame_solver import FrameSolver
 from n2amd.states.projection import Level, Projection, sites_of
-from n2amd.states.shards import FrameSolver
 from n2amd.states.window import StateWindow, state_window
 from n2amd.structure import Structure
 

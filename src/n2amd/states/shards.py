@@ -4,129 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.config import StatesSettings
-from n2amd.errors import InputError
-from n2amd.orbitals.basis import Basis
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
 from n2amd.states.doubt import Doubter, StateDoubt, moments
-from n2amd.states.projection import Projection, Sites, first_orbitals, site_weights, sites_of
-from n2amd.states.solver import WindowStates, solve_window
-from n2amd.states.store import ShardInfo, StatesShard
+from n2amd.states.frame_solver import FrameSolver, Predictor
+from n2amd.states.projection import Projection, Sites
+from n2amd.states.solver import WindowStates
+from n2amd.states.store import OF_FRAMES, ShardInfo, StatesShard
 from n2amd.states.trajectory import TrajectorySlice
-from n2amd.states.window import StateWindow, state_window
-from n2amd.structure import Structure
-
-
-class Predictor(Protocol):
-    """Anything that gives H and S of a geometry, e.g. a trained Hamiltonian network."""
-
-    @property
-    def basis(self) -> Basis:
-        """Basis of every element it knows."""
-
-    def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
-        """Return (H, S), the Hermitian half, of a geometry."""
-
-
-@dataclass(frozen=True)
-class FrameSolver:
-    """The steps from a geometry to the states of its window.
-
-    Attributes
-    ----------
-    predictor
-        Gives H and S.
-    settings
-        K point and tolerance.
-    window, offsets
-        States solved; first orbital of each atom and the total.
-    sites
-        What the states' weights are given of, None where none are asked for.
-    """
-
-    predictor: Predictor
-    settings: StatesSettings
-    window: StateWindow
-    offsets: NDArray[np.int64]
-    sites: Sites | None = None
-
-    @classmethod
-    def for_structure(
-        cls, predictor: Predictor, settings: StatesSettings, structure: Structure
-    ) -> FrameSolver:
-        """Choose the window for the cell of `structure`.
-
-        Raises
-        ------
-        InputError
-            If the model does not know an element, the shell is open, or the window exceeds the spectrum.
-        """
-        basis = predictor.basis
-        if unknown := sorted({int(z) for z in structure.numbers if int(z) not in basis}):
-            raise InputError(
-                f"the model knows the elements {list(basis.numbers)}, not atomic number {unknown[0]}",
-                field="numbers",
-                remedy="use the model of this material",
-            )
-        offsets = basis.orbital_offsets(structure.numbers)
-        window = state_window(basis.valence_electrons(structure.numbers), int(offsets[-1]), settings)
-        level = settings.projections
-        sites = None if level == "none" else sites_of(structure, basis, level)
-        return cls(predictor, settings, window, offsets, sites)
-
-    @property
-    def kpoint(self) -> NDArray[np.float64]:
-        """Fractional k point, (3,)."""
-        return np.asarray(self.settings.kpoint)
-
-    def solve(self, structure: Structure, frame: int | str) -> WindowStates:
-        """Return the states of one geometry."""
-        return self.solve_matrices(*self.predictor.predict(structure), frame)
-
-    def solve_matrices(
-        self, hamiltonian: BlockMatrix, overlap: BlockMatrix, frame: int | str
-    ) -> WindowStates:
-        """Return the states of one (H, S).
-
-        Raises
-        ------
-        InputError
-            If H is spin-polarised: a window around one gap needs a closed shell.
-        """
-        if hamiltonian.n_spin != 1:
-            raise InputError(
-                f"the Hamiltonian has {hamiltonian.n_spin} spin components",
-                frame=frame,
-                field="spin",
-                remedy="use a closed-shell calculation without spin polarisation",
-            )
-        folded_overlap = fold(overlap, self.offsets, self.kpoint)
-        states = solve_window(
-            fold(hamiltonian, self.offsets, self.kpoint),
-            folded_overlap,
-            self.window,
-            residual_tolerance=self.settings.residual_tolerance_eV,
-            frame=frame,
-        )
-        if self.sites is None:
-            return states
-        starts = first_orbitals(self.sites, self.predictor.basis)
-        weights = site_weights(
-            states.coefficients,
-            states.overlap_coefficients,
-            folded_overlap,
-            starts,
-            self.settings.partition,
-        )
-        return replace(states, weights=weights)
+from n2amd.states.window import StateWindow
 
 
 def solve_shard(
@@ -171,9 +63,14 @@ def solve_shard(
         If a frame cannot be solved; the message names it.
     """
     solver = FrameSolver.for_structure(predictor, settings, frames.structure)
+    if solver.needs_shift:
+        # of the trajectory, not of the shard: states must not depend on the number of shards
+        solver = solver.placed(frames.first)
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
-    rows = _Rows.restore(restored) if restored else _Rows([], [], [], [], [], None, None)
+    rows = (
+        _Rows.restore(restored) if restored else _Rows([], [], {name: [] for name in OF_FRAMES}, None, None)
+    )
     last = frames.start + total - 1
     asked = moments(frames.n_frames_total, settings.doubt_samples if doubter else 0)
     asked = asked[(asked >= frames.start) & (asked < last)]
@@ -191,8 +88,7 @@ def solve_shard(
                     (frames[frame], states),
                     overlap_kind,
                     cross_overlap,
-                    solver.offsets,
-                    solver.kpoint,
+                    solver.folded,
                 )
             )
         rows.append(states)
@@ -215,6 +111,7 @@ def solve_shard(
         conduction=settings.conduction,
         overlap_kind=overlap_kind,
         kpoint=settings.kpoint,
+        solver=solver.method,
     )
     doubt = None
     if doubter is not None and len(asked):
@@ -229,9 +126,7 @@ class _Rows:
 
     energies: list[NDArray]
     overlap: list[NDArray]
-    residual: list[float]
-    orthonormality_error: list[float]
-    coefficient_norm: list[float]
+    of_frames: dict[str, list]
     first_coefficients: NDArray | None
     last: WindowStates | None
     weights: list[NDArray] = field(default_factory=list)
@@ -239,9 +134,8 @@ class _Rows:
 
     def append(self, states: WindowStates) -> None:
         self.energies.append(states.energies)
-        self.residual.append(states.residual)
-        self.orthonormality_error.append(states.orthonormality_error)
-        self.coefficient_norm.append(states.coefficient_norm)
+        for name, values in self.of_frames.items():
+            values.append(getattr(states, name))
         if self.first_coefficients is None:
             self.first_coefficients = states.coefficients
         if states.weights is not None:
@@ -255,9 +149,7 @@ class _Rows:
         return {
             "energies": np.array(self.energies),
             "overlap": np.array(self.overlap).reshape(-1, width, width),
-            "residual": np.array(self.residual),
-            "orthonormality_error": np.array(self.orthonormality_error),
-            "coefficient_norm": np.array(self.coefficient_norm),
+            **{name: np.array(values) for name, values in self.of_frames.items()},
             "first_coefficients": self.first_coefficients,
             "last_coefficients": self.last.coefficients,
             "last_overlap_coefficients": self.last.overlap_coefficients,
@@ -272,16 +164,12 @@ class _Rows:
             arrays["energies"][-1],
             arrays["last_coefficients"],
             arrays["last_overlap_coefficients"],
-            float(arrays["residual"][-1]),
-            float(arrays["orthonormality_error"][-1]),
-            float(arrays["coefficient_norm"][-1]),
+            **{name: arrays[name][-1] for name in OF_FRAMES},
         )
         return cls(
             list(arrays["energies"]),
             list(arrays["overlap"]),
-            arrays["residual"].tolist(),
-            arrays["orthonormality_error"].tolist(),
-            arrays["coefficient_norm"].tolist(),
+            {name: list(arrays[name]) for name in OF_FRAMES},
             arrays["first_coefficients"],
             last,
             list(arrays.get("weights", [])),

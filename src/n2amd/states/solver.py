@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +31,14 @@ class WindowStates:
         Largest ||(H - E S) c||, eV.
     orthonormality_error
         Largest element of |C^dagger S C - 1|.
-    coefficient_norm
-        Largest sum over orbitals of |c|^2 of a state. A few in a sound frame; 1/s for a state made of
+    coefficient_norms
+        Sum over orbitals of |c|^2 of each state, (w,). A few in a sound frame; 1/s for a state made of
         directions with S = s ~ 1e-3, which has no business near the gap.
+    inertia, shift
+        States counted below an energy (eV), by block shift-invert Lanczos; -1 and NaN where LAPACK's own
+        bisection gives the states their index.
+    ends_counted
+        Whether states were also counted at both ends of the window.
     weights
         Of each state on the sites asked for (`n2amd.states.projection`), (w, g).
     """
@@ -42,8 +48,31 @@ class WindowStates:
     overlap_coefficients: NDArray
     residual: float
     orthonormality_error: float
-    coefficient_norm: float
+    coefficient_norms: NDArray[np.float64]
+    inertia: int = -1
+    shift: float = math.nan
+    ends_counted: bool = False
     weights: NDArray[np.float32] | None = None
+
+    @property
+    def coefficient_norm(self) -> float:
+        """Largest of `coefficient_norms`."""
+        return float(self.coefficient_norms.max())
+
+
+def coefficient_norms(coefficients: NDArray) -> NDArray[np.float64]:
+    """Sum over orbitals of |c|^2 of each state, (w,)."""
+    return (np.abs(coefficients) ** 2).sum(axis=0)
+
+
+def check_finite(hamiltonian: NDArray, overlap: NDArray, place: str) -> None:
+    """Raise `ComputationError` if elements are NaN or infinite; `place` begins the sentence."""
+    for name, matrix in (("Hamiltonian", hamiltonian), ("overlap", overlap)):
+        if not np.isfinite(matrix).all():
+            raise ComputationError(
+                f"{place}the {name} holds {int((~np.isfinite(matrix)).sum())} elements that are not finite; "
+                "check the geometry for atoms on top of each other, and the model"
+            )
 
 
 def solve_window(
@@ -81,12 +110,7 @@ def solve_window(
         If a matrix holds NaN or infinity, S is not positive definite, or the result misses a tolerance.
     """
     place = "" if frame is None else f"frame {frame}: "
-    for name, matrix in (("Hamiltonian", hamiltonian), ("overlap", overlap)):
-        if not np.isfinite(matrix).all():
-            raise ComputationError(
-                f"{place}the {name} holds {int((~np.isfinite(matrix)).sum())} elements that are not finite; "
-                "check the geometry for atoms on top of each other, and the model"
-            )
+    check_finite(hamiltonian, overlap, place)
     try:
         energies, coefficients = scipy.linalg.eigh(
             hamiltonian,
@@ -107,7 +131,7 @@ def solve_window(
         overlap_coefficients,
         residual=float(residual),
         orthonormality_error=float(np.abs(deviation).max()),
-        coefficient_norm=float((np.abs(coefficients) ** 2).sum(axis=0).max()),
+        coefficient_norms=coefficient_norms(coefficients),
     )
     _check(states, residual_tolerance, place)
     return states

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +45,8 @@ class ShardInfo:
         "exact" or "electron-translation-free".
     kpoint
         Fractional k point.
+    solver
+        "dense" or "block_si".
     """
 
     shard: int
@@ -58,6 +61,7 @@ class ShardInfo:
     conduction: int
     overlap_kind: str
     kpoint: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    solver: str = "dense"
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,14 @@ class StatesShard:
         Absolute index of each state, (w,).
     overlap
         O(t, t+dt) as solved, (f - 1, w, w).
-    residual, orthonormality_error, coefficient_norm
+    residual, orthonormality_error
         Largest of each frame, (f,).
+    coefficient_norms
+        Of each state, (f, w); in files of versions before 1.3 the largest of each frame, for all of them.
+    inertia, shift
+        States counted below an energy (eV), (f,); -1 and NaN where they were not counted.
+    ends_counted
+        Whether states were also counted at both ends of the window, (f,).
     first_coefficients, last_coefficients
         C of the end frames, (n, w).
     last_overlap_coefficients
@@ -92,12 +102,20 @@ class StatesShard:
     overlap: NDArray
     residual: NDArray[np.float64]
     orthonormality_error: NDArray[np.float64]
-    coefficient_norm: NDArray[np.float64]
+    coefficient_norms: NDArray[np.float64]
     first_coefficients: NDArray
     last_coefficients: NDArray
     last_overlap_coefficients: NDArray
+    inertia: NDArray[np.int64] | None = None
+    shift: NDArray[np.float64] | None = None
+    ends_counted: NDArray[np.bool_] | None = None
     projection: Projection | None = None
     doubt: StateDoubt | None = None
+
+    @property
+    def coefficient_norm(self) -> NDArray[np.float64]:
+        """Largest of each frame, (f,)."""
+        return self.coefficient_norms.max(axis=1)
 
     @property
     def vbm(self) -> int:
@@ -126,20 +144,24 @@ _COUNTS = (
     *("shard", "shards", "start", "stop", "n_frames_total", "n_occupied", "n_orbitals"),
     *("valence", "conduction"),
 )
-_OF_FRAMES = ("residual", "orthonormality_error", "coefficient_norm")
+_ERRORS = ("residual", "orthonormality_error")
+_COUNTED = ("inertia", "shift", "ends_counted")
+#: What is known of each frame beside energies and overlap; fields of `WindowStates` too.
+OF_FRAMES = (*_ERRORS, "coefficient_norms", *_COUNTED)
 _COEFFICIENTS = ("first_coefficients", "last_coefficients", "last_overlap_coefficients")
-_ARRAYS = ("energies", "band_index", "overlap", *_OF_FRAMES, *_COEFFICIENTS)
+_ARRAYS = ("energies", "band_index", "overlap", *OF_FRAMES, *_COEFFICIENTS)
 
 
 def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.2", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.3", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             file.attrs[name] = value
         for name in _ARRAYS:
-            file.create_dataset(name, data=getattr(shard, name))
+            if getattr(shard, name) is not None:
+                file.create_dataset(name, data=getattr(shard, name))
         write_projection(file, shard.projection)
         write_doubt(file, shard.doubt)
 
@@ -160,6 +182,7 @@ def read_shard(path: str | Path) -> StatesShard:
             timestep_fs=number(file, "timestep_fs", positive=True),
             overlap_kind=word(file, "overlap_kind", ("exact", "electron-translation-free")),
             kpoint=(kpoint[0], kpoint[1], kpoint[2]),
+            solver=word(file, "solver", ("dense", "block_si")) if "solver" in file.attrs else "dense",
         )
         frames = info.stop - info.start + 1
         if not 2 <= frames <= info.n_frames_total:
@@ -176,13 +199,33 @@ def read_shard(path: str | Path) -> StatesShard:
             energies=energies,
             band_index=array(file, "band_index", (w,), "whole"),
             overlap=array(file, "overlap", (frames - 1, w, w), "any"),
-            **{name: array(file, name, (frames,)) for name in _OF_FRAMES},
+            **{name: array(file, name, (frames,)) for name in _ERRORS},
+            coefficient_norms=_norms(file, frames, w),
+            **_counted(file, frames),
             **{name: array(file, name, (n, w), "any") for name in _COEFFICIENTS},
             projection=read_projection(file),
             doubt=read_doubt(file, w),
         )
     _check_window(shard, path)
     return shard
+
+
+def _norms(file: h5py.File, frames: int, states: int) -> NDArray[np.float64]:
+    if "coefficient_norms" in file:
+        return array(file, "coefficient_norms", (frames, states))
+    return np.repeat(array(file, "coefficient_norm", (frames,))[:, None], states, axis=1)
+
+
+def _counted(file: h5py.File, frames: int) -> dict[str, NDArray]:
+    """Counts of states of each frame, or nothing where the file is older than they are."""
+    if "inertia" not in file:
+        return {}
+    return {
+        "inertia": array(file, "inertia", (frames,), "whole"),
+        # not a number where no states were counted
+        "shift": file["shift"][...],
+        "ends_counted": file["ends_counted"][...],
+    }
 
 
 def _check_window(shard: StatesShard, path: str | Path) -> None:

@@ -31,6 +31,8 @@ class TrajectorySlice:
         The first frame: cell, species and periodicity are those of every frame.
     positions
         (f, n_atoms, 3), Angstrom, unwrapped.
+    first_positions
+        Of the first frame of the whole trajectory, (n_atoms, 3); None: those of the first frame held.
     """
 
     start: int
@@ -38,6 +40,13 @@ class TrajectorySlice:
     timestep_fs: float
     structure: Structure
     positions: NDArray[np.float64]
+    first_positions: NDArray[np.float64] | None = None
+
+    @property
+    def first(self) -> Structure:
+        """Geometry of the first frame of the whole trajectory."""
+        known = self.positions[0] if self.first_positions is None else self.first_positions
+        return self.structure.with_positions(known)
 
     def __getitem__(self, frame: int) -> Structure:
         """Return the geometry of a frame, counted from the start of the whole trajectory."""
@@ -101,7 +110,7 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
                 remedy="run the trajectory again",
             )
         structure = _with_cell_of(file, positions[0], numbers)
-        return TrajectorySlice(start, n_frames, timestep, structure, positions)
+        return TrajectorySlice(start, n_frames, timestep, structure, positions, found[0])
 
 
 def read_cell(path: str | Path) -> tuple[str, Structure]:

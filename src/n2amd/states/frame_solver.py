@@ -1,0 +1,180 @@
+"""From a geometry to the states of its window: predict, fold, solve, project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from n2amd.blocks.csr import fold_csr
+from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.config import StatesSettings
+from n2amd.errors import InputError
+from n2amd.orbitals.basis import Basis
+from n2amd.states.projection import Sites, first_orbitals, site_weights, sites_of
+from n2amd.states.solver import WindowStates, solve_window
+from n2amd.states.window import StateWindow, state_window
+from n2amd.structure import Structure
+
+#: From this number of orbitals on, `auto` takes block shift-invert Lanczos.
+LARGE_FROM = 2000
+#: Frames, counted from the start of the trajectory, whose states are also counted at the window's ends.
+COUNTED_EVERY = 50
+
+
+def choose_method(asked: str, n_orbitals: int) -> str:
+    """Resolve "auto" to "dense" or "block_si" by the size of the matrices."""
+    if asked != "auto":
+        return asked
+    return "block_si" if n_orbitals >= LARGE_FROM else "dense"
+
+
+class Predictor(Protocol):
+    """Anything that gives H and S of a geometry, e.g. a trained Hamiltonian network."""
+
+    @property
+    def basis(self) -> Basis:
+        """Basis of every element it knows."""
+
+    def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
+        """Return (H, S), the Hermitian half, of a geometry."""
+
+
+@dataclass(frozen=True)
+class FrameSolver:
+    """The steps from a geometry to the states of its window.
+
+    Attributes
+    ----------
+    predictor
+        Gives H and S.
+    settings
+        K point and tolerance.
+    window, offsets
+        States solved; first orbital of each atom and the total.
+    sites
+        What the states' weights are given of, None where none are asked for.
+    method
+        "dense" or "block_si".
+    shift
+        Where the gap is expected, eV; for block_si.
+    """
+
+    predictor: Predictor
+    settings: StatesSettings
+    window: StateWindow
+    offsets: NDArray[np.int64]
+    sites: Sites | None = None
+    method: str = "dense"
+    shift: float | None = None
+
+    @classmethod
+    def for_structure(
+        cls, predictor: Predictor, settings: StatesSettings, structure: Structure
+    ) -> FrameSolver:
+        """Choose the window for the cell of `structure`.
+
+        Raises
+        ------
+        InputError
+            If the model does not know an element, the shell is open, or the window exceeds the spectrum.
+        """
+        basis = predictor.basis
+        if unknown := sorted({int(z) for z in structure.numbers if int(z) not in basis}):
+            raise InputError(
+                f"the model knows the elements {list(basis.numbers)}, not atomic number {unknown[0]}",
+                field="numbers",
+                remedy="use the model of this material",
+            )
+        offsets = basis.orbital_offsets(structure.numbers)
+        window = state_window(basis.valence_electrons(structure.numbers), int(offsets[-1]), settings)
+        level = settings.projections
+        sites = None if level == "none" else sites_of(structure, basis, level)
+        method = choose_method(settings.solver, int(offsets[-1]))
+        return cls(predictor, settings, window, offsets, sites, method)
+
+    @property
+    def kpoint(self) -> NDArray[np.float64]:
+        """Fractional k point, (3,)."""
+        return np.asarray(self.settings.kpoint)
+
+    @property
+    def needs_shift(self) -> bool:
+        """Whether `placed` is to be called first: else each frame searches for its gap."""
+        return self.method == "block_si" and self.shift is None
+
+    def placed(self, first: Structure) -> FrameSolver:
+        """Return a solver that expects the gap in the middle of that of `first`, a frame of the trajectory."""
+        states = self.solve(first, "the first one of the trajectory")
+        edge = self.window.n_occupied - self.window.low
+        return replace(self, shift=float(states.energies[edge - 1 : edge + 1].mean()))
+
+    def folded(self, matrix: BlockMatrix) -> NDArray | scipy.sparse.csr_array:
+        """Fold at the k point, dense or sparse as this cell is solved, (n, n)."""
+        if self.method == "dense":
+            return fold(matrix, self.offsets, self.kpoint)
+        return fold_csr([matrix], self.offsets, self.kpoint)[0]
+
+    def solve(self, structure: Structure, frame: int | str) -> WindowStates:
+        """Return the states of one geometry."""
+        return self.solve_matrices(*self.predictor.predict(structure), frame)
+
+    def solve_matrices(
+        self, hamiltonian: BlockMatrix, overlap: BlockMatrix, frame: int | str
+    ) -> WindowStates:
+        """Return the states of one (H, S).
+
+        Raises
+        ------
+        InputError
+            If H is spin-polarised: a window around one gap needs a closed shell.
+        """
+        if hamiltonian.n_spin != 1:
+            raise InputError(
+                f"the Hamiltonian has {hamiltonian.n_spin} spin components",
+                frame=frame,
+                field="spin",
+                remedy="use a closed-shell calculation without spin polarisation",
+            )
+        states, folded_overlap = self._solve(hamiltonian, overlap, frame)
+        if self.sites is None:
+            return states
+        starts = first_orbitals(self.sites, self.predictor.basis)
+        partition = self.settings.partition
+        if partition == "loewdin" and not isinstance(folded_overlap, np.ndarray):
+            folded_overlap = folded_overlap.toarray()  # it is diagonalised
+        weights = site_weights(
+            states.coefficients,
+            states.overlap_coefficients,
+            folded_overlap,
+            starts,
+            partition,
+        )
+        return replace(states, weights=weights)
+
+    def _solve(
+        self, hamiltonian: BlockMatrix, overlap: BlockMatrix, frame: int | str
+    ) -> tuple[WindowStates, NDArray | scipy.sparse.csr_array]:
+        """States of the window, and S at the k point."""
+        tolerance = self.settings.residual_tolerance_eV
+        if self.method == "dense":
+            h, s = (fold(matrix, self.offsets, self.kpoint) for matrix in (hamiltonian, overlap))
+            return solve_window(h, s, self.window, residual_tolerance=tolerance, frame=frame), s
+        # torch is loaded only where it is needed
+        from n2amd.states.large_window import solve_large_window
+
+        h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
+        states = solve_large_window(
+            h,
+            s,
+            self.window,
+            self.shift,
+            self.settings,
+            offsets=self.offsets,
+            frame=frame,
+            count_ends=not isinstance(frame, int) or frame % COUNTED_EVERY == 0,
+        )
+        return states, s

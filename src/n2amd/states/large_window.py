@@ -1,0 +1,111 @@
+"""States of a window of a large cell: sparse matrices in, certified states out."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from n2amd.config import StatesSettings
+from n2amd.device import choose_device
+from n2amd.errors import ComputationError
+from n2amd.states.gauge import canonical_gauge
+from n2amd.states.solver import WindowStates, check_finite, coefficient_norms
+from n2amd.states.solvers.block_ldl import BlockLdl
+from n2amd.states.solvers.block_si import Options, Target, solve_states
+from n2amd.states.solvers.certificate import CertificateError, Tolerances
+from n2amd.states.solvers.pencil import Pencil
+from n2amd.states.solvers.protocol import FactorisationError, Solver
+from n2amd.states.window import StateWindow
+
+#: Residual at which the iteration stops, as a share of what is accepted, and at most, eV.
+_SHARE, _AT_MOST = 0.01, 1e-7
+
+
+def choose_solver(settings: StatesSettings) -> Solver:
+    """Return the direct solver that the settings ask for.
+
+    Raises
+    ------
+    InputError
+        If its package or device is missing.
+    """
+    if settings.factorisation == "pardiso":
+        from n2amd.states.solvers.pardiso import Pardiso
+
+        return Pardiso()
+    return BlockLdl(choose_device(settings.device))
+
+
+def solve_large_window(
+    hamiltonian: scipy.sparse.csr_array,
+    overlap: scipy.sparse.csr_array,
+    window: StateWindow,
+    shift: float | None,
+    settings: StatesSettings,
+    *,
+    offsets: NDArray[np.int64] | None = None,
+    frame: int | str | None = None,
+    count_ends: bool = False,
+    solver: Solver | None = None,
+) -> WindowStates:
+    """Solve H C = S C E for the states of the window by block shift-invert Lanczos.
+
+    The result depends on the matrices, the window and the shift alone: every frame starts from the same
+    random vectors.
+
+    Parameters
+    ----------
+    hamiltonian, overlap
+        Hermitian, both halves, on one pattern (`fold_csr`), (n, n), eV and 1.
+    window
+        The states.
+    shift
+        Where the gap is expected, eV; None: it is searched for.
+    settings
+        Tolerance, device, direct solver.
+    offsets
+        First orbital of each atom and the total; makes products on a GPU faster.
+    frame
+        Named in errors.
+    count_ends
+        Whether states are also counted at both ends of the window.
+    solver
+        Direct solver, default: the one of the settings.
+
+    Raises
+    ------
+    ComputationError
+        If a matrix holds NaN or infinity, or no attempt gives certified states.
+    """
+    place = "" if frame is None else f"frame {frame}: "
+    check_finite(hamiltonian.data, overlap.data, place)
+    pencil = Pencil.from_csr(hamiltonian, overlap, offsets)
+    accepted = settings.residual_tolerance_eV
+    options = Options(tolerance=min(_SHARE * accepted, _AT_MOST), accepted=Tolerances(accepted))
+    target = Target(window.low, window.high, window.n_occupied)
+    solver = solver or choose_solver(settings)
+    try:
+        found = solve_states(solver, pencil, target, shift, options=options, count_ends=count_ends)
+    except (CertificateError, FactorisationError) as error:
+        raise ComputationError(
+            f"{place}the states around the gap could not be certified: {error}; check the geometry and that "
+            "the overlap is positive definite, or set states.solver to dense"
+        ) from error
+    energies, states, overlap_states = (
+        tensor.cpu().numpy() for tensor in (found.energies, found.states, found.overlap_states)
+    )
+    turn = canonical_gauge(states, energies)
+    coefficients = states @ turn
+    certificate = found.certificate
+    return WindowStates(
+        energies,
+        np.ascontiguousarray(coefficients),
+        overlap_states @ turn,
+        residual=certificate.residual,
+        orthonormality_error=certificate.orthonormality_error,
+        coefficient_norms=coefficient_norms(coefficients),
+        inertia=certificate.inertia,
+        shift=certificate.shift,
+        ends_counted=certificate.ends_counted,
+    )

@@ -1,0 +1,239 @@
+"""Block LDL^H of a dense Hermitian matrix from nothing but GEMM and eigenvalues of small blocks.
+
+Diagonal blocks are inverted through their eigenvectors, and there is no pivoting between blocks: half the
+work of LU, all of it matrix products, and the inertia for free (Sylvester: the negative eigenvalues of the
+diagonal blocks). The growth of elements has no bound in theory, hence every solution is checked against its
+residual, refined, and refused where refinement does not help.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
+from n2amd.states.solvers.protocol import FactorisationError
+
+#: A pivot this much smaller than the largest element of its block counts as zero.
+_VANISHING = {torch.float64: 1e-15, torch.float32: 1e-8}
+_HALF = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """Sizes of blocks: of the diagonal, of a panel (a multiple of it), of the columns updated at once."""
+
+    block: int = 256
+    panel: int = 1024
+    columns: int = 512
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A = L D L^H.
+
+    Attributes
+    ----------
+    lower
+        (n, n); below the diagonal blocks it holds L, whose diagonal blocks are 1. The rest is of no meaning.
+    inverses
+        Inverse of each block of D.
+    inertia
+        Negative eigenvalues of A.
+    block
+        Size of the blocks.
+    """
+
+    lower: torch.Tensor
+    inverses: tuple[torch.Tensor, ...]
+    inertia: int
+    block: int
+
+    def solve(self, right: torch.Tensor) -> torch.Tensor:
+        """Return A^-1 right, (n, p)."""
+        n, nb = len(self.lower), self.block
+        x = right.clone()
+        for first in range(0, n - nb, nb):
+            x[first + nb :].addmm_(
+                self.lower[first + nb :, first : first + nb], x[first : first + nb], alpha=-1
+            )
+        for inverse, first in zip(self.inverses, range(0, n, nb)):
+            x[first : first + nb] = inverse @ x[first : first + nb]
+        # row by row: long and thin products, several times faster than their transposes
+        for first in reversed(range(nb, n, nb)):
+            x[:first].addmm_(self.lower[first : first + nb, :first].mH, x[first : first + nb], alpha=-1)
+        return x
+
+
+def factorise(matrix: torch.Tensor, blocking: Blocking | None = None) -> Factors:
+    """Factorise a Hermitian matrix in place.
+
+    Parameters
+    ----------
+    matrix
+        (n, n), row-major; its lower half is read and overwritten.
+    blocking
+        Sizes of blocks; default: for a CPU or a GPU, where the matrix is.
+
+    Raises
+    ------
+    FactorisationError
+        If an eigenvalue of a diagonal block vanishes or is not finite.
+    """
+    blocking = blocking or default_blocking(matrix.device)
+    n, nb = len(matrix), blocking.block
+    inverses: list[torch.Tensor] = []
+    pivots: list[torch.Tensor] = []
+    for first in range(0, n, blocking.panel):
+        last = min(first + blocking.panel, n)
+        # columns of L D, which the update needs beside L
+        scaled = torch.empty(n - last, last - first, dtype=matrix.dtype, device=matrix.device)
+        for begin in range(first, last, nb):
+            end = min(begin + nb, last)
+            values, inverse = _inverse(matrix[begin:end, begin:end])
+            pivots.append(values)
+            inverses.append(inverse)
+            column = matrix[end:, begin:end].clone()
+            torch.matmul(column, inverse, out=matrix[end:, begin:end])
+            matrix[end:, end:last].addmm_(matrix[end:, begin:end], column[: last - end].mH, alpha=-1)
+            scaled[:, begin - first : end - first] = column[last - end :]
+        lower = matrix[last:, first:last]
+        for begin in range(0, n - last, blocking.columns):
+            end = min(begin + blocking.columns, n - last)
+            matrix[last + begin :, last + begin : last + end].addmm_(
+                lower[begin:], scaled[begin:end].mH, alpha=-1
+            )
+    return Factors(matrix, tuple(inverses), _inertia(pivots), nb)
+
+
+def default_blocking(device: torch.device) -> Blocking:
+    """Sizes that suit a device."""
+    return Blocking(256, 1024, 4096) if device.type == "cuda" else Blocking()
+
+
+def _inverse(block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues and the inverse of a Hermitian block, whose lower half is read."""
+    try:
+        values, vectors = torch.linalg.eigh(block)
+    except torch.linalg.LinAlgError as error:
+        raise FactorisationError(f"a diagonal block has no eigenvalues ({error})") from error
+    return values, (vectors / values) @ vectors.mH
+
+
+def _inertia(pivots: list[torch.Tensor]) -> int:
+    """Count negative eigenvalues of the diagonal blocks; one look at the device for all of them."""
+    values = torch.cat(pivots)
+    size = torch.stack([block.abs().max() for block in pivots]).repeat_interleave(
+        torch.tensor([len(block) for block in pivots], device=values.device)
+    )
+    vanishing = (values.abs() <= _VANISHING[values.dtype] * size).any()
+    bad, negative = torch.stack([(vanishing | ~values.isfinite().all()).long(), (values < 0).sum()]).tolist()
+    if bad:
+        raise FactorisationError("a pivot vanishes: the shift is an eigenvalue, or blocks grow without bound")
+    return negative
+
+
+class BlockLdl:
+    """`Solver` on a dense block LDL^H.
+
+    Parameters
+    ----------
+    device
+        "cpu" or "cuda".
+    single
+        Factorise in float32 and refine each solution in float64: half the memory, on CPUs half the time.
+    tolerance
+        Largest residual of a linear system that is accepted, relative to its right-hand side.
+    blocking
+        Sizes of blocks.
+    """
+
+    #: Refinements tried before a factor is given up.
+    _REFINEMENTS = 12
+
+    def __init__(
+        self,
+        device: str = "cpu",
+        *,
+        single: bool = False,
+        tolerance: float = 1e-10,
+        blocking: Blocking | None = None,
+    ) -> None:
+        self.device, self.single, self.tolerance, self.blocking = device, single, tolerance, blocking
+        self._factors: Factors | None = None
+        self._pencil: DevicePencil | None = None
+        self._shift = 0.0
+        self._exact = False
+
+    @property
+    def inertia(self) -> int:
+        """Negative eigenvalues of H - shift S."""
+        assert self._factors is not None, "factor first"
+        return self._factors.inertia
+
+    def prepare(self, pencil: Pencil) -> DevicePencil:
+        """Move H and S to the device."""
+        self._factors = None
+        self._pencil = DevicePencil(pencil, self.device)
+        return self._pencil
+
+    def factor(self, shift: float) -> int:
+        """Factorise H - shift S."""
+        assert self._pencil is not None, "prepare first"
+        self._factors = None  # its memory is needed for the new one
+        dtype = _HALF[self._pencil.dtype] if self.single else self._pencil.dtype
+        self._factors = factorise(self._pencil.shifted(shift, dtype), self.blocking)
+        self._shift = shift
+        self._exact = False
+        return self._factors.inertia
+
+    def solve(self, block: torch.Tensor) -> torch.Tensor:
+        """Solve, and refine where the residual is above the tolerance.
+
+        A residual costs as much as a solution. It is looked at once for each factor, through one random
+        combination of the columns, whose expected square is that of the whole residual; after that the
+        residuals of the states tell.
+        """
+        assert self._factors is not None, "factor first"
+        x = self._apply(block)
+        if self._exact:
+            return x
+        if not self.single:
+            weights = _probe(block)
+            left = self._residual((x @ weights)[:, None], (block @ weights)[:, None])
+            # nan compares as false: it must not pass
+            self._exact = bool(left.norm() <= self.tolerance * block.norm(dim=0).min())
+            if self._exact:
+                return x
+        return self._refined(x, block)
+
+    def _refined(self, x: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
+        size, before = block.norm(dim=0), math.inf
+        for _ in range(self._REFINEMENTS):
+            left = self._residual(x, block)
+            relative = float((left.norm(dim=0) / size).max())
+            if relative <= self.tolerance:
+                return x
+            if not relative < before:
+                break
+            x, before = x + self._apply(left), relative
+        raise FactorisationError(
+            f"linear systems at the shift {self._shift:.6f} eV keep a relative residual of {relative:.1e}"
+        )
+
+    def _apply(self, block: torch.Tensor) -> torch.Tensor:
+        assert self._factors is not None
+        return self._factors.solve(block.to(self._factors.lower.dtype)).to(block.dtype)
+
+    def _residual(self, x: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
+        assert self._pencil is not None
+        return block - self._pencil.hamiltonian(x) + self._shift * self._pencil.overlap(x)
+
+
+def _probe(block: torch.Tensor) -> torch.Tensor:
+    """Weights of a random combination of columns, the same ones at each call."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(block.shape[1], dtype=torch.float64, generator=generator).to(block.device, block.dtype)

@@ -1,0 +1,157 @@
+"""Products of H and S with blocks of vectors, on a CPU or a GPU, with the same bits at each call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from n2amd.states.solvers.pencil import Pencil
+
+#: From this share of non-zero elements on, and up to this size, a dense matrix is multiplied faster.
+_DENSE_FROM, _DENSE_UP_TO = 0.2, 12000
+#: Elements that are placed, and that blocks are gathered to, at once on a GPU.
+_CHUNK = 20_000_000
+
+Product = Callable[[torch.Tensor], torch.Tensor]
+
+
+class DevicePencil:
+    """A pencil whose products run in torch, in float64 or complex128.
+
+    On a GPU cuSPARSE's products differ from call to call in the last bits; they are made of gathered blocks
+    and batched GEMM instead.
+
+    Parameters
+    ----------
+    pencil
+        H and S.
+    device
+        "cpu" or "cuda".
+    """
+
+    def __init__(self, pencil: Pencil, device: str = "cpu") -> None:
+        self.n, self.device = pencil.n, torch.device(device)
+        self.dtype = torch.complex128 if pencil.is_complex else torch.float64
+        self._pencil = pencil
+        if device == "cpu":
+            products = [_on_cpu(pencil, values, self.dtype) for values in self._values()]
+        else:
+            self._indptr = torch.from_numpy(pencil.indptr).to(self.device)
+            self._indices = torch.from_numpy(pencil.indices).to(self.device)
+            self._h, self._s = (
+                torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.dtype)
+                for values in self._values()
+            )
+            products = [self._on_gpu(values) for values in (self._h, self._s)]
+        self.hamiltonian: Product = products[0]
+        self.overlap: Product = products[1]
+
+    def _values(self) -> tuple[NDArray, NDArray]:
+        return self._pencil.hamiltonian, self._pencil.overlap
+
+    def shifted(self, shift: float, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """H - shift S as a new dense matrix, (n, n), in `dtype` (default: that of the pencil)."""
+        dtype = dtype or self.dtype
+        if self.device.type == "cpu":
+            h, s = self._values()
+            return torch.from_numpy(self._pencil.csr(h - shift * s).toarray()).to(dtype)
+        return self._dense(lambda part: self._h[part] - shift * self._s[part], dtype)
+
+    def _on_gpu(self, values: torch.Tensor) -> Product:
+        if self.n <= _DENSE_UP_TO:
+            matrix = self._dense(lambda part: values[part], self.dtype)
+            return lambda block: matrix @ block
+        groups = self._pencil.groups
+        widths = np.diff(self._pencil.indptr)[groups[:-1]]
+        batch = max(1, _CHUNK // int(widths.max()))
+        product = GroupedProduct(self._pencil, values, batch)
+        return product
+
+    def _dense(self, values: Callable[[slice], torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+        out = torch.zeros(self.n, self.n, dtype=dtype, device=self.device)
+        rows = max(1, _CHUNK * self.n // max(1, len(self._indices)))
+        for first in range(0, self.n, rows):
+            last = min(first + rows, self.n)
+            part = slice(int(self._indptr[first]), int(self._indptr[last]))
+            counts = torch.diff(self._indptr[first : last + 1])
+            row = torch.repeat_interleave(torch.arange(last - first, device=self.device), counts)
+            # a view of few rows: places stay small enough for every index kernel
+            out[first:last].view(-1)[row * self.n + self._indices[part]] = values(part).to(dtype)
+        return out
+
+
+def _on_cpu(pencil: Pencil, values: NDArray, dtype: torch.dtype) -> Product:
+    matrix = pencil.csr(values)
+    filled = np.count_nonzero(values) / pencil.n**2
+    if filled >= _DENSE_FROM and pencil.n <= _DENSE_UP_TO:
+        dense = torch.from_numpy(matrix.toarray()).to(dtype)
+        return lambda block: dense @ block
+    if np.count_nonzero(values) < len(values):
+        matrix = matrix.copy()
+        matrix.eliminate_zeros()
+    with warnings.catch_warnings():
+        # that torch calls CSR a beta feature, and that it does not check what scipy made
+        warnings.simplefilter("ignore")
+        sparse = torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int32)),
+            torch.from_numpy(matrix.indices.astype(np.int32, copy=False)),
+            torch.from_numpy(matrix.data).to(dtype),
+            matrix.shape,
+            check_invariants=False,
+        )
+    return lambda block: sparse @ block
+
+
+class GroupedProduct:
+    """Product of a matrix by groups of rows with the same columns: gather, batched GEMM, no atomic sums.
+
+    Parameters
+    ----------
+    pencil
+        Gives pattern and groups.
+    values
+        Elements where the blocks live, (nnz,).
+    batch
+        Rows of a block gathered at once, divided by the longest row of the matrix.
+    """
+
+    def __init__(self, pencil: Pencil, values: torch.Tensor, batch: int) -> None:
+        self._batches: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        sizes = np.diff(pencil.groups)
+        widths = np.diff(pencil.indptr)[pencil.groups[:-1]]
+        for size in np.unique(sizes):
+            chosen = np.flatnonzero(sizes == size)
+            # rows of similar length together: they are filled up to the longest
+            chosen = chosen[np.argsort(widths[chosen], kind="stable")]
+            for begin in range(0, len(chosen), batch):
+                part = chosen[begin : begin + batch]
+                self._batches.append(_filled(pencil, values, part, int(size), widths[part]))
+
+    def __call__(self, block: torch.Tensor) -> torch.Tensor:
+        """Return the matrix times a block, (n, p)."""
+        out = torch.empty_like(block)
+        for rows, columns, elements in self._batches:
+            gathered = block[columns.reshape(-1)].reshape(*columns.shape, block.shape[1])
+            out[rows] = (elements @ gathered).reshape(len(rows), block.shape[1])
+        return out
+
+
+def _filled(
+    pencil: Pencil, values: torch.Tensor, part: NDArray[np.int64], size: int, widths: NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows, (g size,), columns, (g, w), and elements, (g, size, w), of some groups, filled up with zeros."""
+    device, width = values.device, int(widths.max())
+    first = pencil.groups[:-1][part]
+    inside = np.arange(width) < widths[:, None]
+    start = pencil.indptr[first]
+    place = np.where(inside, start[:, None] + np.arange(width), start[:, None])
+    columns = torch.from_numpy(pencil.indices[place].astype(np.int64)).to(device)
+    each = place[:, None, :] + np.arange(size)[:, None] * widths[:, None, None]
+    elements = values[torch.from_numpy(each).to(device)]
+    elements = elements * torch.from_numpy(inside).to(device)[:, None, :]
+    rows = torch.from_numpy((first[:, None] + np.arange(size)).reshape(-1)).to(device)
+    return rows, columns, elements

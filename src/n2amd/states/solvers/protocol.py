@@ -1,0 +1,48 @@
+"""What block shift-invert Lanczos asks of a direct solver: the plug-in point for further ones."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.pencil import Pencil
+
+
+class FactorisationError(Exception):
+    """H - shift S could not be factorised or inverted to the accuracy asked for; another shift may do."""
+
+
+class Solver(Protocol):
+    """Applies (H - shift S)^-1 to blocks of vectors, and counts the states below the shift.
+
+    Another solver (cuDSS, MUMPS over MPI) needs these four methods and nothing else. `prepare` is called
+    for each frame; a solver that keeps an analysis of the pattern must compare the patterns, since a stale
+    analysis gives silent garbage.
+    """
+
+    def prepare(self, pencil: Pencil) -> DevicePencil:
+        """Take H and S of a frame and return them where this solver's blocks live."""
+
+    def factor(self, shift: float) -> int:
+        """Factorise H - shift S (eV); return its inertia.
+
+        Raises
+        ------
+        FactorisationError
+            If a pivot vanishes or a value is not finite.
+        """
+
+    def solve(self, block: torch.Tensor) -> torch.Tensor:
+        """Return (H - shift S)^-1 block, (n, p), float64 or complex128.
+
+        Raises
+        ------
+        FactorisationError
+            If the residual of the linear system stays above the solver's bound after refinement.
+        """
+
+    @property
+    def inertia(self) -> int:
+        """Number of negative eigenvalues of H - shift S: of states below the shift (Sylvester)."""
