@@ -72,7 +72,7 @@ class PlaneWaves:
         edge = (integers[:, 2] == 0) | ((n3 % 2 == 0) & (integers[:, 2] == n3 // 2))
         return cls(rows[keep], vectors[keep], lengths[keep], np.where(edge, 1.0, 2.0)[keep], mesh.volume)
 
-    def transform(self, field: NDArray[np.floating]) -> NDArray[np.complexfloating]:
+    def transform(self, field: NDArray) -> NDArray:
         """Fourier integrals int f(r) exp(-iGr) dr of a field on the mesh, (n,), in the field's precision."""
         return np.asarray(rfftn(field).ravel()[self.rows] * (self.volume / field.size))
 

@@ -107,7 +107,7 @@ class FrameSolver:
         return self.method == "block_si" and self.shift is None
 
     def placed(self, first: Structure) -> FrameSolver:
-        """Return a solver that expects the gap in the middle of that of `first`, a frame of the trajectory."""
+        """Return a solver that expects the gap around that of `first`, a frame of the trajectory."""
         states = self.solve(first, "the first one of the trajectory")
         edge = self.window.n_occupied - self.window.low
         return replace(self, shift=float(states.energies[edge - 1 : edge + 1].mean()))
