@@ -241,7 +241,7 @@ def test_a_full_basis_leads_to_a_wider_block_and_two_shifts() -> None:
             return super().factor(energy)
 
     shift = wanted.certificate.shift
-    options = Options(largest_basis=192)  # six blocks of 32
+    options = Options(largest_basis=256)
     found = solve_states(Recording(), pencil, target, shift, options=options)
     assert found.certificate.factorisations == len(asked) > 2
     np.testing.assert_allclose(found.energies.numpy(), wanted.energies.numpy(), rtol=0, atol=1e-9)
