@@ -95,10 +95,12 @@ def s_orthonormal(
     block, s_block, factor
         X, S X, (n, r), and R, (r, p), with block = X R.
     """
-    if at_most == 0 or not block.shape[1]:
+    if at_most == 0:
         return block[:, :0], s_block[:, :0], torch.zeros_like(block[:0])
     total = None
     for _ in range(2):
+        if not block.shape[1]:
+            break
         gram = block.mH @ s_block
         gram = (gram + gram.mH) / 2
         scale = gram.diagonal().real.clamp_min(1e-300).sqrt()
@@ -113,8 +115,7 @@ def s_orthonormal(
         factor = ((vectors * scale[:, None]) * values).mH
         block, s_block = block @ turn, s_block @ turn
         total = factor if total is None else factor @ total
-    assert total is not None
-    return block, s_block, total
+    return block, s_block, torch.zeros_like(block[:0]) if total is None else total
 
 
 def start_block(pencil: DevicePencil, width: int, warm: torch.Tensor | None = None) -> torch.Tensor:
