@@ -126,6 +126,7 @@ OPTIONAL = (
         files=("mpiexec*", "mpirun*"),
     ),
     OptionalProgram(marker="pyscf", remedy="pip install 'n2amd[pyscf]'", packages=("pyscf",)),
+    OptionalProgram(marker="pardiso", remedy="pip install pypardiso", packages=("pypardiso",)),
     OptionalProgram(marker="git", remedy="apt-get install git", commands=("git",)),
     OptionalProgram(
         marker="compiler",

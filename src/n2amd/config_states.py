@@ -25,7 +25,7 @@ class StatesSettings(Section):
     factorisation: Literal["block_ldl", "pardiso"] = Field(
         "block_ldl",
         description="Direct solver of block_si: dense, on CPU or GPU; or sparse, on CPU (pip install "
-        "'n2amd[pardiso]').",
+        "pypardiso).",
     )
     kpoint: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0), description="Fractional k point of the supercell."

@@ -11,9 +11,10 @@ from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
 from n2amd.blocks.matrix import fold
 from n2amd.config import StatesSettings
-from n2amd.errors import InputError
+from n2amd.errors import ComputationError, InputError
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import check_consecutive
+from n2amd.states.frame_solver import choose_method
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard
 from n2amd.states.trajectory import read_slice, shard_range
@@ -87,6 +88,7 @@ sys.path.insert(0, {here!r})
 from synthetic_crystal import SyntheticCrystal, moving_frames
 from test_shards import SETTINGS
 from n2amd.states.checkpoint import Checkpoint
+from n2amd.states.frame_solver import choose_method
 from n2amd.states.shards import solve_shard
 
 class Killed(SyntheticCrystal):
@@ -172,3 +174,93 @@ def test_a_trajectory_with_nan_is_refused_naming_the_frame(tmp_path):
     write_trajectory(tmp_path / "trajectory.h5", frames)
     with pytest.raises(InputError, match=r"frame 5.*not finite"):
         read_slice(tmp_path / "trajectory.h5", 2, 1)
+
+
+LARGE = StatesSettings(valence=2, conduction=2, margin=2, solver="block_si")
+
+
+@pytest.fixture(scope="module")
+def large_shard():
+    crystal, frames = LargerCrystal(), larger_frames(7)
+    return solve_shard(frames, 0, crystal, crystal.overlap, LARGE, "exact")
+
+
+def larger_frames(n_frames):
+    """64 atoms, 128 orbitals."""
+    small = moving_frames(n_frames)
+    cell = small.structure.supercell((2, 2, 2))
+    rng = np.random.default_rng(0)
+    steps = np.cumsum(0.004 * rng.normal(size=(n_frames, *cell.positions.shape)), axis=0)
+    positions = cell.positions + 0.05 * rng.normal(size=cell.positions.shape) + steps
+    return type(small)(0, n_frames, 1.0, cell, positions)
+
+
+class LargerCrystal(SyntheticCrystal):
+    """The same crystal; nothing else is needed for more atoms."""
+
+
+def test_block_lanczos_gives_the_shard_of_lapack(large_shard):
+    crystal, frames = LargerCrystal(), larger_frames(7)
+    dense = solve_shard(
+        frames, 0, crystal, crystal.overlap, LARGE.model_copy(update={"solver": "dense"}), "exact"
+    )
+    np.testing.assert_allclose(large_shard.energies, dense.energies, rtol=0, atol=1e-9)
+    assert (large_shard.info.solver, dense.info.solver) == ("block_si", "dense")
+    # only whole levels and states of one phase can be compared element by element
+    np.testing.assert_allclose(
+        np.linalg.svd(large_shard.overlap)[1], np.linalg.svd(dense.overlap)[1], atol=1e-7
+    )
+    assert (large_shard.inertia == large_shard.info.n_occupied).all()
+    vbm, cbm = (large_shard.energies[:, large_shard.vbm + k] for k in (0, 1))
+    assert ((vbm < large_shard.shift) & (large_shard.shift < cbm)).all()
+    assert large_shard.ends_counted.tolist() == [True] + 6 * [False]
+    assert (dense.inertia == -1).all()
+
+
+def test_one_shard_is_three_shards_to_the_bit(large_shard):
+    frames = larger_frames(7)
+    for shard in range(3):
+        start, stop = shard_range(7, 3, shard)
+        crystal = LargerCrystal()
+        part = solve_shard(cut(frames, start, stop), shard, crystal, crystal.overlap, LARGE, "exact")
+        for name in ("energies", "shift", "residual", "coefficient_norms"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(large_shard, name)[start : stop + 1])
+        np.testing.assert_array_equal(part.overlap, large_shard.overlap[start:stop])
+
+
+def test_a_stopped_shard_of_block_lanczos_goes_on_to_the_same_bits(large_shard, tmp_path):
+    class Stopped(LargerCrystal):
+        def predict(self, structure):
+            if self.calls == 4:
+                raise KeyboardInterrupt
+            return super().predict(structure)
+
+    crystal, checkpoint = Stopped(), Checkpoint(tmp_path / "s.h5", "one")
+    arguments = (larger_frames(7), 0)
+    with pytest.raises(KeyboardInterrupt):
+        solve_shard(*arguments, crystal, crystal.overlap, LARGE, "exact", checkpoint, checkpoint_seconds=0)
+    crystal = LargerCrystal()
+    resumed = solve_shard(*arguments, crystal, crystal.overlap, LARGE, "exact", checkpoint)
+    assert crystal.calls == 5  # three frames were on disk; the first one places the shift
+    assert_equal_shards(resumed, large_shard)
+    write_shard(tmp_path / "s.h5", resumed)
+    assert_equal_shards(read_shard(tmp_path / "s.h5"), large_shard)
+
+
+def test_a_frame_that_cannot_be_certified_is_named():
+    class Singular(LargerCrystal):
+        def predict(self, structure):
+            h, s = super().predict(structure)
+            if self.calls > 3:
+                s = s.map({key: blocks - 0.9 * (blocks > 0.99) for key, blocks in s.values.items()})
+            return h, s
+
+    crystal = Singular()
+    with pytest.raises(ComputationError, match=r"frame 2: .*could not be certified"):
+        solve_shard(larger_frames(7), 0, crystal, crystal.overlap, LARGE, "exact")
+
+
+def test_large_cells_choose_block_lanczos():
+    assert choose_method("auto", 720) == "dense"
+    assert choose_method("auto", 8640) == "block_si"
+    assert choose_method("dense", 8640) == "dense"

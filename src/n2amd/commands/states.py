@@ -76,6 +76,13 @@ def solve(
             "of the basis: the network is beyond its training data there; add such frames to the data set",
             err=True,
         )
+    if false := result.false_states:
+        named = ", ".join(map(str, false[:5])) + (f" and {len(false) - 5} more" if len(false) > 5 else "")
+        typer.echo(
+            f"warning: states that no sound Hamiltonian has: {named}; couplings would be made of them: add "
+            "such frames to the data set",
+            err=True,
+        )
     if len(result.outside_frames):
         typer.echo(
             f"warning: frames {result.outside_frames.tolist()} are outside the training data: the band edges "
@@ -84,7 +91,8 @@ def solve(
             err=True,
         )
     typer.echo(
-        f"{out}: frames {info.start}..{info.stop}, states {result.band_index[0]}..{result.band_index[-1]} "
+        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
+        f"states {result.band_index[0]}..{result.band_index[-1]} "
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
     )

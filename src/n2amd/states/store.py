@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
+from n2amd.states.false_states import FalseState, find_false_states
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -138,6 +139,15 @@ class StatesShard:
         """Frames with a state near the gap that is made of nearly empty directions of the basis."""
         limit = DOUBTFUL_RATIO * np.median(self.coefficient_norm)
         return self.info.start + np.flatnonzero(self.coefficient_norm > limit)
+
+    @property
+    def false_states(self) -> list[FalseState]:
+        """States asked for, margin not counted, that no sound Hamiltonian has."""
+        info, first = self.info, int(self.band_index[0])
+        inner = slice(info.n_occupied - info.valence - first, info.n_occupied + info.conduction - first)
+        return find_false_states(
+            self.energies, self.coefficient_norms, self.overlap, inner, info.start, first
+        )
 
 
 _COUNTS = (

@@ -79,11 +79,11 @@ class CertifiedStates:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One way to look for the states: at these shifts (eV), with blocks of this width, warm or not."""
+    """One way to look for the states: at these shifts (eV), warm or not, with so much wider blocks."""
 
     shifts: tuple[float, ...]
-    width: int
-    warm: bool
+    warm: bool = False
+    wider: int = 1
 
 
 def solve_states(
@@ -126,7 +126,7 @@ def solve_states(
     if shift is None:
         shift = find_shift(counting, target.low, target.high, target.occupied, pencil.on_site_energies())
     failures: list[str] = []
-    for attempt in _attempts(counting, pencil, target, shift, warm is not None, options, failures):
+    for attempt in _attempts(counting, pencil, target, shift, warm is not None, failures):
         try:
             found = _attempt(counting, device, target, attempt, warm, options)
             if count_ends:
@@ -138,30 +138,24 @@ def solve_states(
 
 
 def _attempts(
-    solver: CountingSolver,
-    pencil: Pencil,
-    target: Target,
-    shift: float,
-    warm: bool,
-    options: Options,
-    failures: list[str],
+    solver: CountingSolver, pencil: Pencil, target: Target, shift: float, warm: bool, failures: list[str]
 ) -> Iterator[_Attempt]:
     """Each is looked at only after those before failed."""
     if warm:
-        yield _Attempt((shift,), options.width, True)
-    yield _Attempt((shift,), options.width, False)
-    yield _Attempt((shift + _NUDGE_EV,), options.width, False)
+        yield _Attempt((shift,), warm=True)
+    yield _Attempt((shift,))
+    yield _Attempt((shift + _NUDGE_EV,))
     on_site = pencil.on_site_energies()
     try:
         between = find_shift(solver, target.low, target.high, target.occupied, on_site, shift)
     except FactorisationError as error:
         failures.append(str(error))
         return
-    yield _Attempt((between,), 2 * options.width, False)
+    yield _Attempt((between,), wider=2)
     edges = solver.edges
     if edges is not None:
         gap = edges[1] - edges[0]
-        yield _Attempt((edges[0] + _ONE_SIDED * gap, edges[1] - _ONE_SIDED * gap), 2 * options.width, False)
+        yield _Attempt((edges[0] + _ONE_SIDED * gap, edges[1] - _ONE_SIDED * gap), wider=2)
 
 
 @dataclass(frozen=True)
@@ -184,6 +178,8 @@ def _attempt(
     options: Options,
 ) -> _Found:
     low, high = max(target.low - options.guard, 0), min(target.high + options.guard, pencil.n)
+    # a small matrix has room for several blocks only if they are narrow
+    width = min(attempt.wider * options.width, max(1, pencil.n // 8))
     parts: list[Ritz] = []
     shift, inertia = 0.0, 0
     for number, shift in enumerate(attempt.shifts):
@@ -196,7 +192,7 @@ def _attempt(
         if len(attempt.shifts) == 2:
             # the lower shift looks down, the upper one up, each from the gap
             side = Side(side.below, 0) if number == 0 else Side(0, side.above)
-        start = start_block(pencil, attempt.width, warm if attempt.warm else None)
+        start = start_block(pencil, width, warm if attempt.warm else None)
         ritz = lanczos(
             solver,
             pencil,
@@ -204,14 +200,14 @@ def _attempt(
             side,
             start,
             tolerance=options.tolerance,
-            largest_basis=options.largest_basis,
+            largest_basis=attempt.wider * options.largest_basis,
         )
         if ritz is None:
             raise CertificateError(f"fewer states than asked for were found around {shift:.4f} eV")
         solver.edges = _edges(ritz, side, solver.edges)
         if not ritz.converged:
             raise CertificateError(
-                f"{ritz.steps} blocks of {attempt.width} from {shift:.4f} eV leave a residual of "
+                f"{ritz.steps} blocks of {width} from {shift:.4f} eV leave a residual of "
                 f"{ritz.residual:.1e} eV"
             )
         parts.append(ritz)

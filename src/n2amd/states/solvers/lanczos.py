@@ -78,16 +78,29 @@ class _Basis:
         return removed + again
 
 
-def s_orthonormal(block: torch.Tensor, s_block: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def s_orthonormal(
+    block: torch.Tensor, s_block: torch.Tensor, at_most: int | None = None
+) -> tuple[torch.Tensor, ...]:
     """S-orthonormalise a block; directions that are rounding are dropped.
+
+    Parameters
+    ----------
+    block, s_block
+        X and S X, (n, p).
+    at_most
+        Directions kept at most, the longest ones: as many as there is room for beside a basis.
 
     Returns
     -------
     block, s_block, factor
         X, S X, (n, r), and R, (r, p), with block = X R.
     """
+    if at_most == 0:
+        return block[:, :0], s_block[:, :0], torch.zeros_like(block[:0])
     total = None
     for _ in range(2):
+        if not block.shape[1]:
+            break
         gram = block.mH @ s_block
         gram = (gram + gram.mH) / 2
         scale = gram.diagonal().real.clamp_min(1e-300).sqrt()
@@ -95,13 +108,14 @@ def s_orthonormal(block: torch.Tensor, s_block: torch.Tensor) -> tuple[torch.Ten
         kept = values > _NEGLIGIBLE**2 * values[-1]
         if not bool(torch.isfinite(values).all()):
             raise FactorisationError("a block of vectors is not finite")
+        if at_most is not None:
+            kept[:-at_most] = False
         values, vectors = values[kept].sqrt(), vectors[:, kept]
         turn = (vectors / scale[:, None]) / values
         factor = ((vectors * scale[:, None]) * values).mH
         block, s_block = block @ turn, s_block @ turn
         total = factor if total is None else factor @ total
-    assert total is not None
-    return block, s_block, total
+    return block, s_block, torch.zeros_like(block[:0]) if total is None else total
 
 
 def start_block(pencil: DevicePencil, width: int, warm: torch.Tensor | None = None) -> torch.Tensor:
@@ -165,10 +179,11 @@ def lanczos(
         s_image = pencil.overlap(image)
         removed = basis.project_out(image, s_image)
         basis.t[: basis.count, begin : basis.count] = removed
-        block, s_block, factor = s_orthonormal(image, s_image)
+        room = pencil.n - basis.count
+        block, s_block, factor = s_orthonormal(image, s_image, room)
         # cancellation in a nearly converged block leaves parts along the basis
         basis.project_out(block, s_block)
-        block, s_block, again = s_orthonormal(block, s_block)
+        block, s_block, again = s_orthonormal(block, s_block, room)
         factor = again @ factor
         full = basis.count + block.shape[1] > min(largest_basis, pencil.n) or not block.shape[1]
         ritz = _ritz(basis, factor, begin, side) if basis.count >= wanted else None
