@@ -8,6 +8,7 @@ inertias without a word.
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ from n2amd.states.solvers.protocol import FactorisationError
 
 _REAL_SYMMETRIC, _COMPLEX_HERMITIAN = -2, -4
 _ANALYSE, _FACTORISE, _SOLVE, _RELEASE = 11, 22, 33, -1
-#: Own parameters; METIS ordering; refinements; size of perturbed pivots, 10^-k; Bunch-Kaufman pivots.
-_PARAMETERS = {0: 1, 1: 2, 7: 2, 9: 8, 20: 1}
+#: Own parameters; METIS ordering; refinements; size of perturbed pivots, 10^-k.
+_PARAMETERS = {0: 1, 1: 2, 7: 5, 9: 8}
+#: Place of the kind of pivots: Bunch-Kaufman's for real matrices; of complex ones it is single elements alone
+#: that MKL counts the signs of.
+_PIVOTS, _BUNCH_KAUFMAN, _SINGLE = 20, 1, 0
 _POSITIVE, _NEGATIVE = 21, 22
 
 
@@ -68,6 +72,7 @@ class Pardiso:
             self.release()
             for place, value in _PARAMETERS.items():
                 self._parameters[place] = value
+            self._parameters[_PIVOTS] = _SINGLE if pencil.is_complex else _BUNCH_KAUFMAN
             self._run(_ANALYSE)
             self._analysed = pencil
         self._run(_FACTORISE)
@@ -89,7 +94,7 @@ class Pardiso:
             self._handle[:] = 0
 
     def __del__(self) -> None:
-        if hasattr(self, "_handle"):
+        if hasattr(self, "_handle") and not sys.is_finalizing():
             self.release()
 
     def _run(self, phase: int, right: NDArray | None = None) -> NDArray:
