@@ -145,7 +145,7 @@ def test_density_functions_hold_the_charge_of_a_bond(run) -> None:
     """H0 of a fitted density has CP2K's band edges: products of s and p orbitals alone have no l = 3."""
     frame, basis = read_frame(run)
     density = frame_density(frame, basis, frame.ingredients)
-    auxiliary = choose_functions([density], frame.ingredients.density_orbitals(basis), 4)
+    auxiliary = choose_functions([density], frame.ingredients.density_orbitals(basis))
     zeroth = ZerothHamiltonian(basis, frame.ingredients, ModelDensity(auxiliary, {}))
     coefficients = fit_equations(density, auxiliary).solve(auxiliary.charges_of(frame.structure.numbers))
     h0 = zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
