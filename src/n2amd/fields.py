@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from n2amd.errors import InputError
 
 _AGAIN = "run the stage that makes it again"
-_KINDS = {"whole": "iu", "real": "iuf", "any": "iufc"}
+_KINDS = {"whole": "iub", "real": "iuf", "any": "iufc"}
 
 
 def _attribute(source: h5py.File, name: str) -> Any:

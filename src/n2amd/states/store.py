@@ -233,8 +233,8 @@ def _counted(file: h5py.File, frames: int) -> dict[str, NDArray]:
     return {
         "inertia": array(file, "inertia", (frames,), "whole"),
         # not a number where no states were counted
-        "shift": file["shift"][...],
-        "ends_counted": file["ends_counted"][...],
+        "shift": array(file, "shift", (frames,), finite=False),
+        "ends_counted": array(file, "ends_counted", (frames,), "whole").astype(bool),
     }
 
 
