@@ -28,7 +28,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from record import write_csv
 
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
@@ -301,10 +301,7 @@ def main() -> None:
         for row in curves(data, seed, options):
             rows.append(row)
             print(f"{shown(row)}; {time.process_time():.0f} CPU s", flush=True)
-        with open(options.out, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(options.out, rows)
 
 
 if __name__ == "__main__":

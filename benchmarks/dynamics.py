@@ -12,7 +12,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import datetime
 import json
 import platform
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from record import write_csv
 
 from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal
 from n2amd.hopping.path import ClassicalPath
@@ -243,11 +243,7 @@ def main() -> None:
         per_step = f"  {found['nanoseconds']:.0f} ns a step, product {limit:.0f} ns" if limit else ""
         wall = f"  {found['wall']:.2f} s by the clock" if "wall" in found else ""
         print(f"{case:58s} {found['seconds']:9.4f} CPU s{wall}{ratio}{per_step}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ python benchmarks/egg_box.py [--model results/TiO2/pbe/hamiltonian.pt] [--frames
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime
 import time
 from math import comb
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from overlap import processor
+from record import write_csv
 from scipy.linalg import eigh
 from zeroth_hamiltonian import untrained_predictor
 
@@ -110,11 +110,7 @@ def main() -> None:
         for factor in FACTORS:
             rows.append({**about, **measure(predictor, n_atoms, factor, arguments.frames)})
             print(rows[-1], flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

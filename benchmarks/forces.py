@@ -12,13 +12,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import write_csv
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_matrix import filled_states, matrix_of_states
@@ -77,10 +77,7 @@ def main() -> None:
     for row in rows:
         print("  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
     if arguments.out is not None:
-        with arguments.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

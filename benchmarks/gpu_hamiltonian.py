@@ -15,7 +15,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import datetime
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from overlap import processor
+from record import write_csv
 from zeroth_hamiltonian import REPEATS, shaken, untrained_predictor
 
 from n2amd.baseline.mesh_integrals import potential_matrix
@@ -119,10 +119,7 @@ def main() -> None:
         day = datetime.date.today().isoformat()
         rows.append({"date": day, "processor": processor(), "gpu": card, **case})
         print(rows[-1], flush=True)
-        with arguments.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), restval="")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import datetime
 import json
 import platform
@@ -35,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "dft"))
 
 from hsx_writer import shell_numbers, write_hsx
+from record import write_csv
 
 from n2amd.blocks.matrix import fold_mesh
 from n2amd.dataset.ingest import ingest
@@ -203,11 +203,7 @@ def main() -> None:
         }
         rows.append(row)
         print(row, flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import datetime
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3
 from overlap import processor
+from record import write_csv
 from torch import Tensor, nn
 
 from n2amd.interop.structures import read_structure
@@ -177,12 +177,7 @@ def main() -> None:
         for row in measure(structure, l_max, arguments.repeat):
             rows.append({**about, **row})
             print(row, flush=True)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

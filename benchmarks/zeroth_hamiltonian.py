@@ -16,7 +16,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import csv
 import datetime
 import json
 import resource
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from overlap import FRAME, processor
+from record import write_csv
 
 from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.multipoles import superpose_multipoles
@@ -168,11 +168,7 @@ def main() -> None:
         case = json.loads(output.stdout.splitlines()[-1])
         rows.append({"date": datetime.date.today().isoformat(), "processor": processor(), **case})
         print(rows[-1])
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, rows)
 
 
 if __name__ == "__main__":

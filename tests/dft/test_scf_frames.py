@@ -136,11 +136,16 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
     assert merge([bare, out], tmp_path / "both.h5") == 2
 
 
-def test_hybrids_are_refused(reference, structures, tmp_path):
+@pytest.mark.parametrize("place", ["label", "frames"])
+def test_hybrids_are_refused(reference, structures, tmp_path, place):
     hybrid = tmp_path / "hybrid.h5"
     shutil.copy(reference, hybrid)
     with h5py.File(hybrid, "r+") as file:
-        file.attrs["functional"] = "HSE06"
+        if place == "label":
+            file.attrs["functional"] = "HSE06"
+        else:
+            origins = [json.loads(text) for text in file["frames/origin"].asstr()[...]]
+            file["frames/origin"][...] = [json.dumps({**o, "functional": "HSE06"}) for o in origins]
     with pytest.raises(InputError, match="no exact exchange, which HSE06 needs"):
         compute_frames(ScfCampaign(hybrid, 0.9, 1e-3), structures[:1], tmp_path / "out.h5")
 

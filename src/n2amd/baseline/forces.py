@@ -118,12 +118,3 @@ def frame_energy_forces(zeroth: ZerothHamiltonian, frame: Frame) -> EnergyForces
         for weighted in (False, True)
     )
     return energy_forces(zeroth, frame.structure, density, weighted, states.smearing_energy)
-
-
-def energy_and_forces(zeroth: ZerothHamiltonian, frame: Frame) -> tuple[float, NDArray[np.float64]]:
-    """Free energy, eV, and forces, (n_atoms, 3), eV/A, of a frame.
-
-    Parameters and errors are those of `frame_energy_forces`.
-    """
-    found = frame_energy_forces(zeroth, frame)
-    return found.energy.free, found.forces

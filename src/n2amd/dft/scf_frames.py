@@ -190,8 +190,11 @@ def _run(tasks: Sequence[tuple[ScfCampaign, Structure, Path]], jobs: int) -> Ite
 
 def _require(campaign: ScfCampaign, structures: Sequence[Structure]) -> None:
     ingredients, reference = campaign.ingredients, campaign.reference
-    functional = str(read_attributes(reference)["functional"])
-    if functional.lower() in HYBRIDS:
+    # a set may have a label of its own; its frames say what the code computed
+    computed = next(iter(read_frames(reference, [0]))).origin.get("functional", "")
+    names = (str(read_attributes(reference)["functional"]), computed)
+    functional = next((name for name in names if name.lower() in HYBRIDS), None)
+    if functional is not None:
         raise InputError(
             f"the cycle has no exact exchange, which {functional} needs",
             file=reference,
