@@ -55,7 +55,7 @@ def hop(folder: Path, frames: int = 200) -> None:
 
 
 def predict_a_frame() -> None:
-    """Send the bundled frame through H0 and the density network."""
+    """Send the bundled frame through H0, the density network and its derivatives."""
     frame, basis = read_frame(FRAME, "honpas")
     assert frame.ingredients is not None
     zeroth = ZerothHamiltonian(basis, frame.ingredients, choose_model([frame], basis, frame.ingredients))
@@ -75,6 +75,9 @@ def predict_a_frame() -> None:
     network.fit_scales(
         coefficients_by_element(zeroth.model.auxiliary, [(frame.structure, fitted.coefficients)])
     )
+    sample = fitted.sample
+    (coefficients,) = network.coefficients(sample.graph, [sample.waves], [sample.excess])
+    sample.density_error(coefficients).backward()
     zeroth.matrix(frame.structure, predict_density(network, frame.structure))
 
 

@@ -152,25 +152,50 @@ def test_splines_and_envelope_end_with_two_derivatives():
     torch.testing.assert_close(total[10:], torch.ones_like(total[10:]), atol=1e-12, rtol=0)
 
 
+@pytest.fixture
+def threads():
+    """Set the number of threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize(
     "widths", [(6, 5, 4, 3, 2), (24, 20, 16), (3, 0, 2, 0)], ids=["narrow", "wide", "with gaps"]
 )
-def test_messages_without_gradients_are_those_with_them(widths):
-    """The compiled pass over the bonds and tensor operations are the same layer."""
+def test_compiled_messages_and_their_derivatives_are_those_of_tensor_operations(widths, n_threads, threads):
     torch.manual_seed(3)
+    threads(n_threads)
     channels, rng = Channels.both(widths), np.random.default_rng(3)
     layer = Interaction(channels, n_edge=9, radial_hidden=8, neighbours=12.0)
-    x = [torch.randn(7, channels.total(l), 2 * l + 1) for l in range(len(widths))]
-    # more bonds than a batch, and an atom without any
-    i, j = (torch.from_numpy(rng.integers(0, 6, size=150)) for _ in range(2))
-    directions = torch.nn.functional.normalize(torch.randn(150, 3), dim=1)
+    for weight in layer.parameters():  # biases too
+        torch.nn.init.normal_(weight, std=0.3)
+    x = [torch.randn(7, channels.total(l), 2 * l + 1, requires_grad=True) for l in range(len(widths))]
+    # more bonds than a batch and than one thread takes, and an atom without any
+    n = 1550
+    i, j = (torch.from_numpy(rng.integers(0, 6, size=n)) for _ in range(2))
+    directions = torch.nn.functional.normalize(torch.randn(n, 3), dim=1)
     geometry = BondGeometry(
-        torch.ones(150), bond_wigner(directions, channels.l_max), torch.randn(150, 9), torch.rand(150)
+        torch.ones(n), bond_wigner(directions, channels.l_max), torch.randn(n, 9), torch.rand(n)
     )
-    bonds = Bonds(i, j, torch.zeros(150, 3))
-    expected = layer(x, bonds, geometry)
+    bonds = Bonds(i, j, torch.zeros(n, 3))
+    targets = [torch.randn_like(f) for f in x]
+
+    def values_and_derivatives(messages):
+        found = messages(x, bonds, geometry)
+        scalar = sum((f * t).sum() for f, t in zip(found, targets))
+        wanted = [*x, *layer.convolution.parameters()]
+        derivatives = torch.autograd.grad(scalar, wanted, allow_unused=True)
+        return [*found, *(torch.zeros_like(w) if d is None else d for d, w in zip(derivatives, wanted))]
+
+    expected = values_and_derivatives(layer.messages_by_tensors)
+    found = values_and_derivatives(layer._messages)
     with torch.no_grad():
-        found = layer(x, bonds, geometry)
+        found += layer._messages(x, bonds, geometry)
+    expected += expected[: len(widths)]
+    assert len(found) == len(expected)
     for a, b in zip(expected, found):
         assert a.shape == b.shape
-        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+        largest = float(a.detach().abs().max()) if a.numel() else 0.0
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5 * max(1.0, largest))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from n2amd.network.bond_messages import sum_messages, unpack
+from n2amd.network.bond_messages import BondConvolution, Turned, messages, pack, unpack
 from n2amd.network.features import (
     Channels,
     EquivariantLinear,
@@ -175,20 +174,31 @@ class Interaction(nn.Module):
         return [f + u for f, u in zip(x, update)]
 
     def _messages(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
-        """Messages summed over the bonds of each atom."""
-        weight = geometry.envelope * self.scale
-        if torch.is_grad_enabled() or x[0].device.type != "cpu" or x[0].dtype != torch.float32:
-            messages = self.convolution(x, bonds, geometry)
-            messages = rotate_back([m * weight[:, None, None] for m in messages], geometry.wigner)
-            return sum_to_atoms(messages, bonds.i, len(x[0]))
-        summed = np.zeros((len(x[0]), sum(f[0].numel() for f in x)), dtype=np.float32)
-        c = self.convolution
-        for start in range(0, len(bonds), BONDS):
-            some = slice(start, start + BONDS)
-            factors, wigner = c.radial_in(geometry.radial[some]), [d[some] for d in geometry.wigner]
-            atoms = bonds.i[some], bonds.j[some]
-            sum_messages(x, c.first, c.gate, c.second, atoms, wigner, factors, weight[some], summed)
+        """Messages summed over the bonds of each atom: compiled where that can be done."""
+        if (
+            x[0].device.type != "cpu"
+            or x[0].dtype != torch.float32
+            or geometry.distance.requires_grad  # derivatives with respect to the atoms' places are wanted
+        ):
+            return self.messages_by_tensors(x, bonds, geometry)
+        weight, c = geometry.envelope * self.scale, self.convolution
+        convolution = BondConvolution(c.first, c.gate, c.second)
+        # without gradients the factors of a part of the bonds are enough
+        step = max(len(bonds), 1) if torch.is_grad_enabled() else BONDS
+        summed = torch.zeros_like(pack(x))
+        for start in range(0, len(bonds), step):
+            some = slice(start, start + step)
+            wigner = [d[some] for d in geometry.wigner]
+            turned = Turned.of(bonds.i[some], bonds.j[some], wigner, weight[some])
+            summed = summed + messages(x, convolution, turned, c.radial_in(geometry.radial[some]))
         return unpack(summed, c.second.outputs)
+
+    def messages_by_tensors(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
+        """Messages summed over the bonds of each atom: on any device, in any precision."""
+        weight = geometry.envelope * self.scale
+        sent = self.convolution(x, bonds, geometry)
+        sent = rotate_back([m * weight[:, None, None] for m in sent], geometry.wigner)
+        return sum_to_atoms(sent, bonds.i, len(x[0]))
 
 
 class SiteReadout(nn.Module):
