@@ -1,7 +1,9 @@
-"""Compiled loops of the messages of bonds: a few bonds at a time, so that their features stay in the cache.
+"""Compiled loops of the messages of bonds: a batch at a time, so that its features stay in the cache.
 
 Features of both atoms are turned into the frame of each bond, scaled, mixed, gated, mixed again, turned back
-and summed over the bonds of each atom. The derivatives are in `n2amd.network.bond_gradients`.
+and summed over the bonds of each atom. Arrays of a batch have a column a bond: every loop runs over all
+columns of a row, of a number known at compilation. Columns without a bond have weight zero.
+The derivatives are in `n2amd.network.bond_gradients`.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.network.bond_layout import Pieces
-
 #: Bonds whose features are held at once.
 BATCH = 128
-#: Channels from which on passes over rows are faster than registers.
-LONG_ROW = 24
+#: Components that are moved between atoms and columns at once.
+STRIPE = 32
 #: Multiplications and additions may be fused.
 FUSED = {"contract", "nsz"}
 _LOG2_E, _LN2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
+
+Floats = NDArray[np.float32]
 
 
 class Mixing(NamedTuple):
@@ -30,187 +32,212 @@ class Mixing(NamedTuple):
     ----------
     weights
         (n_weights,).
-    starts
-        First weight of each block, (n_blocks,).
     bias
-        Of the first columns of the first block.
+        Of the first rows of the first block.
     inputs, outputs
-        Places of the features.
+        Rows of each block, (n_blocks,) each.
     """
 
-    weights: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    bias: NDArray[np.float32]
-    inputs: Pieces
-    outputs: Pieces
+    weights: Floats
+    bias: Floats
+    inputs: NDArray[np.int64]
+    outputs: NDArray[np.int64]
 
 
-class Shape(NamedTuple):
-    """Channels of the atoms' features and gates of the hidden ones."""
+class Bonds(NamedTuple):
+    """Bonds with the turns into their frames.
 
-    natural: NDArray[np.int64]
-    unnatural: NDArray[np.int64]
-    scalars: int
-    gates: int
-    gate_rows: NDArray[np.int64]
+    Attributes
+    ----------
+    receiver, sender
+        Atoms of each bond, (n_bonds,) each.
+    turns
+        D_l of all l, row after row, (n_bonds, sum (2 l + 1)^2).
+    weight
+        Of each bond's message, (n_bonds,).
+    """
+
+    receiver: NDArray[np.int64]
+    sender: NDArray[np.int64]
+    turns: Floats
+    weight: Floats
 
 
-@njit(cache=True, fastmath=FUSED)
-def mix(n, mixing, before, after):  # type: ignore[no-untyped-def]
-    """Multiply the blocks of `n` bonds by their matrices."""
-    at, to = 0, 0
-    for b in range(len(mixing.starts)):
-        rows, columns = mixing.inputs.widths[b], mixing.outputs.widths[b]
-        if rows > 0 and columns > 0:
-            start = mixing.starts[b]
-            matrix = mixing.weights[start : start + rows * columns].reshape(rows, columns)
-            source = before[at : at + n * rows].reshape(n, rows)
-            np.dot(source, matrix, after[to : to + n * columns].reshape(n, columns))
-        else:
-            after[to : to + n * columns] = 0
-        at, to = at + BATCH * rows, to + BATCH * columns
-    columns = mixing.outputs.widths[0]
-    for e in range(n):
-        out = after[e * columns : e * columns + len(mixing.bias)]
-        for c in range(len(mixing.bias)):
-            out[c] += mixing.bias[c]
+class Columns(NamedTuple):
+    """Room for a batch of bonds: arrays (rows, BATCH), a column a bond.
+
+    Attributes
+    ----------
+    receiver, sender
+        Packed features of the atoms.
+    turn, factor, weight
+        Of the bonds; weight is (BATCH,).
+    inputs, hidden, gated, outputs
+        Features in the frame of the bonds, before, between and after the maps.
+    sigmoid
+        Of scalars and gates.
+    line
+        Some rows.
+    """
+
+    receiver: Floats
+    sender: Floats
+    turn: Floats
+    factor: Floats
+    weight: Floats
+    inputs: Floats
+    hidden: Floats
+    gated: Floats
+    outputs: Floats
+    sigmoid: Floats
+    line: Floats
 
 
 @njit(cache=True)
-def starts_of(pieces):  # type: ignore[no-untyped-def]
-    """First element of each block in memory."""
-    starts = np.zeros(len(pieces.widths), np.int64)
-    for b in range(1, len(starts)):
-        starts[b] = starts[b - 1] + BATCH * pieces.widths[b - 1]
-    return starts
+def gather(source, index, out):  # type: ignore[no-untyped-def]
+    """Write a row of `source` into each column."""
+    for start in range(0, source.shape[1], STRIPE):
+        stop = min(start + STRIPE, source.shape[1])
+        for e in range(BATCH):
+            row = source[index[e]]
+            for c in range(start, stop):
+                out[c, e] = row[c]
+
+
+@njit(cache=True)
+def add_columns(columns, index, n, out):  # type: ignore[no-untyped-def]
+    """Add each of the first `n` columns to a row of `out`."""
+    for start in range(0, out.shape[1], STRIPE):
+        stop = min(start + STRIPE, out.shape[1])
+        for e in range(n):
+            row = out[index[e]]
+            for c in range(start, stop):
+                row[c] += columns[c, e]
 
 
 @njit(cache=True, fastmath=FUSED)
-def combine(turn, start, steps, width, total, x, out):  # type: ignore[no-untyped-def]
-    """Write sum_q D_kq x_q for each k; `steps` apart lie the rows and columns of D, from `start` on.
+def combine(turn, first, step, width, x, rows, place, stride, out):  # type: ignore[no-untyped-def]
+    """Write sum_q turn[first + q step] x[rows[place + q stride]], column by column."""
+    d0, x0 = turn[first], x[rows[place]]
+    for e in range(BATCH):
+        out[e] = d0[e] * x0[e]
+    for q in range(1, width, 2):
+        d, p = first + q * step, place + q * stride
+        d0, d1, x0, x1 = turn[d], turn[d + step], x[rows[p]], x[rows[p + stride]]
+        for e in range(BATCH):
+            out[e] += d0[e] * x0[e] + d1[e] * x1[e]
 
-    Rows of few channels are held in registers, four numbers at a time; long ones are run through, four terms
-    a pass. Either way a row is read and written less often than by a pass a term.
-    """
-    down, right = steps
-    if total < LONG_ROW and total % 4 == 0:
-        for k in range(width):
-            for c in range(0, total, 4):
-                a0 = a1 = a2 = a3 = np.float32(0)
-                d, place = start + k * down, c
-                for _ in range(width):
-                    a0 += turn[d] * x[place]
-                    a1 += turn[d] * x[place + 1]
-                    a2 += turn[d] * x[place + 2]
-                    a3 += turn[d] * x[place + 3]
-                    d, place = d + right, place + total
-                place = k * total + c
-                out[place], out[place + 1], out[place + 2], out[place + 3] = a0, a1, a2, a3
-        return
-    for k in range(width):
-        line, d = out[k * total : k * total + total], start + k * down
+
+@njit(cache=True, fastmath=FUSED)
+def _turn_in(places, side, x, columns):  # type: ignore[no-untyped-def]
+    """Write the scaled features of one atom of each bond in its frame."""
+    begin, d0, line = 0, 0, columns.line[0]
+    packed = np.arange(len(places.outputs))
+    for l in range(len(places.channels)):
+        total, width = places.channels[l], 2 * l + 1
         for c in range(total):
-            line[c] = turn[d] * x[c]
-        q = 1
-        while q + 4 <= width:
-            d = start + k * down + q * right
-            d0, d1, d2, d3 = turn[d], turn[d + right], turn[d + 2 * right], turn[d + 3 * right]
-            x0 = x[q * total :]
-            x1, x2, x3 = x0[total:], x0[2 * total :], x0[3 * total :]
-            for c in range(total):
-                line[c] += d0 * x0[c] + d1 * x1[c] + (d2 * x2[c] + d3 * x3[c])
-            q += 4
-        while q < width:
-            d = start + k * down + q * right
-            d0, x0 = turn[d], x[q * total :]
-            for c in range(total):
-                line[c] += d0 * x0[c]
-            q += 1
-
-
-@njit(cache=True, fastmath=FUSED)
-def turn_in(e, side, x, turn, factors, shape, pieces, starts, turned, out):  # type: ignore[no-untyped-def]
-    """Write the scaled features of one atom of bond `e` in its frame."""
-    begin, d0, f0 = 0, 0, 0
-    for l in range(len(shape.natural)):
-        n, u = shape.natural[l], shape.unnatural[l]
-        total, width = n + u, 2 * l + 1
-        combine(turn, d0, (width, 1), width, total, x[begin:], turned)
-        # factors of natural channels of both atoms, then of unnatural ones
-        of_n, of_u = factors[f0 + side * n :], factors[f0 + 2 * n + side * u :]
-        for k in range(width):
-            line = turned[k * total :]
-            b = pieces.block[l, k, 0]
-            target = out[starts[b] + e * pieces.widths[b] + pieces.column[l, k, 0] + side * n :]
-            for c in range(n):
-                target[c] = line[c] * of_n[c]
-            b = pieces.block[l, k, 1]
-            target = out[starts[b] + e * pieces.widths[b] + pieces.column[l, k, 1] + side * u :]
-            rest = line[n:]
-            for c in range(u):
-                target[c] = rest[c] * of_u[c]
-        begin, d0, f0 = begin + width * total, d0 + width * width, f0 + 2 * total
-
-
-@njit(cache=True, fastmath=FUSED)
-def turn_back(e, weight, turn, shape, pieces, starts, values, turned, out):  # type: ignore[no-untyped-def]
-    """Add the message of bond `e` to the features of an atom."""
-    begin, d0 = 0, 0
-    gathered = turned[1]
-    for l in range(len(shape.natural)):
-        n, u = shape.natural[l], shape.unnatural[l]
-        total, width = n + u, 2 * l + 1
-        for k in range(width):
-            target = gathered[k * total :]
-            b = pieces.block[l, k, 0]
-            source = values[starts[b] + e * pieces.widths[b] + pieces.column[l, k, 0] :]
-            for c in range(n):
-                target[c] = weight * source[c]
-            target = target[n:]
-            b = pieces.block[l, k, 1]
-            source = values[starts[b] + e * pieces.widths[b] + pieces.column[l, k, 1] :]
-            for c in range(u):
-                target[c] = weight * source[c]
-        combine(turn, d0, (1, width), width, total, gathered, turned[0])
-        target, line = out[begin:], turned[0]
-        for c in range(width * total):
-            target[c] += line[c]
+            for k in range(width):
+                combine(columns.turn, d0 + k * width, 1, width, x, packed, begin + c, total, line)
+                component = begin + k * total + c
+                factor = columns.factor[places.factors[side, component]]
+                out = columns.inputs[places.inputs[side, component]]
+                for e in range(BATCH):
+                    out[e] = line[e] * factor[e]
         begin, d0 = begin + width * total, d0 + width * width
 
 
 @njit(cache=True, fastmath=FUSED)
-def sigmoids(x, n, power, out):  # type: ignore[no-untyped-def]
+def _turn_back(places, columns, out):  # type: ignore[no-untyped-def]
+    """Write the messages, packed."""
+    begin, d0, weight = 0, 0, columns.weight
+    for l in range(len(places.channels)):
+        total, width = places.channels[l], 2 * l + 1
+        for c in range(total):
+            for q in range(width):
+                line = out[begin + q * total + c]
+                combine(
+                    columns.turn,
+                    d0 + q,
+                    width,
+                    width,
+                    columns.outputs,
+                    places.outputs,
+                    begin + c,
+                    total,
+                    line,
+                )
+                for e in range(BATCH):
+                    line[e] *= weight[e]
+        begin, d0 = begin + width * total, d0 + width * width
+
+
+@njit(cache=True, fastmath=FUSED)
+def _mix(mixing, before, after):  # type: ignore[no-untyped-def]
+    """Multiply the blocks by their matrices."""
+    start, at, to = 0, 0, 0
+    for b in range(len(mixing.inputs)):
+        rows, columns = mixing.inputs[b], mixing.outputs[b]
+        if rows > 0 and columns > 0:
+            matrix = mixing.weights[start : start + rows * columns].reshape(rows, columns)
+            np.dot(matrix.T, before[at : at + rows], after[to : to + columns])
+        else:
+            after[to : to + columns] = 0
+        start, at, to = start + rows * columns, at + rows, to + columns
+    for c in range(len(mixing.bias)):
+        row, bias = after[c], mixing.bias[c]
+        for e in range(BATCH):
+            row[e] += bias
+
+
+@njit(cache=True, fastmath=FUSED)
+def _sigmoids(x, power, out):  # type: ignore[no-untyped-def]
     """Fill `out` with 1 / (1 + exp(-x)) by polynomials, to a few units of the last place."""
     bits = power.view(np.int32)
-    for c in range(n):
-        y = min(max(-x[c], np.float32(-80)), np.float32(80))
+    for e in range(BATCH):
+        y = min(max(-x[e], np.float32(-80)), np.float32(80))
         k = np.floor(y * _LOG2_E + np.float32(0.5))
         r = y - k * _LN2
         tail = np.float32(1 / 120) + r * (np.float32(1 / 720) + r * np.float32(1 / 5040))
         tail = np.float32(1 / 2) + r * (np.float32(1 / 6) + r * (np.float32(1 / 24) + r * tail))
-        out[c] = np.float32(1) + r + r * r * tail
-        bits[c] = (np.int32(k) + np.int32(127)) << np.int32(23)
-    for c in range(n):
-        out[c] = np.float32(1) / (np.float32(1) + power[c] * out[c])
+        out[e] = np.float32(1) + r + r * r * tail
+        bits[e] = (np.int32(k) + np.int32(127)) << np.int32(23)
+    for e in range(BATCH):
+        out[e] = np.float32(1) / (np.float32(1) + power[e] * out[e])
 
 
 @njit(cache=True, fastmath=FUSED)
-def open_gates(e, shape, pieces, starts, rows, values):  # type: ignore[no-untyped-def]
-    """Apply the gates to the hidden features of bond `e`; their own columns are skipped by the next map.
+def _open_gates(places, columns):  # type: ignore[no-untyped-def]
+    """Gate the hidden features; the gates' own rows are skipped by the next map, but must be finite."""
+    for g in range(places.n_scalars + places.n_gates):
+        x, sigmoid, out = columns.hidden[g], columns.sigmoid[g], columns.gated[g]
+        _sigmoids(x, columns.line[0], sigmoid)
+        for e in range(BATCH):
+            out[e] = x[e] * sigmoid[e]
+    for r in range(len(places.gates)):
+        if places.gates[r] >= 0:
+            x, sigmoid = columns.hidden[r], columns.sigmoid[places.n_scalars + places.gates[r]]
+            out = columns.gated[r]
+            for e in range(BATCH):
+                out[e] = x[e] * sigmoid[e]
 
-    The sigmoids stay in the first of `rows`.
-    """
-    scalars = values[e * pieces.widths[0] : e * pieces.widths[0] + shape.scalars + shape.gates]
-    gates = rows[0, : len(scalars)]
-    sigmoids(scalars, len(scalars), rows[1], gates)
-    for c in range(shape.scalars):
-        scalars[c] *= gates[c]
-    gates = gates[shape.scalars :]
-    for g in range(len(shape.gate_rows)):
-        b, column, count, first = shape.gate_rows[g]
-        target, factor = values[starts[b] + e * pieces.widths[b] + column :], gates[first:]
-        for c in range(count):
-            target[c] *= factor[c]
+
+@njit(cache=True, nogil=True)
+def fill_columns(begin, last, x, places, one, bonds, factors, columns):  # type: ignore[no-untyped-def]
+    """Fill the columns up to the gated features with bonds from `begin` on; return places and number."""
+    n = min(BATCH, last - begin)
+    index = np.full(BATCH, begin)
+    index[:n] = np.arange(begin, begin + n)
+    gather(x, bonds.receiver[index], columns.receiver)
+    gather(x, bonds.sender[index], columns.sender)
+    gather(bonds.turns, index, columns.turn)
+    gather(factors, index, columns.factor)
+    columns.weight[:n] = bonds.weight[begin : begin + n]
+    columns.weight[n:] = 0
+    _turn_in(places, 0, columns.receiver, columns)
+    _turn_in(places, 1, columns.sender, columns)
+    _mix(one, columns.inputs, columns.hidden)
+    _open_gates(places, columns)
+    return index, n
 
 
 @njit(cache=True, nogil=True)
@@ -218,35 +245,17 @@ def sum_messages(
     first: Any,
     last: Any,
     x: Any,
-    shape: Any,
+    places: Any,
     one: Any,
     two: Any,
-    receiver: Any,
-    sender: Any,
-    turns: Any,
+    bonds: Any,
     factors: Any,
-    weight: Any,
-    memory: Any,
-    rows: Any,
+    columns: Any,
     summed: Any,
 ) -> None:
-    """Add the messages of bonds `first` to `last`, a batch after the other."""
-    inputs, hidden, outputs = memory
-    starts_in, starts_hidden = starts_of(one.inputs), starts_of(two.inputs)
-    starts_out = starts_of(two.outputs)
+    """Add the messages of bonds `first` to `last` to their atoms, a batch after the other."""
     for begin in range(first, last, BATCH):
-        n = min(BATCH, last - begin)
-        for e in range(n):
-            bond = begin + e
-            i, j = receiver[bond], sender[bond]
-            turn, factor = turns[bond], factors[bond]
-            turn_in(e, 0, x[i], turn, factor, shape, one.inputs, starts_in, rows[0], inputs)
-            turn_in(e, 1, x[j], turn, factor, shape, one.inputs, starts_in, rows[0], inputs)
-        mix(n, one, inputs, hidden)
-        for e in range(n):
-            open_gates(e, shape, two.inputs, starts_hidden, rows, hidden)
-        mix(n, two, hidden, outputs)
-        for e in range(n):
-            bond = begin + e
-            turn, out = turns[bond], summed[receiver[bond]]
-            turn_back(e, weight[bond], turn, shape, two.outputs, starts_out, outputs, rows, out)
+        index, n = fill_columns(begin, last, x, places, one, bonds, factors, columns)
+        _mix(two, columns.gated, columns.outputs)
+        _turn_back(places, columns, columns.receiver)
+        add_columns(columns.receiver, bonds.receiver[index], n, summed)

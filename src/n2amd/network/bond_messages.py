@@ -7,24 +7,22 @@ are left to the tensor operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from n2amd.network.bond_gradients import message_gradients
-from n2amd.network.bond_kernels import BATCH, Mixing, Shape, sum_messages
-from n2amd.network.bond_layout import Gates, Pieces, block_weights, pieces_of
+from n2amd.network.bond_gradients import Below, Derivatives, add_gradients
+from n2amd.network.bond_kernels import BATCH, Bonds, Columns, Floats, Mixing, sum_messages
+from n2amd.network.bond_layout import Integers, Places, block_weights, block_widths
 from n2amd.network.features import Channels, Features, Gate
 from n2amd.network.so2 import SO2Linear
 
-Floats = NDArray[np.float32]
 #: Fewest bonds that are worth a thread.
 FEWEST_BONDS = 512
 
@@ -59,56 +57,23 @@ class BondConvolution:
         flat = [torch.cat([m.flatten() for m in ms]) for ms in (block_weights(self.first), matrices)]
         return flat[0], self.first.bias, flat[1], self.second.bias
 
-    def places(self) -> tuple[Pieces, Pieces, Pieces]:
-        """Where features stand before, between and after the maps."""
-        return pieces_of(self.first.inputs), pieces_of(self.gate.inputs), pieces_of(self.second.outputs)
+    def places(self) -> Places:
+        """Where the kernel finds features, factors and gates."""
+        return Places.of(self.second.outputs, self.gate, self.second.outputs)
 
-    def shape(self) -> Shape:
-        """Channels and gates."""
-        channels, hidden = self.second.outputs, self.gate.channels
-        return Shape(
-            np.array(channels.natural, dtype=np.int64),
-            np.array(channels.unnatural, dtype=np.int64),
-            hidden.natural[0],
-            self.gate.n_gates,
-            Gates.of(hidden, pieces_of(self.gate.inputs)).rows,
-        )
+    def widths(self) -> tuple[Integers, Integers, Integers]:
+        """Rows of the blocks before, between and after the maps."""
+        before, between, after = self.first.inputs, self.gate.inputs, self.second.outputs
+        return block_widths(before), block_widths(between), block_widths(after)
 
 
-@dataclass(frozen=True)
-class Turned:
-    """Bonds with the turns into their frames.
-
-    Attributes
-    ----------
-    receiver, sender
-        Atoms of each bond, (n_bonds,) each.
-    turns
-        D_l of all l, row after row, (n_bonds, sum (2 l + 1)^2), float32.
-    weight
-        Of each bond's message, (n_bonds,), float32.
-    """
-
-    receiver: NDArray[np.int64]
-    sender: NDArray[np.int64]
-    turns: Floats
-    weight: Floats
-
-    @classmethod
-    def of(cls, receiver: Tensor, sender: Tensor, wigner: Sequence[Tensor], weight: Tensor) -> Turned:
-        """From tensors on a processor."""
-        turns = torch.cat([d.flatten(1) for d in wigner], dim=1)
-        return cls(receiver.numpy(), sender.numpy(), turns.numpy(), weight.numpy())
-
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """First and last bond of each thread's part."""
-        n = len(self.receiver)
-        count = max(1, min(torch.get_num_threads(), n // FEWEST_BONDS))
-        for k in range(count):
-            yield k * n // count, (k + 1) * n // count
+def turned_bonds(receiver: Tensor, sender: Tensor, wigner: Sequence[Tensor], weight: Tensor) -> Bonds:
+    """Bonds from tensors on a processor: atoms, D_l into the frames, and weights of the messages."""
+    turns = torch.cat([d.flatten(1) for d in wigner], dim=1)
+    return Bonds(receiver.numpy(), sender.numpy(), turns.numpy(), weight.numpy())
 
 
-def messages(x: Features, convolution: BondConvolution, bonds: Turned, factors: Tensor) -> Tensor:
+def messages(x: Features, convolution: BondConvolution, bonds: Bonds, factors: Tensor) -> Tensor:
     """Sums of the messages of bonds at their receiving atoms.
 
     Parameters
@@ -152,15 +117,11 @@ class _Messages(torch.autograd.Function):
         *tensors, convolution, bonds = arguments
         ctx.save_for_backward(*tensors)
         ctx.convolution, ctx.bonds = convolution, bonds
-        x, factors, *weights = (t.detach().contiguous().numpy() for t in tensors)
-        one, two, places = _mixings(convolution, weights)
-        shape = convolution.shape()
-        known = (x, shape, one, two, bonds.receiver, bonds.sender, bonds.turns, factors, bonds.weight)
+        known = _known(tensors, convolution, bonds)
 
         def part(first: int, last: int) -> Floats:
-            summed = np.zeros_like(x)
-            memory = tuple(_batch(place) for place in places)
-            arguments: tuple[Any, ...] = (first, last, *known, memory, _rows(convolution), summed)
+            summed = np.zeros_like(known[0])
+            arguments: tuple[Any, ...] = (first, last, *known, _columns(known), summed)
             sum_messages(*arguments)
             return summed
 
@@ -170,63 +131,79 @@ class _Messages(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, above: Tensor) -> Any:
         """Derivatives with respect to the tensors among `forward`'s arguments."""
-        convolution, bonds = ctx.convolution, ctx.bonds
-        x, factors, *weights = (t.detach().contiguous().numpy() for t in ctx.saved_tensors)
-        one, two, (before, between, after) = _mixings(convolution, weights)
-        shape, of_factors = convolution.shape(), np.zeros_like(factors)
-        known = (x, shape, one, two, bonds.receiver, bonds.sender, bonds.turns, factors, bonds.weight)
-        of_sums = above.contiguous().numpy()
+        known = _known(ctx.saved_tensors, ctx.convolution, ctx.bonds)
+        x, _, one, two, _, factors = known
+        of_sums, of_factors = above.contiguous().numpy(), np.zeros_like(factors)
 
-        def part(first: int, last: int) -> list[Floats]:
-            of_x, of_weights = np.zeros_like(x), tuple(np.zeros_like(w) for w in weights)
-            memory = tuple(_batch(p) for p in (before, between, between, after, between, before))
-            sigmoid = np.empty((BATCH, shape.scalars + shape.gates), dtype=np.float32)
-            scratch = np.empty(max(len(weights[0]), len(weights[2])), dtype=np.float32)
-            room = (memory, _rows(convolution), sigmoid, scratch)
-            arguments: tuple[Any, ...] = (first, last, *known, of_sums, *room, of_x, of_factors, of_weights)
-            message_gradients(*arguments)
-            return [of_x, *of_weights]
+        def part(first: int, last: int) -> Derivatives:
+            empty = [np.zeros_like(w) for w in (one.weights, one.bias, two.weights, two.bias)]
+            totals = Derivatives(np.zeros_like(x), of_factors, *empty)
+            room = (_columns(known), of_sums, _below(known), totals)
+            arguments: tuple[Any, ...] = (first, last, *known, *room)
+            add_gradients(*arguments)
+            return totals
 
-        of_x, *of_weights = (sum(parts) for parts in zip(*_in_threads(part, bonds)))
+        parts = _in_threads(part, ctx.bonds)
+        of_x, _, *of_weights = (sum(some) for some in zip(*parts))
         tensors = (torch.from_numpy(d) for d in (of_x, of_factors, *of_weights))
         return *tensors, None, None
 
 
-def _mixings(
-    convolution: BondConvolution, weights: Sequence[Floats]
-) -> tuple[Mixing, Mixing, tuple[Pieces, Pieces, Pieces]]:
-    before, between, after = places = convolution.places()
-    first, second = (
-        Mixing(matrices, _starts(*sides), bias, *sides)
-        for matrices, bias, sides in (
-            (weights[0], weights[1], (before, between)),
-            (weights[2], weights[3], (between, after)),
-        )
+Known = tuple[Floats, Places, Mixing, Mixing, Bonds, Floats]
+
+
+def _known(tensors: Sequence[Tensor], convolution: BondConvolution, bonds: Bonds) -> Known:
+    """Everything that the kernels read, in the order of their arguments."""
+    x, factors, *weights = (t.detach().contiguous().numpy() for t in tensors)
+    before, between, after = convolution.widths()
+    one = Mixing(weights[0], weights[1], before, between)
+    two = Mixing(weights[2], weights[3], between, after)
+    return x, convolution.places(), one, two, bonds, factors
+
+
+def _rows(n: int) -> Floats:
+    """Room for rows of a batch of bonds."""
+    return np.empty((n, BATCH), dtype=np.float32)
+
+
+def _columns(known: Known) -> Columns:
+    """Room for a batch of bonds."""
+    x, places, one, _, bonds, factors = known
+    components, hidden = x.shape[1], int(one.outputs.sum())
+    rows = int(one.inputs.sum())
+    return Columns(
+        receiver=_rows(components),
+        sender=_rows(components),
+        turn=_rows(bonds.turns.shape[1]),
+        factor=_rows(factors.shape[1]),
+        weight=np.empty(BATCH, dtype=np.float32),
+        inputs=_rows(rows),
+        hidden=_rows(hidden),
+        gated=_rows(hidden),
+        outputs=_rows(components),
+        sigmoid=_rows(places.n_scalars + places.n_gates),
+        line=_rows(2 * len(places.channels)),
     )
-    return first, second, places
 
 
-def _starts(inputs: Pieces, outputs: Pieces) -> NDArray[np.int64]:
-    sizes = inputs.widths * outputs.widths
-    return np.cumsum(sizes) - sizes
+def _below(known: Known) -> Below:
+    """Room for the derivatives of a batch of bonds."""
+    x, _, one, two, _, factors = known
+    return Below(
+        x=_rows(x.shape[1]),
+        factor=_rows(factors.shape[1]),
+        hidden=_rows(int(one.outputs.sum())),
+        inputs=_rows(int(one.inputs.sum())),
+        matrix=np.empty(max(len(one.weights), len(two.weights)), dtype=np.float32),
+    )
 
 
-def _batch(pieces: Pieces) -> Floats:
-    """Room for the features of a batch of bonds."""
-    return np.empty(BATCH * int(pieces.widths.sum()), dtype=np.float32)
-
-
-def _rows(convolution: BondConvolution) -> Floats:
-    """Room for the gates of a bond, or for one l of an atom's features, twice."""
-    channels = convolution.second.outputs
-    widest = max((2 * l + 1) * channels.total(l) for l in range(channels.l_max + 1))
-    return np.empty((2, max(convolution.gate.inputs.natural[0], widest)), dtype=np.float32)
-
-
-def _in_threads(part: Callable[[int, int], Any], bonds: Turned) -> list[Any]:
+def _in_threads(part: Callable[[int, int], Any], bonds: Bonds) -> list[Any]:
     """Results for the parts that the bonds are cut into, one a thread."""
-    parts = list(bonds.parts())
-    if len(parts) == 1:
+    n = len(bonds.receiver)
+    count = max(1, min(torch.get_num_threads(), n // FEWEST_BONDS))
+    parts = [(k * n // count, (k + 1) * n // count) for k in range(count)]
+    if count == 1:
         return [part(*parts[0])]
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with ThreadPoolExecutor(count) as pool:
         return list(pool.map(lambda ends: part(*ends), parts))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from n2amd.network.bond_messages import BondConvolution, Turned, messages, pack, unpack
+from n2amd.network.bond_messages import BondConvolution, messages, pack, turned_bonds, unpack
 from n2amd.network.features import (
     Channels,
     EquivariantLinear,
@@ -189,7 +189,7 @@ class Interaction(nn.Module):
         for start in range(0, len(bonds), step):
             some = slice(start, start + step)
             wigner = [d[some] for d in geometry.wigner]
-            turned = Turned.of(bonds.i[some], bonds.j[some], wigner, weight[some])
+            turned = turned_bonds(bonds.i[some], bonds.j[some], wigner, weight[some])
             summed = summed + messages(x, convolution, turned, c.radial_in(geometry.radial[some]))
         return unpack(summed, c.second.outputs)
 
