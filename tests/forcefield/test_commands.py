@@ -196,3 +196,32 @@ def test_phonons_of_a_force_field_and_its_trajectory(n2amd, inputs, spring_frame
     assert "5 frames, 93 modes: rms difference from DFT 0.0 cm^-1" in output
     report = json.loads((tmp_path / "phonons.json").read_text())
     assert report["trajectory"]["overlap"] > 0.7
+    figure = tmp_path / "phonons.svg"
+    code, _, errors = n2amd(
+        "analysis", "figures", tmp_path / "phonons.json", "--what", "phonons", "--out", figure
+    )
+    assert code == 0, errors
+    assert "force field's modes" in figure.read_text()
+
+
+def test_phonons_where_dft_has_no_forces_of_the_supercell(
+    n2amd, inputs, spring_frames, trajectory_run, tmp_path
+):
+    assert trajectory_run({"frames": 120})[0] == 0
+    other = {**inputs, "supercell": "1x1x1", "frames": spring_frames}
+    given = [part for name, value in other.items() for part in (f"--{name}", value)]
+    out = tmp_path / "phonons.json"
+    result = n2amd("forcefield", "phonons", *given, "--out", out)
+    assert "nothing to compare; pass DFT frames of 1x1x1, or a trajectory" in refusal(result)
+
+    code, output, errors = n2amd(
+        "forcefield", "phonons", *given, "--trajectory", tmp_path / "trajectory.h5", "--out", out
+    )
+    assert code == 0, errors
+    assert "no DFT frame of 1x1x1: the trajectory alone" in output
+    report = json.loads(out.read_text())
+    assert report["n_frames"] == 0
+    assert set(report["trajectory"]) == {"wave_number_cm", "density", "resolution_cm"}
+    figure = tmp_path / "phonons.svg"
+    assert n2amd("analysis", "figures", out, "--what", "phonons", "--out", figure)[0] == 0
+    assert "no DFT forces of this cell" in figure.read_text()

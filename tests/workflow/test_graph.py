@@ -29,6 +29,8 @@ def supercell_jobs(
     """Jobs of one supercell of one functional with its scissor variants; with the states' weights."""
     return {
         "run_trajectory": 1,
+        "compare_phonons": 1,
+        "draw_phonons": 1,
         "solve_states": shards,
         "assemble_couplings": 1,
         "dephasing": 1,

@@ -316,6 +316,13 @@ def every_case(pattern):
     ]
 
 
+def labelled_frames(w):
+    """Return the files with DFT forces beside the data set of the functional that the trajectory follows."""
+    material = JOB.materials[w.material]
+    source = material.functionals[material.trajectory_functional]
+    return [*source.forcefield_paths, *source.forcefield_test_paths]
+
+
 def labels_of(folder):
     """Return the labels that tell the figures of a kind apart in the report."""
     return {name: f"{{{name}}}" for name in re.findall(r"{(\w+)}", folder)}
@@ -335,6 +342,7 @@ def every_figure():
                 wanted.append("doubt")
             figures += [f"<results>/{name}/{label}/figures/{what}.svg" for what in wanted]
         for supercell in JOB.supercells:
+            figures.append(f"<results>/{name}/{supercell}/figures/phonons.svg")
             for variant in variants(name):
                 wanted = ["populations", "lifetime-tau"]
                 # a scissor variant shares these with its functional

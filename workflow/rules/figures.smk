@@ -1,6 +1,7 @@
 """One figure for everything that a person would rather look at; the report shows them with their captions."""
 
 MODEL = "<results>/{material}/{functional}"
+SUPERCELL = "<results>/{material}/{supercell}"
 CASE = "<results>/{material}/{supercell}/{variant}"
 PARENT = "<results>/{material}/{supercell}/{functional}"
 
@@ -8,6 +9,7 @@ PARENT = "<results>/{material}/{supercell}/{functional}"
 FIGURES = {
     "forcefield-energy": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
     "forcefield-force": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
+    "phonons": (f"{SUPERCELL}/phonons.json", SUPERCELL, "Force field"),
     "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL, "Hamiltonian"),
     "doubt": (lambda w: every_round("judged.json", w), MODEL, "Hamiltonian"),
     "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),

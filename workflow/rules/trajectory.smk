@@ -26,3 +26,36 @@ rule run_trajectory:
         "n2amd trajectory run --structure {input.structure:q} --supercell {wildcards.supercell}"
         " --forcefield {input.forcefield:q} --settings {params.settings:q} --out {output.trajectory:q}"
         " --material {wildcards.material} --workdir {output.trajectory:q}.work > {log:q} 2>&1"
+
+
+rule compare_phonons:
+    """Vibrations of the trajectory, and modes of the force field against DFT's where it has forces of this cell."""
+    input:
+        structure=lambda w: JOB.materials[w.material].structure,
+        forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
+        trajectory="<results>/{material}/{supercell}/trajectory.h5",
+        frames=labelled_frames,
+        code=code(
+            "forcefield/phonons.py",
+            "forcefield/force_constants.py",
+            "analysis/phonon_spectrum.py",
+            "analysis/spectral_density.py",
+        ),
+    output:
+        report="<results>/{material}/{supercell}/phonons.json",
+    log:
+        "<logs>/{material}/{supercell}/compare_phonons.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/compare_phonons.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        frames=lambda w, input: [part for path in input.frames for part in ("--frames", path)],
+    shell:
+        "n2amd forcefield phonons --structure {input.structure:q} --supercell {wildcards.supercell}"
+        " --forcefield {input.forcefield:q} --trajectory {input.trajectory:q} {params.frames:q}"
+        " --out {output.report:q} > {log:q} 2>&1"

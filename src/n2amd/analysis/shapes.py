@@ -158,6 +158,12 @@ FIGURES: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("resolution_cm1", "nyquist_cm1"), float),
         **dict.fromkeys(("gap", "coupling"), _DENSITY),
     },
+    "phonons": {
+        "n_frames": int,
+        "dft_cm": Each(float),
+        "model_cm": Each(float),
+        "trajectory": {"wave_number_cm": [float], "density": [float], "resolution_cm": float},
+    },
     "character": {
         "level": str,
         "n_frames": int,

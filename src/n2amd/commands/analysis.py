@@ -31,6 +31,7 @@ class What(StrEnum):
     gap_and_coupling = "gap-and-coupling"
     dephasing = "dephasing"
     spectral_density = "spectral-density"
+    phonons = "phonons"
     character = "character"
     populations = "populations"
     lifetime_tau = "lifetime-tau"
@@ -178,9 +179,9 @@ def figures(
 
     Inputs: forcefield-*: forcefield.json; hamiltonian, doubt (one or more): hamiltonian.json;
     bands: bands.json; nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5;
-    dephasing: dephasing.json;
-    spectral-density: spectrum.json; character: character.json; populations: populations
-    (.h5) and optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
+    dephasing: dephasing.json; spectral-density: spectrum.json; phonons: phonons.json;
+    character: character.json; populations: populations (.h5) and optionally lifetime.json;
+    lifetime-tau: lifetime.json; scaling: summary.json.
     """
     from n2amd.analysis.figures.draw import draw
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 app = typer.Typer(help="Train and judge the Allegro force field.", no_args_is_help=True)
 
@@ -97,55 +94,67 @@ def phonons(
     forcefield: Annotated[Path, typer.Option(help="Force field (forcefield.model).")],
     structure: Annotated[Path, typer.Option(help="Ideal unit cell, any format ASE reads.")],
     supercell: Annotated[str, typer.Option(help="Repeats of the cell that the frames have, e.g. 2x2x2.")],
-    frames: Annotated[
-        list[Path], typer.Option(help="Extended XYZ file of DFT frames of the supercell; may be repeated.")
-    ],
     out: Annotated[Path, typer.Option(help="Report to write (JSON).")],
+    frames: Annotated[
+        list[Path] | None,
+        typer.Option(help="Extended XYZ file of DFT frames; those of the supercell count. May be repeated."),
+    ] = None,
     trajectory: Annotated[
         Path | None, typer.Option(help="Trajectory (trajectory.h5) whose density of states is compared.")
     ] = None,
 ) -> None:
     """Compare phonons: harmonic fits to DFT's forces and to the force field's, on the same frames."""
     from n2amd.config import parse_supercell
-    from n2amd.forcefield.phonons import compare_phonons
+    from n2amd.errors import InputError
+    from n2amd.forcefield.phonons import compare_phonons, frames_of
     from n2amd.interop.extxyz import read_labelled_frames
     from n2amd.interop.structures import read_structure
     from n2amd.storage import write_json
 
     ideal = read_structure(structure).supercell(parse_supercell(supercell))
-    known = [frame for file in frames for frame in read_labelled_frames(file)]
-    found = compare_phonons(forcefield, known, ideal)
-    inputs = [forcefield, structure, *frames]
-    typer.echo(
-        f"{found['n_frames']} frames, {len(found['dft_cm'])} modes: rms difference from DFT "
-        f"{found['rms_difference_cm']:.1f} cm^-1, mean {found['mean_difference_cm']:+.1f}, largest "
-        f"{found['largest_difference_cm']:.1f}"
-    )
-    if trajectory is not None:
-        inputs.append(trajectory)
-        found["trajectory"] = _density_against_dft(trajectory, found["dft_cm"])
-        typer.echo(
-            f"trajectory: {100 * found['trajectory']['overlap']:.1f} % of its density of states is DFT's "
-            f"harmonic one (resolution {found['trajectory']['resolution_cm']:.0f} cm^-1)"
+    known = frames_of(ideal, [frame for file in frames or [] for frame in read_labelled_frames(file)])
+    if not known and trajectory is None:
+        raise InputError(
+            "nothing to compare", field="frames", remedy=f"pass DFT frames of {supercell}, or a trajectory"
         )
+    found: dict[str, Any] = {"n_frames": len(known), "dft_cm": [], "model_cm": []}
+    if known:
+        found = compare_phonons(forcefield, known, ideal)
+        typer.echo(
+            f"{found['n_frames']} frames, {len(found['dft_cm'])} modes: rms difference from DFT "
+            f"{found['rms_difference_cm']:.1f} cm^-1, mean {found['mean_difference_cm']:+.1f}, largest "
+            f"{found['largest_difference_cm']:.1f}"
+        )
+    else:
+        typer.echo(f"no DFT frame of {supercell}: the trajectory alone")
+    if trajectory is not None:
+        found["trajectory"] = _densities(trajectory, found)
+        if known:
+            typer.echo(
+                f"trajectory: {100 * found['trajectory']['overlap']:.1f} % of its density of states is DFT's "
+                f"harmonic one (resolution {found['trajectory']['resolution_cm']:.0f} cm^-1)"
+            )
+    inputs = [forcefield, structure, *(frames or []), *([trajectory] if trajectory else [])]
     write_json(out, found, inputs=inputs)
 
 
-def _density_against_dft(trajectory: Path, modes: NDArray[np.float64]) -> dict[str, Any]:
-    """Density of states of a trajectory beside that of normal modes, at the trajectory's resolution."""
+def _densities(trajectory: Path, modes: Mapping[str, Any]) -> dict[str, Any]:
+    """Density of states of a trajectory and, at its resolution, those of DFT's and the model's modes."""
     from n2amd.analysis.phonon_spectrum import density_of_modes, overlap_of_densities, vibrational_density
     from n2amd.forcefield.trajectory import read_trajectory
 
     read = read_trajectory(trajectory)
     masses = read.structure.to_ase().get_masses()
     grid, density, resolution = vibrational_density(read.frames.velocities, masses, read.timestep_fs)
-    harmonic = density_of_modes(modes, grid, resolution)
+    found = {"wave_number_cm": grid, "density": density, "resolution_cm": resolution}
+    if not len(modes["dft_cm"]):
+        return found
+    harmonic = {name: density_of_modes(modes[f"{name}_cm"], grid, resolution) for name in ("dft", "model")}
     return {
-        "wave_number_cm": grid,
-        "density": density,
-        "harmonic_dft_density": harmonic,
-        "overlap": overlap_of_densities(density, harmonic, grid),
-        "resolution_cm": resolution,
+        **found,
+        "harmonic_dft_density": harmonic["dft"],
+        "harmonic_model_density": harmonic["model"],
+        "overlap": overlap_of_densities(density, harmonic["dft"], grid),
     }
 
 

@@ -94,6 +94,11 @@ def _image(
     return sites if distance.min(axis=1).max() < SYMMETRY_TOLERANCE else None
 
 
+def same_cell(ideal: Structure, frame: Structure) -> bool:
+    """Whether a frame has the cell of the ideal structure."""
+    return bool(np.abs(frame.cell - ideal.cell).max() <= LARGEST_CELL_DIFFERENCE)
+
+
 def match_sites(ideal: Structure, frame: Structure) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Tell which atom of a frame belongs to each ideal site.
 
@@ -110,7 +115,7 @@ def match_sites(ideal: Structure, frame: Structure) -> tuple[NDArray[np.int64], 
         If the cells or the elements differ, or an atom is nearer to another atom's site.
     """
     remedy = "pass frames of this supercell, near the ideal structure"
-    if frame.n_atoms != ideal.n_atoms or np.abs(frame.cell - ideal.cell).max() > LARGEST_CELL_DIFFERENCE:
+    if frame.n_atoms != ideal.n_atoms or not same_cell(ideal, frame):
         raise InputError("the frame has another cell than the structure", field="frames", remedy=remedy)
     inverse = np.linalg.inv(ideal.cell)
     apart = (frame.positions[None] - ideal.positions[:, None]) @ inverse

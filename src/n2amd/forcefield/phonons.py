@@ -9,9 +9,25 @@ from typing import Any
 import numpy as np
 
 from n2amd.forcefield.calculator import load_forcefield, require_species
-from n2amd.forcefield.force_constants import fit_force_constants, match_sites, operations_of, wave_numbers
+from n2amd.forcefield.force_constants import (
+    fit_force_constants,
+    match_sites,
+    operations_of,
+    same_cell,
+    wave_numbers,
+)
 from n2amd.interop.extxyz import Labelled
 from n2amd.structure import Structure
+
+
+def frames_of(ideal: Structure, frames: Sequence[Labelled]) -> list[Labelled]:
+    """Return the frames that have the cell and the elements of a structure."""
+    elements = sorted(ideal.numbers)
+    return [
+        frame
+        for frame in frames
+        if same_cell(ideal, frame.structure) and sorted(frame.structure.numbers) == elements
+    ]
 
 
 def compare_phonons(

@@ -26,6 +26,7 @@ FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "bands": electrons.bands,
     "dephasing": electrons.dephasing,
     "spectral-density": spectra.spectral_density,
+    "phonons": spectra.phonons,
     "character": spectra.character,
     "lifetime-tau": lifetimes.lifetime_tau,
     "scaling": lifetimes.scaling,

@@ -54,6 +54,43 @@ def spectral_density(report: dict[str, Any]) -> Figure:
     return figure
 
 
+def phonons(report: dict[str, Any]) -> Figure:
+    """Vibrations of the trajectory beside normal modes, and modes of the force field against DFT's.
+
+    Parameters
+    ----------
+    report
+        Content of `phonons.json`.
+    """
+    figure, (axes, modes) = style.panels(1, 2, width=6.6, height=2.7, gridspec_kw={"width_ratios": [1.7, 1]})
+    trajectory = at(report, "trajectory")
+    grid = np.asarray(at(trajectory, "wave_number_cm"), float)
+    density = np.asarray(at(trajectory, "density"), float)
+    axes.plot(grid, density, color=style.INK, lw=1.2, label="trajectory")
+    end = 1.1 * float(grid[density > SEEN * density.max()][-1])
+    for name, key, colour in (
+        ("DFT's modes", "harmonic_dft_density", style.BLUE),
+        ("force field's modes", "harmonic_model_density", style.ORANGE),
+    ):
+        if key in trajectory:
+            values = np.asarray(trajectory[key], float)
+            axes.plot(grid, values, color=colour, lw=1.0, label=name)
+    axes.set(xlabel="Wave number (cm$^{-1}$)", ylabel="Modes per cm$^{-1}$")
+    axes.set(xlim=(0, end), ylim=(0, 1.3 * axes.get_ylim()[1]))
+    axes.legend(loc="upper right", fontsize=6.5)
+    note(axes, f"resolution {at(trajectory, 'resolution_cm'):.0f} cm$^{{-1}}$")
+    modes.set(xlabel="DFT (cm$^{-1}$)", ylabel="Force field (cm$^{-1}$)")
+    if at(report, "n_frames"):
+        dft, model = (np.asarray(at(report, key), float) for key in ("dft_cm", "model_cm"))
+        top = 1.05 * max(dft.max(), model.max())
+        modes.plot([0, top], [0, top], color=style.INK, lw=0.6)
+        modes.plot(dft, model, ".", color=style.BLUE, ms=2.5)
+        note(modes, f"{at(report, 'n_frames')} frames, rms {at(report, 'rms_difference_cm'):.1f} cm$^{{-1}}$")
+    else:
+        note(modes, "no DFT forces of this cell")
+    return figure
+
+
 def character(report: dict[str, Any]) -> Figure:
     """Shares of the band edges on elements, mean by orbital and along the trajectory, and their spread.
 
