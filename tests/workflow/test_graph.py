@@ -21,6 +21,8 @@ MODELS = {
     "draw_population_parity": 1,
 }
 END = {"summary": 1, "all": 1}
+# once a supercell, whatever the functionals of its states
+OF_TRAJECTORY = {"run_trajectory", "compare_phonons", "draw_phonons"}
 
 
 def supercell_jobs(
@@ -99,7 +101,7 @@ def test_two_materials_and_two_functionals(pristine: Project) -> None:
         "draw_forcefield_force": 1,
     }
     supercell = supercell_jobs(shards=3, variants=1, methods=1)
-    second = {name: n if name == "run_trajectory" else 2 * n for name, n in supercell.items()}
+    second = {name: n if name in OF_TRAJECTORY else 2 * n for name, n in supercell.items()}
     expected = total(MODELS, supercell_jobs(shards=2), both_functionals, second, END)
     assert pristine.planned(config) == expected
 
@@ -365,7 +367,7 @@ class TestFinishedProject:
 
         jobs = finished.planned(finished.config("two", hotter))
         supercell = supercell_jobs(shards=3, variants=1, methods=1)
-        second = {name: n if name == "run_trajectory" else 2 * n for name, n in supercell.items()}
+        second = {name: n if name in OF_TRAJECTORY else 2 * n for name, n in supercell.items()}
         assert jobs == total(second, END)
 
     def test_touched_source_reruns_nothing(self, finished: Project) -> None:
