@@ -13,8 +13,8 @@ from n2amd.blocks.matrix import fold
 from n2amd.config import StatesSettings
 from n2amd.errors import ComputationError, InputError
 from n2amd.states.checkpoint import Checkpoint
+from n2amd.states.choice import choose_method
 from n2amd.states.cross_time import check_consecutive
-from n2amd.states.frame_solver import choose_method
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard
 from n2amd.states.trajectory import read_slice, shard_range
@@ -88,7 +88,7 @@ sys.path.insert(0, {here!r})
 from synthetic_crystal import SyntheticCrystal, moving_frames
 from test_shards import SETTINGS
 from n2amd.states.checkpoint import Checkpoint
-from n2amd.states.frame_solver import choose_method
+from n2amd.states.choice import choose_method
 from n2amd.states.shards import solve_shard
 
 class Killed(SyntheticCrystal):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from workflow_project import Project
 
@@ -84,6 +86,20 @@ def test_pairs_take_the_same_graph(pristine: Project) -> None:
 def test_configuration_laid_over_another(pristine: Project) -> None:
     jobs = pristine.planned("config/config.yaml", "config/studies/supercells.yaml")
     assert jobs == total(MODELS, *[supercell_jobs(shards=4)] * 3, END, {"draw_scaling": 1})
+
+
+def test_a_shard_asks_for_what_its_supercell_needs(pristine: Project) -> None:
+    def large(document: dict) -> None:
+        document["supercells"] = ["1x1x1", "8x8x12"]
+
+    shown = pristine.snakemake("-n", "--configfile", pristine.config("large", large)).stdout
+    asked = {
+        cell: int(memory)
+        for cell, memory in re.findall(r"supercell=(\w+), functional=pbe, shard=.*\n.*mem_mb=(\d+)", shown)
+    }
+    # 4,608 atoms: the factor alone has 7e4 by 7e4 numbers
+    assert asked["1x1x1"] < 2000
+    assert asked["8x8x12"] > 45000
 
 
 def test_two_materials_and_two_functionals(pristine: Project) -> None:

@@ -1,6 +1,9 @@
 """The checked configuration, and the few functions that every stage's rules use."""
 
 import fcntl
+import functools
+import json
+import math
 import os
 import re
 import shlex
@@ -13,7 +16,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 import n2amd.config
+from n2amd.config import parse_supercell
 from n2amd.errors import InputError
+from n2amd.interop.structures import read_structure
+from n2amd.states.cost import USUAL_ORBITALS, estimate_shard
 
 try:
     JOB = n2amd.config.validate(
@@ -222,6 +228,25 @@ def shards(wildcards, functional=None):
         functional=functional or wildcards.functional,
         shard=range(section("states", wildcards).shards),
     )
+
+
+def cost_of_shard(wildcards):
+    """Return what a shard of states asks for, by the supercell and, once the data are read, the basis."""
+    gate = JOB.results / wildcards.material / wildcards.functional / "dataset.json"
+    known = json.loads(gate.read_text()).get("orbitals", {}) if gate.exists() else {}
+    symbols = elements(JOB.materials[wildcards.material].structure)
+    orbitals = sum(known.get(symbol, USUAL_ORBITALS) for symbol in symbols)
+    repeats = math.prod(parse_supercell(wildcards.supercell))
+    frames = section("trajectory", wildcards).frames
+    chosen = section("states", wildcards)
+    on_gpu = chosen.device == "cuda" or gpus("states")(wildcards) > 0
+    return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
+
+
+@functools.cache
+def elements(structure):
+    """Return the elements of a structure's atoms."""
+    return read_structure(structure).to_ase().get_chemical_symbols()
 
 
 def dynamics_of_variant(wildcards):

@@ -19,8 +19,8 @@ rule solve_states:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: cost_of_shard(wildcards).memory_MB * attempt,
+        runtime=lambda wildcards, attempt: cost_of_shard(wildcards).minutes * attempt,
     params:
         settings=settings("states"),
         couplings=settings("couplings"),

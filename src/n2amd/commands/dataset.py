@@ -359,6 +359,9 @@ def _write_gate(
 ) -> None:
     from math import isnan
 
+    from ase.data import chemical_symbols
+
+    from n2amd.dataset.store import read_basis
     from n2amd.storage import write_json
 
     columns = {name: values.tolist() for name, values in figures.items()}
@@ -368,5 +371,13 @@ def _write_gate(
     ]
     reasons = [{"name": name, "reason": reason} for name, reason in refused]
     doubts = [{"name": name, **sentences} for name, sentences in warnings]
-    document = {"dataset": str(path), "frames": frames, "refused": reasons, "warnings": doubts}
+    basis = read_basis(path)
+    orbitals = {chemical_symbols[z]: basis[z].n_orbitals for z in basis.numbers}
+    document = {
+        "dataset": str(path),
+        "orbitals": orbitals,
+        "frames": frames,
+        "refused": reasons,
+        "warnings": doubts,
+    }
     write_json(json, document, inputs=[path])

@@ -119,3 +119,48 @@ def character(
     write_json(out, report, config=chosen, inputs=[dataset])
     for line in lines_of(report):
         typer.echo(line)
+
+
+@app.command()
+def estimate(
+    structure: Annotated[Path, typer.Option(help="Unit cell, any format ASE reads.")],
+    supercell: Annotated[
+        list[str] | None,
+        typer.Option(help="Repeats of the cell, e.g. 4x4x6; may be repeated. Default 1x1x1."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Trained network, for its basis; default: 16 orbitals an atom.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of the trajectory.")] = 1000,
+    settings: Annotated[
+        str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
+    ] = None,
+) -> None:
+    """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
+    from n2amd.config import load_section, parse_supercell
+    from n2amd.interop.structures import read_structure
+    from n2amd.states.cost import USUAL_ORBITALS, estimate_shard
+
+    chosen = load_section("states", settings)
+    cell = read_structure(structure)
+    orbitals = USUAL_ORBITALS * cell.n_atoms
+    if model is not None:
+        from n2amd.network.predict import load_predictor
+
+        orbitals = float(load_predictor(model).basis.orbital_counts(cell.numbers).sum())
+    for name in supercell or ["1x1x1"]:
+        large = cell.supercell(parse_supercell(name))
+        n_orbitals = orbitals * large.n_atoms / cell.n_atoms
+        typer.echo(f"{name}: {large.n_atoms} atoms, {n_orbitals:.0f} orbitals")
+        for place, on_gpu in (("processor", False), ("GPU", True)):
+            shard = estimate_shard(large.n_atoms, n_orbitals, frames, chosen, on_gpu=on_gpu)
+            if on_gpu and not shard.frame.device_memory_GB:
+                continue
+            memory = f"{shard.frame.memory_GB:.1f} GB"
+            if on_gpu:
+                memory += f" and {shard.frame.device_memory_GB:.1f} GB of the GPU"
+            typer.echo(
+                f"  {place}: {shard.frame.solver}, a frame {shard.frame.hamiltonian_s:.2g} s of H and "
+                f"{shard.frame.states_s:.2g} s of states, {memory}; each of {chosen.shards} shards of up to "
+                f"{shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
+            )

@@ -14,22 +14,14 @@ from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.config import StatesSettings
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
+from n2amd.states.choice import choose_method
 from n2amd.states.projection import Sites, first_orbitals, site_weights, sites_of
 from n2amd.states.solver import WindowStates, solve_window
 from n2amd.states.window import StateWindow, state_window
 from n2amd.structure import Structure
 
-#: From this number of orbitals on, `auto` takes block shift-invert Lanczos.
-LARGE_FROM = 2000
 #: Frames, counted from the start of the trajectory, whose states are also counted at the window's ends.
 COUNTED_EVERY = 50
-
-
-def choose_method(asked: str, n_orbitals: int) -> str:
-    """Resolve "auto" to "dense" or "block_si" by the size of the matrices."""
-    if asked != "auto":
-        return asked
-    return "block_si" if n_orbitals >= LARGE_FROM else "dense"
 
 
 class Predictor(Protocol):

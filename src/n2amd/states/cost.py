@@ -1,0 +1,143 @@
+"""What a shard of states costs: time, memory and GPU memory from atoms, orbitals and frames.
+
+The constants are fitted to measurements of this program on rutile (one thread of a Xeon with AVX-512; one
+H200): `benchmarks/results/`, docs/decisions/window-eigensolver.md. They are upper ends, not means: a job that
+asks for a little too much waits a little longer, one that asks for too little is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from n2amd.config import StatesSettings
+from n2amd.states.choice import choose_method
+
+#: Orbitals of an atom where the basis is not known yet: double zeta with polarisation has 13 to 18.
+USUAL_ORBITALS = 16.0
+#: How much slower than the measured one a processor may be.
+SLOWER = 2.5
+#: Seconds until the first frame, with loops that are compiled for the first time.
+START_S = 120.0
+#: Room for what is not counted: the frame before, libraries.
+SPARE = 1.3
+#: Memory of the program without a frame, and on a GPU of its libraries, GB.
+PROGRAM_GB, DRIVER_GB = 0.9, 0.8
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """One frame on one processor core, or with its states on a GPU.
+
+    Attributes
+    ----------
+    solver
+        `dense` or `block_si`.
+    hamiltonian_s, states_s
+        CPU seconds of H and S, and of the states: on a GPU seconds.
+    memory_GB, device_memory_GB
+        Largest memory, and that of a GPU (0 without).
+    """
+
+    solver: str
+    hamiltonian_s: float
+    states_s: float
+    memory_GB: float
+    device_memory_GB: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the frame."""
+        return self.hamiltonian_s + self.states_s
+
+
+def frame_cost(
+    n_atoms: int, n_orbitals: float, settings: StatesSettings, *, on_gpu: bool = False
+) -> FrameCost:
+    """Cost of H, S and the window's states of one geometry.
+
+    Parameters
+    ----------
+    n_atoms, n_orbitals
+        Of the supercell.
+    settings
+        Solver, k point, finer mesh.
+    on_gpu
+        Whether states are solved on a GPU; H0 is summed on the processor either way.
+
+    Returns
+    -------
+    FrameCost
+        On the measured machine.
+    """
+    solver = choose_method(settings.solver, int(n_orbitals))
+    is_complex = any(2 * k % 1 for k in settings.kpoint)
+    # H0: sums over mesh points, of which a finer mesh has more
+    hamiltonian = 0.1 + 0.016 * n_atoms * settings.mesh_refinement**3
+    blocks_GB = 0.65e-3 * n_atoms * max(1.0, settings.mesh_refinement**3 / 2)
+    if solver == "dense":
+        # LAPACK's gvx; H, S and three more matrices
+        states = (1.6e-10 * n_orbitals**3) * (3.5 if is_complex else 1.0)
+        return FrameCost(
+            solver,
+            hamiltonian,
+            states,
+            PROGRAM_GB + blocks_GB + _gigabytes(n_orbitals, 5, is_complex),
+            0.0,
+        )
+    share = n_orbitals / 8640
+    if on_gpu:
+        states = 0.1 + 0.4 * share + 0.0065 * share**3
+    else:
+        # factor; two dozen steps of products and back substitutions
+        states = 4.6 * share**3 + 14.0 * share**2
+    if is_complex:
+        states *= 4
+    factor_GB = _gigabytes(n_orbitals, 1.25, is_complex) + 4e-5 * n_orbitals
+    on_cpu = PROGRAM_GB + blocks_GB + 4e-5 * n_orbitals
+    if on_gpu:
+        return FrameCost(solver, hamiltonian, states, on_cpu, DRIVER_GB + 1.2e-4 * n_orbitals + factor_GB)
+    return FrameCost(solver, hamiltonian, states, on_cpu + factor_GB, 0.0)
+
+
+def _gigabytes(n: float, count: float, is_complex: bool) -> float:
+    return count * n * n * (16 if is_complex else 8) / 1e9
+
+
+@dataclass(frozen=True)
+class ShardCost:
+    """What a job that solves one shard asks for.
+
+    Attributes
+    ----------
+    frame
+        One frame on the measured machine.
+    n_frames
+        Most frames that a shard solves: its part and the first of the next.
+    minutes, memory_MB
+        With room to spare, also for a slower machine.
+    """
+
+    frame: FrameCost
+    n_frames: int
+    minutes: int
+    memory_MB: int
+
+
+def estimate_shard(
+    n_atoms: int, n_orbitals: float, n_frames: int, settings: StatesSettings, *, on_gpu: bool = False
+) -> ShardCost:
+    """Cost of the largest shard of a trajectory of `n_frames`; the rest is as for `frame_cost`.
+
+    Example
+    -------
+    >>> shard = estimate_shard(576, 8640, 1000, StatesSettings(shards=50))
+    >>> shard.frame.solver, shard.n_frames
+    ('block_si', 21)
+    """
+    frame = frame_cost(n_atoms, n_orbitals, settings, on_gpu=on_gpu)
+    of_shard = math.ceil(n_frames / settings.shards) + 1
+    # overlaps of neighbouring frames and the doubt of the model together cost less than a quarter of H
+    seconds = START_S + SLOWER * of_shard * (1.25 * frame.hamiltonian_s + frame.states_s)
+    memory = 1000 * SPARE * frame.memory_GB
+    return ShardCost(frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500)

@@ -1,0 +1,87 @@
+"""The cost model of a shard against what was measured."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from n2amd.commands.states import app
+from n2amd.config import StatesSettings
+from n2amd.states.cost import estimate_shard, frame_cost
+
+ROOT = Path(__file__).resolve().parents[2]
+RUTILE = ROOT / "resources/tio2-honpas/rutile.vasp"
+SETTINGS = StatesSettings()
+
+
+def measured_on_gpu() -> list[dict[str, str]]:
+    """Frames of one factorisation in float64, as docs/decisions/window-eigensolver.md has them."""
+    with (ROOT / "benchmarks/results/gpu_states.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "float64" and row["states_s"]]
+    return [row for row in rows if int(row["orbitals"]) >= 8640]
+
+
+@pytest.mark.parametrize("row", measured_on_gpu(), ids=lambda row: row["orbitals"])
+def test_a_frame_on_a_gpu(row: dict[str, str]) -> None:
+    cost = frame_cost(int(row["atoms"]), float(row["orbitals"]), SETTINGS, on_gpu=True)
+    assert cost.solver == "block_si"
+    # the largest one was factorised six times
+    seconds = float(row["states_s"]) / (6 if int(row["factorisations"]) > 1 else 1)
+    assert 0.7 < cost.states_s / seconds < 1.6
+    assert 0.7 < cost.device_memory_GB / float(row["peak_GB"]) < 1.6
+
+
+# CPU seconds of one thread: README, docs/decisions/window-eigensolver.md
+@pytest.mark.parametrize(
+    ("atoms", "orbitals", "solver", "hamiltonian", "states"),
+    [
+        (48, 720, "dense", 0.5, 0.05),
+        (216, 3240, "dense", None, 5.2),
+        (576, 8640, "dense", None, 106),
+        (216, 3240, "block_si", None, 2.4),
+        (576, 8640, "block_si", None, 18),
+        (4992, 74880, "block_si", 78, None),
+    ],
+)
+def test_a_frame_on_a_processor(
+    atoms: int, orbitals: int, solver: str, hamiltonian: float | None, states: float | None
+) -> None:
+    cost = frame_cost(atoms, orbitals, StatesSettings(solver=solver))
+    for found, measured in ((cost.hamiltonian_s, hamiltonian), (cost.states_s, states)):
+        if measured is not None:
+            assert 0.8 < found / measured < 2.0
+
+
+def test_off_gamma_dense_and_finer_meshes_cost_more() -> None:
+    plain = frame_cost(216, 3240, SETTINGS)
+    off = frame_cost(216, 3240, StatesSettings(kpoint=(0.25, 0.0, 0.0)))
+    corner = frame_cost(216, 3240, StatesSettings(kpoint=(0.5, 0.0, 0.5)))
+    finer = frame_cost(216, 3240, StatesSettings(mesh_refinement=2.0))
+    assert off.states_s > 2 * plain.states_s
+    assert off.memory_GB > plain.memory_GB
+    assert corner == plain  # H is real where k and -k are the same
+    assert finer.hamiltonian_s > 6 * plain.hamiltonian_s
+
+
+def test_a_shard_holds_its_part_and_one_frame_more() -> None:
+    shard = estimate_shard(48, 720, 600, StatesSettings(shards=4))
+    assert shard.n_frames == 151
+    assert shard.minutes * 60 > 151 * shard.frame.seconds
+    assert shard.memory_MB > 1000 * shard.frame.memory_GB
+    twice = estimate_shard(48, 720, 600, StatesSettings(shards=8))
+    assert twice.minutes < shard.minutes
+
+
+def test_the_command_says_what_each_supercell_asks_for() -> None:
+    given = ["estimate", "--structure", str(RUTILE), "--supercell", "2x2x2", "--supercell", "8x8x13"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    small, dense, large, block, gpu = result.output.splitlines()
+    assert small == "2x2x2: 48 atoms, 768 orbitals"
+    assert "processor: dense" in dense
+    assert large == "8x8x13: 4992 atoms, 79872 orbitals"
+    assert "processor: block_si" in block
+    assert "GPU: block_si" in gpu
