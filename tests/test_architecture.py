@@ -24,6 +24,7 @@ FLOOR = {
     "structure",
     "poscar",
     "storage",
+    "checksums",
     "provenance",
     "config",
     "config_contradictions",

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import h5py
 
-from n2amd import provenance
+from n2amd import checksums, provenance
 from n2amd.errors import ComputationError, InputError
 from n2amd.units import UNITS
 
@@ -201,7 +201,7 @@ def create_hdf5(
     """
     with atomic_path(path) as part, _PartStream(part, "w+") as stream:
         try:
-            with h5py.File(stream, "w") as file:
+            with checksums.File(stream, "w", libver=checksums.LIBVER) as file:
                 file.attrs["format"] = format if format.startswith("n2amd/") else f"n2amd/{format}"
                 file.attrs["format_version"] = version
                 file.attrs["created_by"] = provenance.created_by()
@@ -301,6 +301,10 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
 
 #: How h5py names what is not there.
 _MISSING = re.compile(r"(?:object|attribute:|component) '([^']*)'")
+#: How the HDF5 library says that bytes are not what was written.
+_DAMAGED = re.compile(
+    r"checksum|an't .*(?:read|open|get)|read failed|nable to .*(?:open|read|get)|visitation"
+)
 
 
 @contextmanager
@@ -308,24 +312,21 @@ def _fields_told_plainly(path: Path) -> Iterator[None]:
     """Turn h5py's errors about fields that are missing or damaged into a sentence."""
     try:
         yield
-    except KeyError as error:
-        found = _MISSING.search(str(error))
-        if found is None:
-            raise
-        raise InputError(
-            "the file does not have it",
-            file=path,
-            field=found.group(1),
-            remedy="run the stage that makes it again",
-        ) from error
-    except OSError as error:
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+        text = " ".join(str(error).split())
+        missing = _MISSING.search(text) if isinstance(error, KeyError) else None
+        if missing is not None and "checksum" not in text:
+            raise InputError(
+                "the file does not have it",
+                file=path,
+                field=missing.group(1),
+                remedy="run the stage that makes it again",
+            ) from error
         # the system's own errors have a number, those of the HDF5 library do not
-        if error.errno is not None or "read" not in str(error):
+        if isinstance(error, InputError) or getattr(error, "errno", None) or not _DAMAGED.search(text):
             raise
         raise InputError(
-            f"damaged ({' '.join(str(error).split())})",
-            file=path,
-            remedy="delete it and run the stage that makes it again",
+            f"damaged ({text})", file=path, remedy="delete it and run the stage that makes it again"
         ) from error
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def file_kind(path: str | Path) -> Kind:
         ) from error
     except zipfile.BadZipFile:
         names = []
+    else:
+        require_sound_archive(path, "train it again, or copy it again")
     if any("/aotinductor/" in name for name in names):
         return "compiled"
     if any(name.endswith("package_metadata.txt") for name in names):

@@ -13,6 +13,7 @@ from n2amd import provenance
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.doubt import DensityDoubt
@@ -41,6 +42,8 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise InputError("the file does not exist", file=path, remedy="train the network first")
+    if zipfile.is_zipfile(path):
+        require_sound_archive(path, "delete it and train again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
