@@ -1,7 +1,7 @@
 """CPU microseconds a bond of one message-passing layer, beside two layers of plain e3nn, one thread, float32.
 
-`ours`: `n2amd.network.layers.Interaction`, with all that it does to the nodes; without gradients it runs
-compiled, as in prediction. `e3nn_full`: the convolution of e3nn's documentation, a
+`ours`: `n2amd.network.layers.Interaction`, with all that it does to the nodes; messages and their derivatives
+run compiled. `e3nn_full`: the convolution of e3nn's documentation, a
 FullyConnectedTensorProduct of neighbours' features with spherical harmonics, whose weights a radial
 perceptron makes for each bond. `e3nn_uvu`: that of e3nn's gate_points_2101 (NequIP's), channel by channel,
 then a linear map. Both sum over the bonds of an atom, and neither looks at the receiving atom, as ours does.
