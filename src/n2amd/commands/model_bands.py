@@ -142,7 +142,7 @@ def bands(
     path: Annotated[
         str | None, typer.Option(help="Special points, e.g. GXMG or G-X-M,R-G; default: seekpath's path.")
     ] = None,
-    points: Annotated[int, typer.Option(min=2, help="k points along the path.")] = 100,
+    points: Annotated[int, typer.Option(min=2, help="k points along the path.")] = 150,
     supercell: Repeats = (1, 1, 1),
     primitive: Annotated[
         bool, typer.Option("--primitive", help="Take the standard primitive cell of the crystal.")
@@ -195,7 +195,7 @@ def bands(
     document["space_group"] = None if paths.crystal is None else paths.crystal.space_group
     inputs = [file for file in (model, structure, on) if file is not None]
     if out is not None:
-        write_report(out, document, csv_of_bands, predictor.training["settings"], inputs)
+        write_report(out, document, csv_of_bands, predictor.training.get("settings"), inputs)
     if figure is not None:
         draw_report("bands", document, figure)
     for note in paths.notes:
@@ -249,8 +249,8 @@ def _of_file(
     """The model's matrices of a structure file."""
     from n2amd.commands.structure_files import repeated, structure_of
     from n2amd.errors import InputError, within
-    from n2amd.states.band_path import points_of_crystal
     from n2amd.states.bands import require_dense
+    from n2amd.states.special_points import points_of_crystal
     from n2amd.states.window import occupied_bands
 
     if frame is not None and not frame.isdecimal():
@@ -303,7 +303,8 @@ def _frame_of(predictor: HamiltonianPredictor, dataset: Path, file: Path | None,
     names, structures = read_names(dataset), read_structures(dataset)
     if frame is not None:
         named = [k for k, name in enumerate(names) if name == frame]
-        named = named or [int(frame)] * (frame.isdecimal() and int(frame) < len(names))
+        if not named and frame.isdecimal() and int(frame) < len(names):
+            named = [int(frame)]
         if not named:
             raise InputError(
                 f"there is no frame {frame!r}",
@@ -312,8 +313,9 @@ def _frame_of(predictor: HamiltonianPredictor, dataset: Path, file: Path | None,
                 remedy=f"choose one of 0..{len(names) - 1}, or a name, e.g. {names[0]}",
             )
     elif file is None:
-        split = predictor.training["split"]
-        return min([*split["test"], *split["validation"]], key=lambda k: structures[k].n_atoms)
+        split = predictor.training.get("split", {})
+        unseen = [k for part in ("test", "validation") for k in split.get(part, []) if k < len(names)]
+        return min(unseen or range(len(names)), key=lambda k: structures[k].n_atoms)
     else:
         named = list(range(len(names)))
     if file is None:

@@ -116,7 +116,7 @@ def dos(
     groups = _groups(solved, project)
     report = _report(solved, groups, width, energies) | {"width_eV": width, "kpoints": kpoints}
     if out is not None:
-        write_report(out, report, csv_of_dos, predictor.training["settings"], [model, structure])
+        write_report(out, report, csv_of_dos, predictor.training.get("settings"), [model, structure])
     if figure is not None:
         from n2amd.analysis.figures.draw import draw_report
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from n2amd.structure import Structure
+if TYPE_CHECKING:
+    from n2amd.structure import Structure
 
 FrameNumber = Annotated[
     int | None, typer.Option("--frame", help="Frame of a trajectory or of a file of several, from 0.")

@@ -52,6 +52,7 @@ def write_deeph(folder: str | Path, frames: Iterable[Frame], basis: Basis, *, le
     InputError
         If a frame's folder exists already, or a legacy folder cannot hold the basis.
     """
+    _check_layout(basis, legacy)
     count = 0
     for count, frame in enumerate(frames, 1):
         write_deeph_frame(Path(folder) / f"{count - 1:06d}", frame, basis, legacy=legacy)
@@ -68,12 +69,7 @@ def write_deeph_frame(folder: str | Path, frame: Frame, basis: Basis, *, legacy:
     InputError
         If the folder exists already or cannot be made, or a legacy folder cannot hold the basis.
     """
-    if legacy and (high := max((s.l for atom in basis.atoms.values() for s in atom.shells), default=0)) > 3:
-        raise InputError(
-            f"legacy DeepH folders have no order for shells of l = {high}",
-            field="legacy",
-            remedy=f"write the present layout (l up to {LEGACY_MAX_L} in the legacy one)",
-        )
+    _check_layout(basis, legacy)
     target = Path(folder)
     if target.exists():
         raise InputError("the folder exists already", file=target, remedy="write into an empty folder")
@@ -81,6 +77,16 @@ def write_deeph_frame(folder: str | Path, frame: Frame, basis: Basis, *, legacy:
     make_folder(part)
     (_write_legacy if legacy else _write_present)(part, frame, basis)
     os.replace(part, target)
+
+
+def _check_layout(basis: Basis, legacy: bool) -> None:
+    high = max((shell.l for atom in basis.atoms.values() for shell in atom.shells), default=0)
+    if legacy and high > LEGACY_MAX_L:
+        raise InputError(
+            f"legacy DeepH folders have no order for shells of l = {high}",
+            field="legacy",
+            remedy=f"write the present layout (l up to {LEGACY_MAX_L} in the legacy one)",
+        )
 
 
 def _write_present(folder: Path, frame: Frame, basis: Basis) -> None:
