@@ -118,6 +118,8 @@ class _Case:
         Of the structure or frame, for messages.
     dft
         DFT's own H, in the model's gauge.
+    repeats
+        How often the cell is repeated.
     """
 
     structure: Structure
@@ -126,6 +128,13 @@ class _Case:
     n_electrons: float
     name: str
     dft: BlockMatrix | None = None
+    repeats: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the repeated cell."""
+        a, b, c = self.repeats
+        return a * b * c * self.structure.n_atoms
 
 
 def bands(
@@ -159,17 +168,12 @@ def bands(
     ] = None,
 ) -> None:
     """Band structure of a model for any structure, and DFT's beside it, along a path of k points."""
-    import numpy as np
-
     from n2amd.analysis.figures.draw import draw_report
-    from n2amd.commands.progress import frame_progress
     from n2amd.errors import InputError
-    from n2amd.states.band_path import band_path
-    from n2amd.states.band_report import band_report, csv_of_bands, lines_of
-    from n2amd.states.bands import band_structure
-    from n2amd.states.window import occupied_bands
+    from n2amd.states.band_report import csv_of_bands, lines_of
 
-    _check_files(out, figure)
+    if out is not None and out.suffix not in (".json", ".csv"):
+        raise InputError("bands are written as .json or .csv", file=out, remedy="name it so")
     predictor = loaded(model)
     if on is not None:
         if primitive or max(supercell) > 1:
@@ -181,18 +185,7 @@ def bands(
         case = _of_file(predictor, structure, frame, supercell, primitive)
     else:
         raise InputError("there is no structure", field="structure", remedy="name one, or a data set (--on)")
-    occupied = occupied_bands(case.n_electrons)
-    paths = _paths(case)
-    line = band_path(case.structure, [path] if path else None, points, paths)
-    kpoints = line.kpoints * np.array(supercell)
-    numbers = case.structure.numbers.tolist() * int(np.prod(supercell))
-    offsets = predictor.basis.orbital_offsets(np.array(numbers))
-    with frame_progress("bands", "k points") as report:
-        own = band_structure(case.hamiltonian, case.overlap, offsets, kpoints, report=report)
-    dft = None if case.dft is None else band_structure(case.dft, case.overlap, offsets, kpoints)
-    document = band_report(line, kpoints, own, occupied, dft)
-    document |= {"frame": case.name, "supercell": supercell, "lattice": line.lattice}
-    document["space_group"] = None if paths.crystal is None else paths.crystal.space_group
+    document, paths = _solved(predictor, case, path, points)
     inputs = [file for file in (model, structure, on) if file is not None]
     if out is not None:
         write_report(out, document, csv_of_bands, predictor.training.get("settings"), inputs)
@@ -200,18 +193,38 @@ def bands(
         draw_report("bands", document, figure)
     for note in paths.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{case.name}: {len(kpoints)} k points along {line.text}, {len(numbers)} atoms")
+    typer.echo(
+        f"{case.name}: {len(document['kpoints'])} k points along {document['path']}, {case.n_atoms} atoms"
+    )
     for said in lines_of(document):
         typer.echo(said)
 
 
-def _check_files(out: Path | None, figure: Path | None) -> None:
-    from n2amd.errors import InputError
+def _solved(
+    predictor: HamiltonianPredictor, case: _Case, path: str | None, points: int
+) -> tuple[dict[str, Any], CellPaths]:
+    """Content of `bands.json`, and the paths that the cell offers."""
+    import numpy as np
 
-    if out is None and figure is None:
-        raise InputError("nothing is to be written", field="out", remedy="give --out, --figure or both")
-    if out is not None and out.suffix not in (".json", ".csv"):
-        raise InputError("bands are written as .json or .csv", file=out, remedy="name it so")
+    from n2amd.commands.progress import frame_progress
+    from n2amd.states.band_path import band_path, paths_of
+    from n2amd.states.band_report import band_report
+    from n2amd.states.bands import band_structure, followed_vectors
+    from n2amd.states.window import occupied_bands
+
+    occupied = occupied_bands(case.n_electrons)
+    paths = paths_of(case.structure, followed_vectors(case.hamiltonian))
+    line = band_path(case.structure, [path] if path else None, points, paths)
+    kpoints = line.kpoints * np.array(case.repeats)
+    numbers = np.tile(case.structure.numbers, int(np.prod(case.repeats)))
+    offsets = predictor.basis.orbital_offsets(numbers)
+    with frame_progress("bands", "k points") as report:
+        own = band_structure(case.hamiltonian, case.overlap, offsets, kpoints, report=report)
+    dft = None if case.dft is None else band_structure(case.dft, case.overlap, offsets, kpoints)
+    document = band_report(line, kpoints, own, occupied, dft)
+    document |= {"frame": case.name, "supercell": case.repeats, "lattice": line.lattice}
+    document["space_group"] = None if paths.crystal is None else paths.crystal.space_group
+    return document, paths
 
 
 def write_report(
@@ -229,14 +242,6 @@ def write_report(
         return
     with atomic_path(out) as part:
         part.write_text(table(document), encoding="utf-8")
-
-
-def _paths(case: _Case) -> CellPaths:
-    """Special points of the case, along the vectors that its bands follow."""
-    from n2amd.states.band_path import paths_of
-    from n2amd.states.bands import followed_vectors
-
-    return paths_of(case.structure, followed_vectors(case.hamiltonian))
 
 
 def _of_file(
@@ -268,7 +273,7 @@ def _of_file(
         occupied_bands(electrons)  # before anything is computed
         hamiltonian, overlap = predictor.predict(large)
     name = file.name if frame is None else f"{file.name}, frame {frame}"
-    return _Case(cell, hamiltonian, overlap, electrons, name)
+    return _Case(cell, hamiltonian, overlap, electrons, name, repeats=supercell)
 
 
 def _of_dataset(

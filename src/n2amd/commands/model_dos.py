@@ -107,7 +107,7 @@ def dos(
     from n2amd.commands.structure_files import repeated, structure_of
     from n2amd.errors import within
 
-    _check_options(out, figure, states, cube, state, kpoint, kpoints, width, energies, spacing)
+    _check_options(out, cube, state, kpoint, kpoints, width, energies, spacing)
     predictor = loaded(model)
     with within(structure):
         cell = repeated(structure_of(structure, frame), supercell)
@@ -130,8 +130,6 @@ def dos(
 
 def _check_options(
     out: Path | None,
-    figure: Path | None,
-    states: Path | None,
     cube: Path | None,
     state: str | None,
     kpoint: tuple[float, float, float] | None,
@@ -146,8 +144,6 @@ def _check_options(
     def refuse(problem: str, field: str, remedy: str) -> None:
         raise InputError(problem, field=field, remedy=remedy)
 
-    if all(path is None for path in (out, figure, states, cube)):
-        refuse("nothing is to be written", "out", "give --out, --figure, --states or --cube")
     if out is not None and out.suffix not in (".json", ".csv"):
         refuse(f"{out} is neither .json nor .csv", "out", "name it so")
     if cube is None and (state is not None or kpoint is not None):
