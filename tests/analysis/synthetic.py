@@ -224,6 +224,15 @@ def bands_report() -> dict[str, Any]:
     }
 
 
+def dos_report() -> dict[str, Any]:
+    energy = np.linspace(-6, 12, 400)
+    parts = {
+        name: height * np.exp(-0.5 * ((energy - centre) / 1.2) ** 2)
+        for name, height, centre in (("O", 9.0, -3.0), ("Ti", 7.0, 4.0))
+    }
+    return {"energy_eV": energy, "total": sum(parts.values()), "projected": parts, "gap_eV": 1.9}
+
+
 def populations_of_both() -> dict[str, Any]:
     """Populations of DFT's H and the network's, as `n2amd couplings parity` compares them."""
     time = np.linspace(0, 1000, 101)
@@ -281,6 +290,7 @@ def write_reports(folder: Path) -> dict[str, Path]:
         "forcefield": forcefield_report(),
         "hamiltonian": hamiltonian_report(),
         "bands": bands_report(),
+        "dos": dos_report(),
         "doubt": doubt_report(),
         "nac_parity": nac_report(),
     }

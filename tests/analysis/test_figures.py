@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from synthetic import doubt_report, write_populations
+from synthetic import bands_report, doubt_report, write_populations
 from typer.testing import CliRunner
 
 from n2amd.analysis.case import CaseFiles, build_case
@@ -19,6 +19,7 @@ EXPECTED = {
     "hamiltonian": (["hamiltonian"], ["Interatomic distance (Å)", "mean absolute", "MAE 0.71 meV"]),
     "doubt": (["doubt"], ["Predicted spread (meV)", "48 atoms", "24 edges of 12 frames", "normal errors"]),
     "bands": (["bands"], ["DFT", "network (MAE", "Γ"]),
+    "dos": (["dos"], ["States (1/eV, both spins)", "all", "Ti", "O"]),
     "nac-parity": (["nac_parity"], ["from DFT (meV)", "Energy gap of the pair (eV)", "same sign"]),
     "population-parity": (["nac_parity"], ["DFT, 38", "network, 43", "hole, network", "Recombined (%)"]),
     "gap-and-coupling": (["couplings"], ["Gap (eV)", "Time (fs)", "rms"]),
@@ -53,6 +54,21 @@ def test_figure_keeps_its_text_and_is_the_same_every_time(
         assert label.replace(" ", "") in text
     assert one.read_bytes() == two.read_bytes()
     assert "<dc:date>" not in one.read_text()
+
+
+def test_bands_without_dft_and_with_breaks(tmp_path: Path) -> None:
+    report = bands_report() | {"dft_eV": None}
+    report["distance"][31:] -= report["distance"][31] - report["distance"][30]
+    report["labels"] = [[0, "G"], [30, "X_1"], [31, "SIGMA_0"], [60, "M"], [90, "G"]]
+    write_json(tmp_path / "bands.json", report)
+    draw("bands", [tmp_path / "bands.json"], tmp_path / "bands.svg")
+    text = words(tmp_path / "bands.svg")
+    assert "DFT" not in text
+    assert "|Σ" in text
+    # of 11 bands each is two lines, and nothing joins them over the break
+    blue = r'<path d="([^"]*)"[^>]*style="fill: none; stroke: #0072b2'
+    paths = re.findall(blue, (tmp_path / "bands.svg").read_text())
+    assert len(paths) == 22
 
 
 def test_scaling_is_drawn_with_and_without_a_power_law(case_files: dict[str, Path], tmp_path: Path) -> None:

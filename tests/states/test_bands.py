@@ -2,11 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_crystal import SyntheticCrystal, rock_salt
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex
 from n2amd.errors import ComputationError, InputError
-from n2amd.states.bands import band_path, band_structure
-from n2amd.structure import Structure
+from n2amd.states.bands import band_edges, band_structure, followed_vectors, require_dense
 
 RESOURCES = Path(__file__).parents[2] / "resources" / "tio2-honpas"
 
@@ -37,28 +37,43 @@ def test_an_overlap_that_is_not_positive_definite_is_named_by_its_k_point():
         band_structure(h, s, np.array([0, 1]), np.array([[0, 0, 0], [0.5, 0, 0]]))
 
 
-def rutile(scale=1.0):
-    return Structure(np.diag([4.59, 4.59 * scale, 2.956]), np.zeros((1, 3)), np.array([22]))
+def test_edges_of_direct_and_indirect_gaps():
+    energies = np.array([[0.0, 2.0, 3.0], [-0.5, 1.5, 2.5], [-1.0, 1.8, 2.0]])
+    edges = band_edges(energies, 1)
+    assert (edges.vbm, edges.cbm, edges.at_vbm, edges.at_cbm) == (0.0, 1.5, 0, 1)
+    assert not edges.is_direct
+    assert edges.gap == 1.5
+    energies[1, 1] = 2.0005
+    energies[2, 1] = 2.1
+    direct = band_edges(energies, 1)
+    assert direct.is_direct
+    assert direct.at_vbm == direct.at_cbm == 0
+    with pytest.raises(InputError, match="3 occupied bands of 3"):
+        band_edges(energies, 3)
 
 
-def test_path_runs_through_the_special_points():
-    path = band_path(rutile(), ["G", "X", "M", "G", "Z"], 60)
-    assert [name for _, name in path.labels] == ["G", "X", "M", "G", "Z"]
-    expected = {"G": [0, 0, 0], "X": [0, 0.5, 0], "M": [0.5, 0.5, 0], "Z": [0, 0, 0.5]}
-    for index, name in path.labels:
-        np.testing.assert_allclose(path.kpoints[index], expected[name], atol=1e-12)
-    steps = np.linalg.norm(np.diff(path.kpoints @ np.linalg.inv(rutile().cell).T * 2 * np.pi, axis=0), axis=1)
-    np.testing.assert_allclose(np.diff(path.distance), steps, atol=1e-9)
+def test_bands_follow_the_vectors_along_which_orbitals_reach():
+    assert followed_vectors(chain(-1.0, 0.1)[0]) == (True, False, False)
 
 
-def test_a_slightly_strained_cell_keeps_the_lattice_of_the_ideal_one():
-    assert band_path(rutile(1.01), ["G", "X", "M"]).labels[1][1] == "X"
-    assert len(band_path(rutile(1.01)).labels) > 4
+def test_large_matrices_are_refused_with_what_solves_them():
+    require_dense(5000)
+    with pytest.raises(InputError, match=r"5001 orbitals.*n2amd states solve"):
+        require_dense(5001)
 
 
-def test_an_unknown_special_point_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="choose among the special points"):
-        band_path(rutile(), ["G", "Q"])
+def test_a_supercell_holds_the_bands_of_its_cells():
+    crystal, cell = SyntheticCrystal(), rock_salt()
+    large = cell.supercell((2, 1, 1))
+    k = np.array([[0.0, 0.0, 0.0], [0.1, 0.2, -0.3], [0.5, 0.5, 0.0]])
+    small = band_structure(*crystal.predict(cell), crystal.basis.orbital_offsets(cell.numbers), k)
+    folded = band_structure(
+        *crystal.predict(large), crystal.basis.orbital_offsets(large.numbers), k * [2, 1, 1]
+    )
+    other = band_structure(
+        *crystal.predict(cell), crystal.basis.orbital_offsets(cell.numbers), k + np.array([0.5, 0, 0])
+    )
+    np.testing.assert_allclose(folded, np.sort(np.hstack([small, other]), axis=1), atol=1e-9)
 
 
 def test_bands_equal_the_dft_codes_own_eigenvalues():

@@ -91,7 +91,7 @@ def test_data_that_do_not(demands: Demands, offer: dict, field: str, message: st
 def test_jobs_that_do_not_suit_the_data(demands: Demands) -> None:
     with pytest.raises(InputError, match="overlaps need no fit"):
         check_suits(OFFER, replace(demands, fits_overlap=True))
-    with pytest.raises(InputError, match="no path along"):
+    with pytest.raises(InputError, match="no special point 'Q'"):
         check_suits(OFFER, replace(demands, path=["G", "Q"]))
     wide = StatesSettings(valence=20, margin=10)
     with pytest.raises(InputError, match=r"supercell 1x1x1: 20 valence states .* 24 occupied"):

@@ -65,7 +65,7 @@ rule band_structure:
     input:
         dataset=of_model("dataset.h5"),
         model=of_model("hamiltonian.pt"),
-        code=code("states/bands.py", "network/evaluation.py"),
+        code=code("states/bands.py", "states/band_path.py", "states/band_report.py", "network/evaluation.py"),
     output:
         bands="<results>/{material}/{functional}/bands.json",
     log:
@@ -81,5 +81,5 @@ rule band_structure:
     params:
         path=lambda w: ["--path", "-".join(source(w).band_path)] if source(w).band_path else [],
     shell:
-        "n2amd hamiltonian bands --dataset {input.dataset:q} --model {input.model:q} --out {output.bands:q}"
-        " {params.path:q} > {log:q} 2>&1"
+        "n2amd hamiltonian bands {input.model:q} --on {input.dataset:q} --out {output.bands:q} {params.path:q}"
+        " > {log:q} 2>&1"

@@ -144,10 +144,11 @@ FIGURES: dict[str, dict[str, Any]] = {
     "bands": {
         "labels": [[ANY]],
         "distance": [float],
-        "dft_eV": [[float]],
+        "dft_eV": Maybe([[float]]),
         "model_eV": [[float]],
         "n_occupied": int,
     },
+    "dos": {"energy_eV": [float], "total": [float], "gap_eV": float, "projected": Each([float])},
     "dephasing": {
         **{name: [float] for name in ("time_fs", "autocorrelation", "dephasing_function")},
         **dict.fromkeys(("gaussian_fs", "gap_std_eV", "confidence"), float),

@@ -50,6 +50,12 @@ class Mesh:
         return np.asarray(2 * np.pi * np.linalg.inv(self.cell).T, dtype=np.float64)
 
 
+def mesh_of_spacing(cell: NDArray[np.float64], spacing: float) -> Mesh:
+    """Mesh of a cell with points at most `spacing` apart along each vector, Angstrom."""
+    shape = [math.ceil(length / spacing - 1e-9) for length in np.linalg.norm(cell, axis=1)]
+    return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
+
+
 def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
     """Mesh that SIESTA makes for a cell: enough points for the cutoff, even 2-3-5 numbers of them.
 

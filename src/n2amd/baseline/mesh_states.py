@@ -63,6 +63,21 @@ def states_on_mesh(
     return values.reshape(n_states, *mesh.shape)
 
 
+def charge_on_mesh(
+    basis: Basis,
+    structure: Structure,
+    mesh: Mesh,
+    coefficients: NDArray,
+    kpoint: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Mean |psi_n(r)|^2 of some states, (n1, n2, n3), 1/A^3; of degenerate ones as symmetric as the crystal.
+
+    Parameters as for `states_on_mesh`.
+    """
+    states = states_on_mesh(basis, structure, mesh, coefficients, kpoint)
+    return np.asarray((np.abs(states) ** 2).mean(axis=0), dtype=np.float64)
+
+
 @njit(cache=True)
 def _fill_states(
     n_boxes: int,

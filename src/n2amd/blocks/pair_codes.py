@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, PairIndex
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,20 @@ def lay_out(matrix: BlockMatrix, like: BlockMatrix) -> BlockMatrix:
             blocks[:, found] = matrix.values[key][:, order[place[found]]]
         values[key] = blocks
     return BlockMatrix(like.pairs, values, like.hermitian)
+
+
+def on_common_pairs(first: BlockMatrix, second: BlockMatrix) -> tuple[BlockMatrix, BlockMatrix]:
+    """Lay two Hermitian halves of one structure out on the pairs of both, zero where one has none."""
+    pairs: dict[SpeciesPair, PairIndex] = {}
+    shapes: dict[SpeciesPair, NDArray] = {}
+    both = (first, second)
+    lists = [index for matrix in both for index in matrix.pairs.values()]
+    n_atoms = 1 + max(int(max(p.i.max(initial=0), p.j.max(initial=0))) for p in lists)
+    codes = PairCodes(n_atoms, max(int(np.abs(p.shift).max(initial=0)) for p in lists))
+    for key in sorted({key for matrix in both for key in matrix.pairs}):
+        held = [matrix for matrix in both if key in matrix.pairs]
+        listed = [codes.encode(p.i, p.j, p.shift) for p in (matrix.pairs[key] for matrix in held)]
+        pairs[key] = codes.decode(np.unique(np.concatenate(listed)))
+        shapes[key] = np.empty((1, len(pairs[key]), *held[0].values[key].shape[2:]))
+    like = BlockMatrix(pairs, shapes)
+    return lay_out(first, like), lay_out(second, like)

@@ -26,6 +26,7 @@ class What(StrEnum):
     hamiltonian = "hamiltonian"
     doubt = "doubt"
     bands = "bands"
+    dos = "dos"
     nac_parity = "nac-parity"
     population_parity = "population-parity"
     gap_and_coupling = "gap-and-coupling"
@@ -178,10 +179,10 @@ def figures(
     """Draw one figure.
 
     Inputs: forcefield-*: forcefield.json; hamiltonian, doubt (one or more): hamiltonian.json;
-    bands: bands.json; nac-parity, population-parity: nac_parity.json; gap-and-coupling: couplings.h5;
-    dephasing: dephasing.json; spectral-density: spectrum.json; phonons: phonons.json;
-    character: character.json; populations: populations (.h5) and optionally lifetime.json;
-    lifetime-tau: lifetime.json; scaling: summary.json.
+    bands: bands.json; dos: dos.json; nac-parity, population-parity: nac_parity.json;
+    gap-and-coupling: couplings.h5; dephasing: dephasing.json; spectral-density: spectrum.json;
+    phonons: phonons.json; character: character.json; populations: populations (.h5) and optionally
+    lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """
     from n2amd.analysis.figures.draw import draw
 

@@ -1,18 +1,23 @@
-"""`n2amd hamiltonian`: train the network, evaluate it on held-out frames, draw its bands."""
+"""`n2amd hamiltonian`: train the network, evaluate it on held-out frames, use it on any structure."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from n2amd.commands import model_bands, model_dos
+
 if TYPE_CHECKING:
     from n2amd.structure import Structure
 
-app = typer.Typer(help="Train and judge the equivariant Hamiltonian network.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train and judge the Hamiltonian network, and use it: H, bands, densities of states.",
+    no_args_is_help=True,
+)
 
 Dataset = Annotated[Path, typer.Option("--dataset", help="Data set (dataset.h5).")]
 Model = Annotated[Path, typer.Option("--model", help="Trained network (hamiltonian.pt).")]
@@ -159,58 +164,6 @@ def evaluate(
 
 
 @app.command()
-def bands(
-    dataset: Dataset,
-    model: Model,
-    out: Annotated[Path, typer.Option(help="Band structures to write (bands.json).")],
-    path: Annotated[
-        str | None, typer.Option(help="Special points, e.g. G-X-M-G; default: the lattice's own.")
-    ] = None,
-    frame: Annotated[
-        int | None,
-        typer.Option(help="Frame of the data set; default: the smallest that was not trained on."),
-    ] = None,
-    points: Annotated[int, typer.Option(min=2, help="k points along the path.")] = 80,
-) -> None:
-    """Band structure of the network beside DFT's own (H, S), along a path."""
-    import torch
-
-    from n2amd.dataset.store import read_frames
-    from n2amd.network.evaluation import predict_aligned
-    from n2amd.network.predict import load_predictor
-    from n2amd.states.bands import band_path, band_structure
-    from n2amd.storage import write_json
-
-    torch.set_num_threads(1)
-    predictor = load_predictor(model)
-    index = _smallest_unseen(dataset, predictor.training["split"]) if frame is None else frame
-    chosen = next(iter(read_frames(dataset, [index])))
-    predicted = predict_aligned(predictor, chosen)
-    line = band_path(chosen.structure, path.split("-") if path else None, points)
-    offsets = predictor.basis.orbital_offsets(chosen.structure.numbers)
-    dft = band_structure(chosen.hamiltonian, chosen.overlap, offsets, line.kpoints)
-    network = band_structure(predicted.aligned, chosen.overlap, offsets, line.kpoints)
-    document = {
-        "labels": line.labels,
-        "distance": line.distance,
-        "dft_eV": dft,
-        "model_eV": network,
-        "n_occupied": chosen.n_occupied,
-        "frame": chosen.name,
-    }
-    write_json(out, document, config=predictor.training["settings"], inputs=[dataset, model])
-    typer.echo(f"{out}: {len(line.kpoints)} k points of frame {chosen.name}")
-
-
-def _smallest_unseen(dataset: Path, split: Mapping[str, Sequence[int]]) -> int:
-    """Frame with the fewest atoms among those that were not trained on: its bands are not folded."""
-    from n2amd.dataset.store import read_structures
-
-    structures = read_structures(dataset)
-    return min([*split["test"], *split["validation"]], key=lambda k: structures[k].n_atoms)
-
-
-@app.command()
 def select(
     model: Model,
     structures: Annotated[Path, typer.Option(help="Frames to choose from: trajectory.h5 or extended XYZ.")],
@@ -230,12 +183,13 @@ def select(
     import torch
 
     from n2amd.commands.progress import frame_progress
+    from n2amd.commands.structure_files import frames_of
     from n2amd.interop.extxyz import write_structures
     from n2amd.network.predict import load_predictor
     from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
 
     torch.set_num_threads(1)
-    frames = _frames_of(structures)
+    frames = frames_of(structures)
     places = _places_to_look_at(frames, candidates, known or [], structures)
     looked_at = [frames[k] for k in places]
     if random:
@@ -251,17 +205,6 @@ def select(
     written = write_structures(out, [(looked_at[k], record) for k, record in zip(chosen, records)])
     told = "at random" if doubt is None else f"doubt {doubt[0]:.2f} to {doubt[-1]:.2f} of an average frame's"
     typer.echo(f"{out}: {written} of {len(frames)} frames, {[r['frame'] for r in records]}, {told}")
-
-
-def _frames_of(path: Path) -> list[Structure]:
-    """Frames of a trajectory file or an extended XYZ file."""
-    from n2amd.forcefield.trajectory import read_trajectory
-    from n2amd.interop.extxyz import read_structures
-
-    if path.suffix not in (".h5", ".hdf5"):
-        return read_structures(path)
-    trajectory = read_trajectory(path)
-    return [trajectory.structure.with_positions(x) for x in trajectory.frames.positions]
 
 
 def _places_to_look_at(
@@ -285,3 +228,9 @@ def _places_to_look_at(
             remedy="look at more frames (--candidates), or at another trajectory",
         )
     return places
+
+
+# a trained model on any structure
+app.command()(model_bands.predict)
+app.command()(model_bands.bands)
+app.command()(model_dos.dos)

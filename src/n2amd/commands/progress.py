@@ -12,8 +12,8 @@ _QUIET_SECONDS = 30.0
 
 
 @contextmanager
-def frame_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function to call with (frames done, frames in all)."""
+def frame_progress(title: str, unit: str = "frames") -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with (frames done, frames in all), or whatever else is counted."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -29,6 +29,6 @@ def frame_progress(title: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal last
         if done == total or time.monotonic() - last >= _QUIET_SECONDS:
             last = time.monotonic()
-            print(f"{title}: {done} of {total} frames", file=sys.stderr, flush=True)
+            print(f"{title}: {done} of {total} {unit}", file=sys.stderr, flush=True)
 
     yield line

@@ -17,6 +17,7 @@ from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import from_canonical
+from n2amd.storage import make_folder
 
 #: Highest l that DeepH's legacy folders, in OpenMX' orbital order, can have.
 LEGACY_MAX_L = 3
@@ -51,22 +52,41 @@ def write_deeph(folder: str | Path, frames: Iterable[Frame], basis: Basis, *, le
     InputError
         If a frame's folder exists already, or a legacy folder cannot hold the basis.
     """
-    if legacy and (high := max((s.l for atom in basis.atoms.values() for s in atom.shells), default=0)) > 3:
+    _check_layout(basis, legacy)
+    count = 0
+    for count, frame in enumerate(frames, 1):
+        write_deeph_frame(Path(folder) / f"{count - 1:06d}", frame, basis, legacy=legacy)
+    return count
+
+
+def write_deeph_frame(folder: str | Path, frame: Frame, basis: Basis, *, legacy: bool = False) -> None:
+    """Write one frame as a DeepH folder, which appears under its name when it is whole.
+
+    Parameters as for `write_deeph`, but that the folder is the frame's own.
+
+    Raises
+    ------
+    InputError
+        If the folder exists already or cannot be made, or a legacy folder cannot hold the basis.
+    """
+    _check_layout(basis, legacy)
+    target = Path(folder)
+    if target.exists():
+        raise InputError("the folder exists already", file=target, remedy="write into an empty folder")
+    part = target.with_name(target.name + ".part")
+    make_folder(part)
+    (_write_legacy if legacy else _write_present)(part, frame, basis)
+    os.replace(part, target)
+
+
+def _check_layout(basis: Basis, legacy: bool) -> None:
+    high = max((shell.l for atom in basis.atoms.values() for shell in atom.shells), default=0)
+    if legacy and high > LEGACY_MAX_L:
         raise InputError(
             f"legacy DeepH folders have no order for shells of l = {high}",
             field="legacy",
             remedy=f"write the present layout (l up to {LEGACY_MAX_L} in the legacy one)",
         )
-    count = 0
-    for count, frame in enumerate(frames, 1):
-        target = Path(folder) / f"{count - 1:06d}"
-        if target.exists():
-            raise InputError("the folder exists already", file=target, remedy="write into an empty folder")
-        part = target.with_name(target.name + ".part")
-        part.mkdir(parents=True, exist_ok=True)
-        (_write_legacy if legacy else _write_present)(part, frame, basis)
-        os.replace(part, target)
-    return count
 
 
 def _write_present(folder: Path, frame: Frame, basis: Basis) -> None:
@@ -92,7 +112,7 @@ def _write_present(folder: Path, frame: Frame, basis: Basis) -> None:
     }
     (folder / "info.json").write_text(json.dumps(info))
     for name, matrix in (("hamiltonian", frame.hamiltonian), ("overlap", frame.overlap)):
-        pairs, chunks = _directed_chunks(from_canonical(matrix, basis, "deeph"))
+        pairs, chunks = directed_chunks(from_canonical(matrix, basis, "deeph"))
         shapes = np.array([chunk.shape for chunk in chunks])
         with h5py.File(folder / f"{name}.h5", "w") as file:
             file["atom_pairs"] = pairs
@@ -119,7 +139,7 @@ def _write_legacy(folder: Path, frame: Frame, basis: Basis) -> None:
     }
     (folder / "info.json").write_text(json.dumps(info))
     for name, matrix in (("hamiltonians", frame.hamiltonian), ("overlaps", frame.overlap)):
-        pairs, chunks = _directed_chunks(from_canonical(matrix, basis, "openmx"))
+        pairs, chunks = directed_chunks(from_canonical(matrix, basis, "openmx"))
         with h5py.File(folder / f"{name}.h5", "w") as file:
             for pair, chunk in zip((pairs + np.array([0, 0, 0, 1, 1])).tolist(), chunks):
                 file[json.dumps(pair)] = chunk
@@ -130,7 +150,7 @@ def _occupation(frame: Frame) -> int | float:
     return int(frame.n_electrons) if float(frame.n_electrons).is_integer() else frame.n_electrons
 
 
-def _directed_chunks(matrix: BlockMatrix) -> tuple[NDArray[np.int64], list[NDArray]]:
+def directed_chunks(matrix: BlockMatrix) -> tuple[NDArray[np.int64], list[NDArray]]:
     """(R1, R2, R3, i, j) of every directed pair, sorted, and its block; spinors as [[uu, ud], [du, dd]]."""
     pairs, chunks = [], []
     directed = with_partners(matrix)

@@ -13,13 +13,20 @@ from n2amd.structure import Structure
 POSCAR = re.compile(r"(POSCAR|CONTCAR|CENTCAR)|\.(vasp|poscar)(\.gz|\.bz2|\.xz)?$", re.IGNORECASE)
 
 
-def read_structure(path: str | Path) -> Structure:
+def read_structure(path: str | Path, frame: int | None = None) -> Structure:
     """Read one periodic structure.
+
+    Parameters
+    ----------
+    path
+        POSCAR, or any file that ASE reads.
+    frame
+        Which of several, from 0; default: the last.
 
     Raises
     ------
     InputError
-        If the file is missing, not understood, or has no cell.
+        If the file is missing, not understood, has no such frame, or no cell.
     """
     from ase import Atoms
     from ase.io import read
@@ -28,9 +35,13 @@ def read_structure(path: str | Path) -> Structure:
     if not path.exists():
         raise InputError("the structure file does not exist", file=path, remedy="check the path")
     if path.is_file() and POSCAR.search(path.name):
+        if frame:
+            raise InputError(f"a POSCAR has no frame {frame}", file=path, remedy="leave it out")
         return parse_poscar(_text(path), path)
     try:
-        atoms = read(path, index=-1)
+        atoms = read(path, index=-1 if frame is None else frame)
+    except IndexError:
+        raise InputError(f"there is no frame {frame}", file=path, remedy="count from 0") from None
     except Exception as error:  # ASE's readers raise whatever their parsing meets
         raise InputError(
             f"ASE cannot read a structure from it ({type(error).__name__}: {error})",

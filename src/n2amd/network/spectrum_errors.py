@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.blocks.zone_corners import edge_kpoints, is_invariant
+from n2amd.states.density_of_states import density_of_states
 from n2amd.states.store import DOUBTFUL_RATIO
 
 #: Orbitals beyond which Gamma alone is looked at: the bands of so large a cell are folded onto it.
@@ -180,16 +181,9 @@ def _window(found: _Spectra, n_occupied: int) -> WindowErrors:
     return WindowErrors(np.concatenate(energy), np.concatenate(weight), np.concatenate(same), angle)
 
 
-def density_of_states(energies: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Density of states of bands (n_k, n), eV, broadened by Gaussians: states per k point and eV."""
-    near = energies[(energies > grid[0] - 1) & (energies < grid[-1] + 1)]
-    x = (grid[:, None] - near[None, :]) / DOS_WIDTH_EV
-    return np.exp(-0.5 * x * x).sum(axis=1) / (np.sqrt(2 * np.pi) * DOS_WIDTH_EV * len(energies))
-
-
 def _dos_error(dft: NDArray, model: NDArray, edges: tuple[float, float]) -> float:
     grid = np.arange(edges[0] - DOS_REACH_EV, edges[1] + DOS_REACH_EV, DOS_STEP_EV)
-    reference, found = density_of_states(dft, grid), density_of_states(model, grid)
+    reference, found = (density_of_states(energies, grid, DOS_WIDTH_EV) for energies in (dft, model))
     return float(np.abs(found - reference).sum() / reference.sum())
 
 

@@ -1,8 +1,8 @@
-"""Band structures of a real-space (H, S) along a path of k points."""
+"""Band structures of a real-space (H, S) along a path of k points, and their edges."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,70 +11,84 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.errors import ComputationError, InputError
-from n2amd.structure import Structure
 
-#: Relative tolerance of the lattice's symmetry: thermal strain of about 1 % still counts as the ideal
-#: lattice.
-_LATTICE_TOLERANCE = 0.05
+#: Gaps at one k point this near to the smallest of all, eV, make it direct.
+DIRECT = 1e-3
+#: Orbitals beyond which dense matrices take too long and too much memory.
+MOST_ORBITALS = 5000
 
 
 @dataclass(frozen=True)
-class BandPath:
-    """K points along special points.
+class BandEdges:
+    """Edges of the gap on a set of k points.
 
     Attributes
     ----------
-    kpoints
-        Fractional, (n_k, 3).
-    distance
-        Length along the path, (n_k,), 1/Angstrom (2 pi included).
-    labels
-        (index, name) of the special points.
+    vbm, cbm
+        Highest energy of the occupied bands, lowest of the others, eV.
+    at_vbm, at_cbm
+        Where: indices of k points; the same one of a direct gap.
+    is_direct
+        Whether a gap at one k point is as small as the smallest between two.
     """
 
-    kpoints: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    labels: tuple[tuple[int, str], ...]
+    vbm: float
+    cbm: float
+    at_vbm: int
+    at_cbm: int
+    is_direct: bool
+
+    @property
+    def gap(self) -> float:
+        """Gap, eV; negative where bands overlap."""
+        return self.cbm - self.vbm
 
 
-def band_path(structure: Structure, labels: Sequence[str] | None = None, n_points: int = 100) -> BandPath:
-    """Lay k points along special points of the lattice (Setyawan and Curtarolo 2010, as named in ASE).
-
-    Parameters
-    ----------
-    structure
-        Its cell and periodicity define the lattice.
-    labels
-        Special points, e.g. ["G", "X", "M", "G"]; "," makes a break. Default: the lattice's standard path.
-    n_points
-        K points along the whole path.
+def band_edges(energies: NDArray[np.float64], n_occupied: int) -> BandEdges:
+    """Find the edges of bands (n_k, n), eV, of which the lowest `n_occupied` are filled.
 
     Raises
     ------
     InputError
-        If a label is not a special point of this lattice.
+        If all bands are filled.
     """
-    cell = structure.to_ase().cell
-    try:
-        path = cell.bandpath(
-            path=None if labels is None else "".join(labels),
-            npoints=n_points,
-            pbc=structure.pbc,
-            eps=_LATTICE_TOLERANCE,
-        )
-    except (KeyError, ValueError, RuntimeError) as error:
-        known = sorted(
-            cell.get_bravais_lattice(eps=_LATTICE_TOLERANCE, pbc=structure.pbc).get_special_points()
-        )
+    if n_occupied >= energies.shape[1]:
         raise InputError(
-            f"no path along {list(labels or [])} ({error})",
-            field="band_path",
-            remedy=f"choose among the special points of this lattice: {', '.join(known)}",
-        ) from error
-    distance, ticks, names = path.get_linear_kpoint_axis()
-    indices = np.searchsorted(distance, ticks - 1e-9)
-    shown = tuple((int(i), str(name)) for i, name in zip(indices, names))
-    return BandPath(np.asarray(path.kpts), np.asarray(distance), shown)
+            f"{n_occupied} occupied bands of {energies.shape[1]}: there are no empty ones",
+            field="n_electrons",
+            remedy="use a model with more orbitals, or check its valence charges",
+        )
+    upper, lower = energies[:, n_occupied - 1], energies[:, n_occupied]
+    here = lower - upper
+    if here.min() < lower.min() - upper.max() + DIRECT:
+        k = int(here.argmin())
+        return BandEdges(float(upper.max()), float(lower.min()), k, k, True)
+    return BandEdges(float(upper.max()), float(lower.min()), int(upper.argmax()), int(lower.argmin()), False)
+
+
+def require_dense(n_orbitals: int) -> None:
+    """Refuse matrices that are too large to be diagonalised whole.
+
+    Raises
+    ------
+    InputError
+        If there are more than `MOST_ORBITALS`.
+    """
+    if n_orbitals > MOST_ORBITALS:
+        raise InputError(
+            f"{n_orbitals} orbitals, and whole spectra are computed of up to {MOST_ORBITALS}",
+            field="structure",
+            remedy="take a smaller cell, or the states around the gap alone (n2amd states solve, block_si)",
+        )
+
+
+def followed_vectors(hamiltonian: BlockMatrix) -> tuple[bool, bool, bool]:
+    """Lattice vectors along which H reaches other cells, so that its bands depend on k; the rest are flat."""
+    reached = np.zeros(3, dtype=bool)
+    for index in hamiltonian.pairs.values():
+        reached |= (index.shift != 0).any(axis=0)
+    a, b, c = reached.tolist()
+    return a, b, c
 
 
 def band_structure(
@@ -83,6 +97,7 @@ def band_structure(
     offsets: NDArray[np.int64],
     kpoints: NDArray[np.float64],
     spin: int = 0,
+    report: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Eigenvalues of H(k) c = E S(k) c at each k point.
 
@@ -96,6 +111,8 @@ def band_structure(
         Fractional, (n_k, 3).
     spin
         Index on the Hamiltonian's spin axis.
+    report
+        Called with (k points done, all).
 
     Returns
     -------
@@ -108,7 +125,7 @@ def band_structure(
         If S(k) is not positive definite.
     """
     bands = np.empty((len(kpoints), int(offsets[-1])))
-    for row, k in zip(bands, kpoints):
+    for done, (row, k) in enumerate(zip(bands, kpoints), 1):
         try:
             row[:] = scipy.linalg.eigh(
                 fold(hamiltonian, offsets, k, spin), fold(overlap, offsets, k), eigvals_only=True
@@ -118,4 +135,6 @@ def band_structure(
                 f"band energies at k = {np.round(k, 4).tolist()} could not be computed ({error}); "
                 "check that the overlap is positive definite and the matrices are finite"
             ) from error
+        if report is not None:
+            report(done, len(kpoints))
     return bands

@@ -13,7 +13,7 @@ from n2amd.dataset.offer import Offer
 from n2amd.dataset.split import split_indices
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
-from n2amd.states.bands import band_path
+from n2amd.states.band_path import band_path
 from n2amd.states.window import state_window
 from n2amd.structure import Structure
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
-from n2amd.analysis.figures import electrons, lifetimes, parity, reliability, spectra, style
+from n2amd.analysis.figures import bands, electrons, lifetimes, parity, reliability, spectra, style
 from n2amd.analysis.populations import read_run
 from n2amd.analysis.shapes import FIGURES, conforming
 from n2amd.errors import InputError
@@ -23,7 +23,8 @@ FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "hamiltonian": parity.hamiltonian,
     "nac-parity": parity.nac_parity,
     "population-parity": lifetimes.population_parity,
-    "bands": electrons.bands,
+    "bands": bands.bands,
+    "dos": bands.density_of_states,
     "dephasing": electrons.dephasing,
     "spectral-density": spectra.spectral_density,
     "phonons": spectra.phonons,
@@ -52,6 +53,12 @@ def draw(what: str, inputs: list[Path], out: Path) -> None:
     """
     with style.styled():
         style.save(_figure(what, inputs), out)
+
+
+def draw_report(what: str, report: dict[str, Any], out: Path) -> None:
+    """Draw a figure of `FROM_REPORT` from a report that is at hand, to .svg, .png or .pdf."""
+    with style.styled():
+        style.save(FROM_REPORT[what](report), out)
 
 
 def _figure(what: str, inputs: list[Path]) -> Figure:

@@ -1,4 +1,4 @@
-"""Band structure, gap and coupling along the trajectory, dephasing."""
+"""Gap and coupling along the trajectory, dephasing."""
 
 from __future__ import annotations
 
@@ -13,45 +13,6 @@ from n2amd.analysis.figures.parity import note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Energies shown below the valence band maximum and above the conduction band minimum, eV.
-BAND_MARGIN = 4.0
-_GREEK = {"G": "Γ", "GAMMA": "Γ", "Gamma": "Γ"}
-
-
-def bands(report: dict[str, Any]) -> Figure:
-    """Band structure of the network over DFT's, zero at DFT's valence band maximum.
-
-    Parameters
-    ----------
-    report
-        Content of `bands.json`.
-    """
-    distance = np.asarray(at(report, "distance"), float)
-    dft, model = (np.asarray(at(report, key), float) for key in ("dft_eV", "model_eV"))
-    occupied = int(at(report, "n_occupied"))
-    vbm, cbm = float(dft[:, occupied - 1].max()), float(dft[:, occupied].min())
-    figure, (axes,) = style.panels(width=style.COLUMN, height=3.4)
-    axes.plot(distance, dft - vbm, color=style.GREY, lw=1.8)
-    axes.plot(distance, model - vbm, color=style.BLUE, lw=1.0, ls=(0, (3, 1.6)))
-    axes.axhline(0, color=style.INK, lw=0.5, ls=":")
-    for index, _ in at(report, "labels"):
-        axes.axvline(distance[index], color=style.INK, lw=0.5)
-    axes.set_xticks(
-        [distance[index] for index, _ in report["labels"]], [_GREEK.get(t, t) for _, t in report["labels"]]
-    )
-    axes.tick_params(axis="x", length=0)
-    axes.set(xlim=(distance[0], distance[-1]), ylabel=r"$E-E_\mathrm{VBM}$ (eV)")
-    axes.set(ylim=(-BAND_MARGIN, max(cbm - vbm, 0) + BAND_MARGIN))
-    shown = (dft - vbm > -BAND_MARGIN) & (dft - vbm < max(cbm - vbm, 0) + BAND_MARGIN)
-    error = 1000 * float(np.abs(model - dft)[shown].mean())
-    for colour, dash, width, label in (
-        (style.GREY, "-", 1.8, "DFT"),
-        (style.BLUE, (0, (3, 1.6)), 1.0, f"network (MAE {error:.2g} meV)"),
-    ):
-        axes.plot([], [], color=colour, ls=dash, lw=width, label=label)
-    figure.legend(loc="outside upper center", ncols=2)
-    return figure
 
 
 def gap_and_coupling(edges: EdgeSeries) -> Figure:
