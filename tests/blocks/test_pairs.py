@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from n2amd.blocks.matrix import PairIndex
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, fold
+from n2amd.blocks.pair_codes import on_common_pairs
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
 from n2amd.structure import Structure
@@ -148,3 +149,27 @@ def test_a_range_near_zero_holds_the_atoms_themselves(reach):
     found = find_pairs(structure, {(2, 2): reach}, half=True)[2, 2]
     assert len(found) == (2 if reach else 0)
     assert found.on_site.all()
+
+
+def test_matrices_of_different_range_on_common_pairs() -> None:
+    """Each reaches further than the other for some species; at any k point nothing changes."""
+    rng = np.random.default_rng(1)
+    cell = np.array([[4.0, 0.2, 0], [0, 4.5, 0], [0.3, 0, 5.0]])
+    structure = Structure(cell, rng.uniform(0, 4, (3, 3)), np.array([8, 22, 8]))
+    sizes, offsets = {8: 1, 22: 2}, np.array([0, 1, 3, 4])
+
+    def random_matrix(ranges: dict[tuple[int, int], float]) -> BlockMatrix:
+        pairs = find_pairs(structure, ranges, half=True)
+        return BlockMatrix(
+            pairs, {(a, b): rng.normal(size=(1, len(p), sizes[a], sizes[b])) for (a, b), p in pairs.items()}
+        )
+
+    one = random_matrix({(8, 8): 5.0, (8, 22): 3.0, (22, 22): 6.0})
+    two = random_matrix({(8, 8): 3.0, (8, 22): 5.0, (22, 22): 0.0})
+    laid = on_common_pairs(one, two)
+    for key, index in laid[0].pairs.items():
+        assert index.same_as(laid[1].pairs[key])
+        assert len(index) == max(len(one.pairs[key]), len(two.pairs[key]))
+    k = np.array([0.1, 0.3, -0.2])
+    for before, after in zip((one, two), laid):
+        np.testing.assert_allclose(fold(after, offsets, k), fold(before, offsets, k), atol=1e-13)

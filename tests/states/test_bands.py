@@ -48,6 +48,8 @@ def test_edges_of_direct_and_indirect_gaps():
     direct = band_edges(energies, 1)
     assert direct.is_direct
     assert direct.at_vbm == direct.at_cbm == 0
+    energies[1] = energies[0] + np.array([0.0, -1e-6, 0.0])  # the first of equivalent points is named
+    assert band_edges(energies, 1).at_cbm == 0
     with pytest.raises(InputError, match="3 occupied bands of 3"):
         band_edges(energies, 3)
 

@@ -14,6 +14,8 @@ from n2amd.errors import ComputationError, InputError
 
 #: Gaps at one k point this near to the smallest of all, eV, make it direct.
 DIRECT = 1e-3
+#: Energies at two k points that are the same, eV.
+SAME = 1e-4
 #: Orbitals beyond which dense matrices take too long and too much memory.
 MOST_ORBITALS = 5000
 
@@ -59,11 +61,16 @@ def band_edges(energies: NDArray[np.float64], n_occupied: int) -> BandEdges:
             remedy="use a model with more orbitals, or check its valence charges",
         )
     upper, lower = energies[:, n_occupied - 1], energies[:, n_occupied]
-    here = lower - upper
-    if here.min() < lower.min() - upper.max() + DIRECT:
-        k = int(here.argmin())
-        return BandEdges(float(upper.max()), float(lower.min()), k, k, True)
-    return BandEdges(float(upper.max()), float(lower.min()), int(upper.argmax()), int(lower.argmin()), False)
+    here, vbm, cbm = lower - upper, float(upper.max()), float(lower.min())
+    if here.min() < cbm - vbm + DIRECT:
+        k = _first_lowest(here)
+        return BandEdges(vbm, cbm, k, k, True)
+    return BandEdges(vbm, cbm, _first_lowest(-upper), _first_lowest(lower), False)
+
+
+def _first_lowest(energies: NDArray[np.float64]) -> int:
+    """First k point of those that have the lowest energy: a path passes equivalent points."""
+    return int(np.flatnonzero(energies < energies.min() + SAME)[0])
 
 
 def require_dense(n_orbitals: int) -> None:
