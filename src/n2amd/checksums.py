@@ -92,7 +92,7 @@ def require_sound_archive(path: str | Path, remedy: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError) as error:
         raise InputError(f"damaged ({error})", file=path, remedy=remedy) from error
     if damaged is not None:
         raise InputError("damaged (a checksum fails)", file=path, field=damaged, remedy=remedy)

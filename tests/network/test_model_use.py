@@ -90,7 +90,7 @@ def cell() -> Structure:
 
 
 def test_matrices_in_a_deeph_folder_are_read_back(folder, tmp_path):
-    said = run("predict", folder / "model.pt", RUTILE, "--supercell", 1, 1, 2, "--out", tmp_path / "h")
+    said = run("predict", folder / "model.pt", RUTILE, "--supercell", "1x1x2", "--out", tmp_path / "h")
     assert "12 atoms, 180 orbitals, 96 electrons" in said
     frame, _ = read_deeph(tmp_path / "h")
     assert frame.n_electrons == 96
@@ -169,7 +169,7 @@ def test_bands_are_eigenvalues_at_every_k_point(folder, tmp_path):
 def test_a_supercell_keeps_the_path_of_its_cell(folder, tmp_path):
     common = ("bands", folder / "model.pt", RUTILE, "--path", "G-X-M", "--points", 5)
     run(*common, "--out", tmp_path / "one.csv")
-    run(*common, "--supercell", 2, 1, 1, "--out", tmp_path / "two.csv", "--figure", tmp_path / "two.svg")
+    run(*common, "--supercell", "2x1x1", "--out", tmp_path / "two.csv", "--figure", tmp_path / "two.svg")
     one, two = (
         list(csv.reader((tmp_path / name).read_text().splitlines())) for name in ("one.csv", "two.csv")
     )
@@ -292,8 +292,8 @@ def test_bad_input_is_told_in_a_sentence(folder, tmp_path):
         assert "no element with atomic number 14" in told(command, model, silicon, *out)
         assert "0 valence electrons" in told(command, folder / "uncharged.pt", RUTILE, *out)
         assert "does not exist" in told(command, model, tmp_path / "none.vasp", *out)
-        assert "n2amd states solve" in told(command, model, RUTILE, "--supercell", 4, 4, 4, *out)
-        assert "0 1 1 repeats" in told(command, model, RUTILE, "--supercell", 0, 1, 1, *out)
+        assert "n2amd states solve" in told(command, model, RUTILE, "--supercell", "4x4x4", *out)
+        assert "'0x1x1' is not a supercell" in told(command, model, RUTILE, "--supercell", "0x1x1", *out)
     assert "no element with atomic number 14" in told("predict", model, silicon, "--out", tmp_path / "x")
     assert "no special point 'Q'" in told("bands", model, RUTILE, "--path", "G-Q", *out)
     assert "there is no structure" in told("bands", model, *out)

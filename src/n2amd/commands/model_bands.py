@@ -41,7 +41,7 @@ def predict(
     model: ModelFile,
     structure: StructureFile,
     out: Annotated[Path, typer.Option(help="What to write: a DeepH folder, or NAME.npz.")],
-    supercell: Repeats = (1, 1, 1),
+    supercell: Repeats = "1x1x1",
     frame: Annotated[
         list[int] | None,
         typer.Option(help="Frame of a trajectory, from 0; several become folders OUT/000000, ..."),
@@ -50,6 +50,7 @@ def predict(
 ) -> None:
     """Predict H(R) and S(R) of a structure: a DeepH folder, or an archive of numpy."""
     from n2amd.commands.structure_files import repeated, structure_of
+    from n2amd.config import parse_supercell
     from n2amd.errors import InputError, within
     from n2amd.interop.deeph import write_deeph, write_deeph_frame
     from n2amd.interop.npz import write_npz
@@ -62,12 +63,13 @@ def predict(
             file=out,
             remedy="name a folder, or one frame and no layout",
         )
+    repeats = parse_supercell(supercell)
     predictor = loaded(model)
     with within(structure):
         found = [
             predicted_frame(
                 predictor,
-                repeated(structure_of(structure, n), supercell),
+                repeated(structure_of(structure, n), repeats),
                 structure.stem if n is None else f"{structure.stem}_{n}",
             )
             for n in numbers
@@ -152,7 +154,7 @@ def bands(
         str | None, typer.Option(help="Special points, e.g. GXMG or G-X-M,R-G; default: seekpath's path.")
     ] = None,
     points: Annotated[int, typer.Option(min=2, help="k points along the path.")] = 150,
-    supercell: Repeats = (1, 1, 1),
+    supercell: Repeats = "1x1x1",
     primitive: Annotated[
         bool, typer.Option("--primitive", help="Take the standard primitive cell of the crystal.")
     ] = False,
@@ -169,20 +171,22 @@ def bands(
 ) -> None:
     """Band structure of a model for any structure, and DFT's beside it, along a path of k points."""
     from n2amd.analysis.figures.draw import draw_report
+    from n2amd.config import parse_supercell
     from n2amd.errors import InputError
     from n2amd.states.band_report import csv_of_bands, lines_of
 
     if out is not None and out.suffix not in (".json", ".csv"):
         raise InputError("bands are written as .json or .csv", file=out, remedy="name it so")
+    repeats = parse_supercell(supercell)
     predictor = loaded(model)
     if on is not None:
-        if primitive or max(supercell) > 1:
+        if primitive or max(repeats) > 1:
             raise InputError(
                 "DFT's H is that of its own cell", field="on", remedy="leave out --primitive and --supercell"
             )
         case = _of_dataset(predictor, on, structure, frame)
     elif structure is not None:
-        case = _of_file(predictor, structure, frame, supercell, primitive)
+        case = _of_file(predictor, structure, frame, repeats, primitive)
     else:
         raise InputError("there is no structure", field="structure", remedy="name one, or a data set (--on)")
     document, paths = _solved(predictor, case, path, points)

@@ -99,18 +99,20 @@ def dos(
     project: Annotated[Project | None, typer.Option(help="Parts wanted: on elements, ...")] = None,
     partition: Annotated[PartitionName, typer.Option(help="Weights on orbitals.")] = PartitionName.mulliken,
     spacing: Annotated[float, typer.Option(help="Largest step of the cube file's mesh, Angstrom.")] = 0.15,
-    supercell: Repeats = (1, 1, 1),
+    supercell: Repeats = "1x1x1",
     frame: FrameNumber = None,
 ) -> None:
     """Density of states and its parts, how localised each state is, and the charge density of a state."""
     from n2amd.analysis.dos_report import csv_of_dos
     from n2amd.commands.structure_files import repeated, structure_of
+    from n2amd.config import parse_supercell
     from n2amd.errors import within
 
+    repeats = parse_supercell(supercell)
     _check_options(out, cube, state, kpoint, kpoints, width, energies, spacing)
     predictor = loaded(model)
     with within(structure):
-        cell = repeated(structure_of(structure, frame), supercell)
+        cell = repeated(structure_of(structure, frame), repeats)
         solved = _solve(predictor, cell, kpoints, partition.value)
     assert solved.states.projection is not None
     groups = _groups(solved, project)

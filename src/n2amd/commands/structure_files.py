@@ -14,7 +14,7 @@ FrameNumber = Annotated[
     int | None, typer.Option("--frame", help="Frame of a trajectory or of a file of several, from 0.")
 ]
 Repeats = Annotated[
-    tuple[int, int, int], typer.Option("--supercell", help="Repeats of the cell, e.g. 2 2 1.")
+    str, typer.Option("--supercell", metavar="NxNxN", help="Repeats of the cell, e.g. 2x2x1.")
 ]
 
 
@@ -59,17 +59,5 @@ def structure_of(path: Path, frame: int | None = None) -> Structure:
 
 
 def repeated(structure: Structure, repeats: tuple[int, int, int]) -> Structure:
-    """Repeat a cell.
-
-    Raises
-    ------
-    InputError
-        If a number of repeats is not positive.
-    """
-    from n2amd.errors import InputError
-
-    if min(repeats) < 1:
-        raise InputError(
-            f"{' '.join(map(str, repeats))} repeats", field="supercell", remedy="give three numbers from 1 on"
-        )
+    """Repeat a cell."""
     return structure if max(repeats) == 1 else structure.supercell(repeats)
