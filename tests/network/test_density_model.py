@@ -192,6 +192,25 @@ def test_field_of_dipoles_is_that_of_two_charges(rutile):
         assert torch.allclose(found[l], both[l][:6], rtol=1e-3, atol=1e-5), l
 
 
+def test_density_of_a_sheet_does_not_depend_on_its_vacuum():
+    """Flat, so that no dipole stands on it: what is left of its images dies off within a few Angstrom."""
+    rng = np.random.default_rng(3)
+    places = np.array([[0.0, 0, 0], [2.0, 0, 0], [0, 2, 0], [4, 0, 0], [6.0, 0, 0], [4, 2, 0]])
+    places[:, :2] += rng.normal(scale=0.15, size=(6, 2))
+    sheets = [
+        Structure(np.diag([8.0, 4.0, c]), places + [0, 0, c / 2], np.array([22, 8, 8, 22, 8, 8]))
+        for c in (14.0, 40.0)
+    ]
+
+    def change(model: DensityNetwork) -> float:
+        narrow, wide = (predict(model, sheet) for sheet in sheets)
+        graph = build_graph(sheets[0], (8, 22), 4.0, {}, torch.float32)
+        return float((wide - narrow).norm() / (narrow - model.average(graph)).norm())
+
+    assert change(network()) < 1e-4
+    assert change(network(neutral=False)) > 1e-2  # models of before
+
+
 def test_field_features_do_not_depend_on_how_waves_are_split(rutile, monkeypatch):
     structure = shaken(rutile.supercell((2, 1, 1)))
     torch.manual_seed(1)

@@ -22,7 +22,7 @@ from n2amd.orbitals.basis import Basis
 from n2amd.storage import atomic_path
 
 FORMAT = "n2amd/hamiltonian"
-VERSION = "2.1"
+VERSION = "2.2"
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:

@@ -42,6 +42,8 @@ class DensityArchitecture:
         Bessel functions and width of the radial perceptrons.
     n_latent
         Latent charges and dipoles an atom; 0: no long-ranged features.
+    neutral
+        See `n2amd.network.ewald.LatentField`.
     """
 
     channels: tuple[int, ...]
@@ -51,6 +53,7 @@ class DensityArchitecture:
     n_radial: int = 8
     radial_hidden: int = 32
     n_latent: int = 4
+    neutral: bool = True
 
     def to_dict(self) -> dict:
         """Plain types, for the checkpoint."""
@@ -59,7 +62,8 @@ class DensityArchitecture:
     @classmethod
     def from_dict(cls, document: dict) -> DensityArchitecture:
         """Inverse of `to_dict`."""
-        return cls(**{**document, "channels": tuple(document["channels"])})
+        # files of before version 2.2 do not say it
+        return cls(**{"neutral": False, **document, "channels": tuple(document["channels"])})
 
 
 class DensityNetwork(nn.Module):
@@ -87,7 +91,9 @@ class DensityNetwork(nn.Module):
         self.interactions = nn.ModuleList(
             Interaction(hidden, n_edge, width, neighbours) for _ in range(architecture.layers)
         )
-        self.field = LatentField(hidden, n_species, architecture.n_latent) if architecture.n_latent else None
+        self.field = None
+        if n_latent := architecture.n_latent:
+            self.field = LatentField(hidden, n_species, n_latent, architecture.neutral)
         none = (0,) * (L_MAX + 1)
         self.readout = nn.ModuleDict(
             {str(z): SiteReadout(hidden, Channels(auxiliary.counts(z), none)) for z in self.numbers}

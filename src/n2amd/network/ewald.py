@@ -8,6 +8,10 @@ potential at the atoms is
     s(G) = sum_j (q_j - i G.p_j) exp(-i G r_j),
 
 with l = 0 the potential, l = 1 the field and l = 2 its gradient. G = 0 is left out: a constant.
+
+That constant, and what a net charge does against the uniform background that it stands for, depend on how much
+vacuum is in a cell, which the density of a sheet or a tube does not. So the charges of a frame are made to sum
+to zero, and its potential is taken relative to the mean over its atoms.
 """
 
 from __future__ import annotations
@@ -186,10 +190,14 @@ class LatentField(nn.Module):
         Elements: each has charges of its own beside those read from the features.
     n_latent
         Latent charges and dipoles an atom.
+    neutral
+        Whether the charges of a frame sum to zero and its potential is that relative to the mean over its
+        atoms. Models of before were trained without.
     """
 
-    def __init__(self, channels: Channels, n_species: int, n_latent: int) -> None:
+    def __init__(self, channels: Channels, n_species: int, n_latent: int, neutral: bool = True) -> None:
         super().__init__()
+        self.neutral = neutral
         rest = (0,) * (channels.l_max + 1)
         source = Channels((n_latent, n_latent, *rest[2:]), rest)
         felt = Channels((n_latent, n_latent, n_latent, *rest[3:]), rest)
@@ -207,9 +215,16 @@ class LatentField(nn.Module):
         dipoles, parts, start = latent[1], list[Features](), 0
         for waves in frames:
             atoms = slice(start, start + waves.n_atoms)
-            parts.append(field_features(positions[atoms], charges[atoms], dipoles[atoms], waves))
+            own = _without_mean(charges[atoms]) if self.neutral else charges[atoms]
+            potential, *rest = field_features(positions[atoms], own, dipoles[atoms], waves)
+            parts.append([_without_mean(potential) if self.neutral else potential, *rest])
             start += waves.n_atoms
         felt = [torch.cat(values) for values in zip(*parts)]
         felt += [feature[:, :0] for feature in x[len(felt) :]]
         update = self.back(felt)
         return [f + u for f, u in zip(x, update)]
+
+
+def _without_mean(values: Tensor) -> Tensor:
+    """Values of the atoms of a frame, relative to their mean."""
+    return values - values.mean(dim=0, keepdim=True)
