@@ -198,7 +198,7 @@ def test_density_of_a_sheet_does_not_depend_on_its_vacuum():
     places = np.array([[0.0, 0, 0], [2.0, 0, 0], [0, 2, 0], [4, 0, 0], [6.0, 0, 0], [4, 2, 0]])
     places[:, :2] += rng.normal(scale=0.15, size=(6, 2))
     sheets = [
-        Structure(np.diag([8.0, 4.0, c]), places + [0, 0, c / 2], np.array([22, 8, 8, 22, 8, 8]))
+        Structure(np.diag([8.0, 4.0, c]), places + np.array([0, 0, c / 2]), np.array([22, 8, 8, 22, 8, 8]))
         for c in (14.0, 40.0)
     ]
 

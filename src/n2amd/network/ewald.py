@@ -9,9 +9,9 @@ potential at the atoms is
 
 with l = 0 the potential, l = 1 the field and l = 2 its gradient. G = 0 is left out: a constant.
 
-That constant, and what a net charge does against the uniform background that it stands for, depend on how much
-vacuum is in a cell, which the density of a sheet or a tube does not. So the charges of a frame are made to sum
-to zero, and its potential is taken relative to the mean over its atoms.
+That constant, and what a net charge does against the uniform background that it stands for, depend on how
+much vacuum is in a cell, which the density of a sheet or a tube does not. So the charges of a frame are made
+to sum to zero, and its potential is taken relative to the mean over its atoms.
 """
 
 from __future__ import annotations
