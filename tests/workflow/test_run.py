@@ -89,7 +89,7 @@ class TestRealRun:
 
     def test_every_figure_and_the_report_are_there(self, completed: Project) -> None:
         figures = sorted((completed.folder / RESULTS).rglob("*.svg"))
-        assert len(figures) == 5 + 7 + 2
+        assert len(figures) == 5 + 1 + 7 + 2
         assert all(figure.stat().st_size > 1000 for figure in figures)
         report = (completed.folder / RESULTS / "report.html").read_text()
         assert "populations" in report

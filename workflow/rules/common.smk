@@ -232,8 +232,7 @@ def shards(wildcards, functional=None):
 
 def cost_of_shard(wildcards):
     """Return what a shard of states asks for, by the supercell and, once the data are read, the basis."""
-    gate = JOB.results / wildcards.material / wildcards.functional / "dataset.json"
-    known = json.loads(gate.read_text()).get("orbitals", {}) if gate.exists() else {}
+    known = orbitals_of_elements(JOB.results / wildcards.material / wildcards.functional / "dataset.json")
     symbols = elements(JOB.materials[wildcards.material].structure)
     orbitals = sum(known.get(symbol, USUAL_ORBITALS) for symbol in symbols)
     repeats = math.prod(parse_supercell(wildcards.supercell))
@@ -241,6 +240,14 @@ def cost_of_shard(wildcards):
     chosen = section("states", wildcards)
     on_gpu = chosen.device == "cuda" or gpus("states")(wildcards) > 0
     return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
+
+
+def orbitals_of_elements(gate):
+    """Return the orbitals of each element once the data are read; nothing before, or of an older file."""
+    try:
+        return json.loads(gate.read_text()).get("orbitals", {})
+    except (OSError, ValueError):
+        return {}
 
 
 @functools.cache
