@@ -36,6 +36,7 @@ FLOOR = {
 # what a part may import besides the floor and itself
 ALLOWED = {
     "distortions": {"blocks", "ripples"},
+    "rolls": {"ripples"},
     "orbitals": {"blocks"},
     "blocks": {"orbitals"},
     "baseline": {"orbitals", "blocks", "dataset"},

@@ -23,6 +23,45 @@ _VACUUM = 4.0
 
 
 @dataclass(frozen=True)
+class SheetFrame:
+    """A sheet made whole, in and out of its plane.
+
+    Attributes
+    ----------
+    normal
+        Unit vector out of the plane, (3,).
+    heights
+        Of the atoms above the middle of the sheet, (n_atoms,), Angstrom.
+    flat
+        Positions in the plane, (n_atoms, 3), Angstrom.
+    """
+
+    normal: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    flat: NDArray[np.float64]
+
+
+def sheet_frame(structure: Structure, axis: int) -> SheetFrame:
+    """Make a sheet whole that may lie across the border of its cell, whose vector out of it may lean.
+
+    Raises
+    ------
+    InputError
+        If there is no vacuum beside the sheet.
+    """
+    a, b = (structure.cell[k] for k in range(3) if k != axis)
+    normal = np.cross(a, b)
+    normal *= np.sign(normal @ structure.cell[axis]) / np.linalg.norm(normal)
+    period = float(structure.cell[axis] @ normal)
+    bottom = _bottom(structure.positions @ normal, period)
+    away = np.floor((structure.positions @ normal - bottom) / period + 1e-9)
+    positions = structure.positions - np.outer(away, structure.cell[axis])
+    heights = positions @ normal - bottom
+    flat = positions - np.outer(positions @ normal, normal)
+    return SheetFrame(normal, heights - (heights.max() + heights.min()) / 2, flat)
+
+
+@dataclass(frozen=True)
 class Wave:
     """One period of A sin(2 pi x / L + phase) by its arc length.
 
@@ -112,23 +151,16 @@ def rippled(
         along, across = across, along
     curvature = largest * generator.uniform(LEAST, 1.0)
     phase = generator.uniform(0.0, 2 * np.pi)
-    normal = np.cross(structure.cell[along], structure.cell[across])
-    normal *= np.sign(normal @ structure.cell[axis]) / np.linalg.norm(normal)
+    sheet = sheet_frame(structure, axis)
+    normal, heights = sheet.normal, sheet.heights
     step = np.cross(structure.cell[across], normal)
     step *= np.sign(step @ structure.cell[along]) / np.linalg.norm(step)
-    period = float(structure.cell[axis] @ normal)
-    # a sheet across the border of the cell is made whole: the vector that leaves it may lean
-    bottom = _bottom(structure.positions @ normal, period)
-    away = np.floor((structure.positions @ normal - bottom) / period + 1e-9)
-    positions = structure.positions - np.outer(away, structure.cell[axis])
-    heights = positions @ normal - bottom
-    heights -= (heights.max() + heights.min()) / 2
     wave = Wave.of_arc(float(structure.cell[along] @ step), curvature, phase)
-    turns, inside = np.divmod(positions @ step, wave.arc[-1])
+    turns, inside = np.divmod(sheet.flat @ step, wave.arc[-1])
     x, bend, angle = (np.interp(inside, wave.arc, table) for table in (wave.x, wave.height, wave.angle))
     new_x = turns * wave.length + x - np.sin(angle) * heights
     new_height = bend + np.cos(angle) * heights
-    flat = positions - np.outer(positions @ step, step) - np.outer(positions @ normal, normal)
+    flat = sheet.flat - np.outer(sheet.flat @ step, step)
     cell = structure.cell.copy()
     cell[along] += (wave.length - wave.arc[-1]) * step
     # what leaves the sheet may lean: only its part along the normal grows

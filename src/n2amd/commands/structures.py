@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    help="Make structures for DFT: supercells, thermal rattles, strain, slides, ripples.",
+    help="Make structures for DFT: supercells, thermal rattles, strain, slides, ripples, tubes.",
     no_args_is_help=True,
 )
 
@@ -121,6 +121,47 @@ def ripple(
 
 
 @app.command()
+def roll(
+    structure: Source,
+    out: Out,
+    tube: Annotated[
+        list[str], typer.Option(help="Circumference n,m: n a + m b of the sheet; give it again for more.")
+    ],
+    count: Annotated[int, typer.Option(min=1, max=10**7, help="Structures of each tube.")] = 1,
+    sigma_a: Annotated[
+        float | None, typer.Option(help="Rattle each atom, standard deviation along an axis, Angstrom.")
+    ] = None,
+    vacuum_a: Annotated[
+        float, typer.Option(min=0, help="Empty space between a tube and its images, Angstrom.")
+    ] = 10.0,
+    axis: Annotated[str, typer.Option(help="Lattice vector that leaves the sheet: a, b or c.")] = "c",
+    seed: Seed = 1,
+) -> None:
+    """Roll a sheet up into tubes."""
+    import json
+
+    from n2amd.config import load_section
+    from n2amd.distortions import generate
+    from n2amd.interop.extxyz import write_structures
+    from n2amd.interop.structures import read_structure
+    from n2amd.rolls import read_indices, rolled
+
+    recipe = load_section(
+        "structures", json.dumps({"sigma_A": sigma_a, "slide_axis": axis, "supercell": "1x1x1", "seed": seed})
+    )
+    sheet, origin = read_structure(structure), _origin(structure)
+    tubes = {
+        name: rolled(sheet, read_indices(name), "abc".index(recipe.slide_axis), vacuum_a) for name in tube
+    }
+    made = (
+        (one.structure, {**one.record, "tube": name, **origin})
+        for name, ideal in tubes.items()
+        for one in generate(ideal, recipe, 0, count - 1)
+    )
+    typer.echo(f"{out}: {write_structures(out, made)} structures of {len(tubes)} tubes")
+
+
+@app.command()
 def supercell(
     structure: Source, out: Out, repeats: Annotated[str, typer.Option(help="Repeats, e.g. 2x2x2.")]
 ) -> None:
@@ -161,7 +202,6 @@ def _write(source: Path, out: Path, recipe: Any, first: int, last: int) -> None:
     from n2amd.errors import InputError
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
-    from n2amd.provenance import created_by, sha256_of_files
 
     if recipe.file is not None:
         raise InputError(
@@ -172,13 +212,20 @@ def _write(source: Path, out: Path, recipe: Any, first: int, last: int) -> None:
     if last < first:
         raise InputError(f"the last structure ({last}) comes before the first ({first})", field="last")
     crystal = read_structure(source)
-    origin = {
-        "made_from": source.name,
-        "made_from_sha256": sha256_of_files([source]),
-        "made_by": created_by(),
-    }
+    origin = _origin(source)
     count = write_structures(
         out, ((made.structure, {**made.record, **origin}) for made in generate(crystal, recipe, first, last))
     )
     atoms = crystal.supercell(parse_supercell(recipe.supercell)).n_atoms
     typer.echo(f"{out}: {count} structures of {atoms} atoms")
+
+
+def _origin(source: Path) -> dict[str, str]:
+    """What a made structure says of where it is from."""
+    from n2amd.provenance import created_by, sha256_of_files
+
+    return {
+        "made_from": source.name,
+        "made_from_sha256": sha256_of_files([source]),
+        "made_by": created_by(),
+    }
