@@ -37,6 +37,7 @@ FLOOR = {
 ALLOWED = {
     "distortions": {"blocks", "ripples"},
     "rolls": {"ripples"},
+    "cost": {"blocks", "states"},
     "orbitals": {"blocks"},
     "blocks": {"orbitals"},
     "baseline": {"orbitals", "blocks", "dataset"},

@@ -84,6 +84,19 @@ def test_a_flipped_bit_never_gives_another_number(tmp_path: Path, seed: int) -> 
     assert told > 0
 
 
+def test_frames_are_read_without_their_neighbours(tmp_path: Path) -> None:
+    """Chunks are whole rows, several of small ones; a huge row is cut."""
+    shapes = {"small": (1000, 4), "frame": (3, 500, 500), "huge": (2, 2000, 1100)}
+    with create_hdf5(tmp_path / "file.h5", "example") as file:
+        for name, shape in shapes.items():
+            file[name] = np.zeros(shape)
+    with open_hdf5(tmp_path / "file.h5", "example") as file:
+        assert file["small"].chunks == (1000, 4)
+        assert file["frame"].chunks == (1, 500, 500)
+        assert file["huge"].fletcher32
+        assert np.prod(file["huge"].chunks) < 2000 * 1100
+
+
 def test_a_flipped_bit_in_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     save_state(path, {"weights": torch.arange(2000.0)})

@@ -301,10 +301,8 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
 
 #: How h5py names what is not there.
 _MISSING = re.compile(r"(?:object|attribute:|component) '([^']*)'")
-#: How the HDF5 library says that bytes are not what was written.
-_DAMAGED = re.compile(
-    r"checksum|an't .*(?:read|open|get)|read failed|nable to .*(?:open|read|get)|visitation"
-)
+#: How the HDF5 library says that bytes are not what was written: what it cannot do, and why in brackets.
+_DAMAGED = re.compile(r"(?:Can't|Unable to|visitation failed).*\(.*\)")
 
 
 @contextmanager
@@ -312,7 +310,7 @@ def _fields_told_plainly(path: Path) -> Iterator[None]:
     """Turn h5py's errors about fields that are missing or damaged into a sentence."""
     try:
         yield
-    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+    except (KeyError, OSError, RuntimeError) as error:
         text = " ".join(str(error).split())
         missing = _MISSING.search(text) if isinstance(error, KeyError) else None
         if missing is not None and "checksum" not in text:
@@ -323,7 +321,7 @@ def _fields_told_plainly(path: Path) -> Iterator[None]:
                 remedy="run the stage that makes it again",
             ) from error
         # the system's own errors have a number, those of the HDF5 library do not
-        if isinstance(error, InputError) or getattr(error, "errno", None) or not _DAMAGED.search(text):
+        if getattr(error, "errno", None) or not _DAMAGED.search(text):
             raise
         raise InputError(
             f"damaged ({text})", file=path, remedy="delete it and run the stage that makes it again"

@@ -17,9 +17,8 @@ from snakemake.logging import logger
 
 import n2amd.config
 from n2amd.config import parse_supercell
+from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
-from n2amd.interop.structures import read_structure
-from n2amd.states.cost import USUAL_ORBITALS, estimate_shard
 
 try:
     JOB = n2amd.config.validate(
@@ -232,7 +231,8 @@ def shards(wildcards, functional=None):
 
 def cost_of_shard(wildcards):
     """Return what a shard of states asks for, by the supercell and, once the data are read, the basis."""
-    known = orbitals_of_elements(JOB.results / wildcards.material / wildcards.functional / "dataset.json")
+    gate = JOB.results / wildcards.material / wildcards.functional / "dataset.json"
+    known = orbitals_of_elements(gate, gate.stat().st_mtime_ns) if gate.exists() else {}
     symbols = elements(JOB.materials[wildcards.material].structure)
     orbitals = sum(known.get(symbol, USUAL_ORBITALS) for symbol in symbols)
     repeats = math.prod(parse_supercell(wildcards.supercell))
@@ -242,8 +242,9 @@ def cost_of_shard(wildcards):
     return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
 
 
-def orbitals_of_elements(gate):
-    """Return the orbitals of each element once the data are read; nothing before, or of an older file."""
+@functools.cache
+def orbitals_of_elements(gate, written):
+    """Return the orbitals of each element, as the gate's report of a time has them; nothing of an older one."""
     try:
         return json.loads(gate.read_text()).get("orbitals", {})
     except (OSError, ValueError):
@@ -253,99 +254,11 @@ def orbitals_of_elements(gate):
 @functools.cache
 def elements(structure):
     """Return the elements of a structure's atoms."""
+    from n2amd.interop.structures import (
+        read_structure,
+    )  # slow to import: every job of a cluster reads this file
+
     return read_structure(structure).to_ase().get_chemical_symbols()
-
-
-def dynamics_of_variant(wildcards):
-    """Return the dynamics of every method and seed."""
-    wanted = section("dynamics", wildcards)
-    return expand(
-        "<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
-        method=wanted.methods,
-        seed=wanted.seeds,
-        **wildcards,
-    )
-
-
-def of_parent(pattern):
-    """Return the input function that fills `{functional}` with the functional whose couplings a variant shares."""
-    return lambda wildcards: expand(pattern, functional=parent(wildcards.variant), **wildcards)
-
-
-def populations_and_lifetime(wildcards):
-    """Return what the figure of the populations is drawn from."""
-    lifetime = expand("<results>/{material}/{supercell}/{variant}/analysis/lifetime.json", **wildcards)
-    return dynamics_of_variant(wildcards) + lifetime
-
-
-# where a round of active learning has its files
-ROUND = "{material}/{functional}/active_learning/round_{round}"
-
-
-def folder_of_labels(wildcards):
-    """Return the folder of a round's DFT output: the engine's, or the one that the user is asked to fill."""
-    name = "dft" if source(wildcards).labelled_by == "engine" else "computed"
-    return str(JOB.results / ROUND.format(**wildcards) / name)
-
-
-def tell_what_waits():
-    """Repeat at the end of a run which structures wait for labels, where a reader does not look for it above."""
-    for log in sorted((JOB.results / "logs").glob("*/*/active_learning/round_*/ingest_labels.log")):
-        lines = log.read_text().splitlines()
-        if lines and lines[-1].startswith("error: "):
-            logger.error(lines[-1].removeprefix("error: "))
-
-
-def data_sets(wildcards):
-    """Return all data sets of a functional: the given data, the labels of each round, all that was learned from."""
-    added = [*every_round(labels_name(wildcards), wildcards), *every_round("dataset.h5", wildcards)[-1:]]
-    return [after_rounds("dataset.h5", wildcards, 0), *added]
-
-
-def labels_name(wildcards):
-    """Return the name of the data set of a round's labels."""
-    return "scf.h5" if source(wildcards).labelled_by == "scf" else "ingested.h5"
-
-
-def files_of_case(wildcards):
-    """Return the files of one case by name; couplings of DFT's own matrices only where there are such frames."""
-    material = JOB.materials[wildcards.material]
-    functional = parent(wildcards.variant)
-    trained_on = material.trajectory_functional
-    model = f"<results>/{wildcards.material}"
-    states = f"<results>/{wildcards.material}/{wildcards.supercell}/{functional}"
-    files = {
-        "datasets": [
-            path
-            for label in dict.fromkeys((functional, trained_on))
-            for path in data_sets(SimpleNamespace(material=wildcards.material, functional=label))
-        ],
-        "forcefield": f"{model}/{trained_on}/forcefield.json",
-        "hamiltonian": f"{model}/{functional}/hamiltonian.json",
-        "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
-        "states": shards(wildcards, functional),
-        "couplings": f"{states}/couplings.h5",
-        "dephasing": f"{states}/dephasing.json",
-        "dynamics": dynamics_of_variant(wildcards),
-        "lifetime": f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/lifetime.json",
-    }
-    if material.functionals[functional].trajectory_paths:
-        files["parity"] = f"{model}/{functional}/nac_parity.json"
-    return files
-
-
-def every_case(pattern):
-    """Return a path for each material, supercell and variant."""
-    return [
-        path
-        for material in JOB.materials
-        for path in expand(
-            pattern,
-            material=material,
-            supercell=JOB.supercells,
-            variant=variants(material),
-        )
-    ]
 
 
 def labelled_frames(w):

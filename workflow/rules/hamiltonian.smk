@@ -65,7 +65,13 @@ rule band_structure:
     input:
         dataset=of_model("dataset.h5"),
         model=of_model("hamiltonian.pt"),
-        code=code("states/bands.py", "states/band_path.py", "states/band_report.py", "network/evaluation.py"),
+        code=code(
+            "states/bands.py",
+            "states/band_path.py",
+            "states/special_points.py",
+            "states/band_report.py",
+            "network/evaluation.py",
+        ),
     output:
         bands="<results>/{material}/{functional}/bands.json",
     log:

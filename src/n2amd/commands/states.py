@@ -138,8 +138,8 @@ def estimate(
 ) -> None:
     """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
     from n2amd.config import load_section, parse_supercell
+    from n2amd.cost import USUAL_ORBITALS, estimate_shard
     from n2amd.interop.structures import read_structure
-    from n2amd.states.cost import USUAL_ORBITALS, estimate_shard
 
     chosen = load_section("states", settings)
     cell = read_structure(structure)
@@ -160,7 +160,11 @@ def estimate(
             if on_gpu:
                 memory += f" and {shard.frame.device_memory_GB:.1f} GB of the GPU"
             typer.echo(
-                f"  {place}: {shard.frame.solver}, a frame {shard.frame.hamiltonian_s:.2g} s of H and "
-                f"{shard.frame.states_s:.2g} s of states, {memory}; each of {chosen.shards} shards of up to "
-                f"{shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
+                f"  {place}: {shard.frame.solver}, a frame {_seconds(shard.frame.hamiltonian_s)} of H and "
+                f"{_seconds(shard.frame.states_s)} of states, {memory}; each of {chosen.shards} shards of "
+                f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
             )
+
+
+def _seconds(time: float) -> str:
+    return f"{time:.2g} s" if time < 100 else f"{time / 60:.0f} min"

@@ -123,35 +123,23 @@ def _turn_gradient(places, side, x, columns, below):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True)
 def add_gradients(
-    first: Any,
-    last: Any,
-    x: Any,
-    places: Any,
-    one: Any,
-    two: Any,
-    bonds: Any,
-    factors: Any,
-    columns: Any,
-    above: Any,
-    below: Any,
-    totals: Any,
+    first: Any, last: Any, messages: Any, columns: Any, above: Any, below: Any, totals: Any
 ) -> None:
     """Add what bonds `first` to `last` contribute to the derivatives, a batch after the other.
 
     `above` has the derivatives with respect to the sums, (n_atoms, n_components).
     """
+    places, bonds, matrix = messages.places, messages.bonds, below.matrix
     for begin in range(first, last, BATCH):
-        index, n = fill_columns(begin, last, x, places, one, bonds, factors, columns)
+        index, n = fill_columns(begin, last, messages, columns)
         receiver, sender = bonds.receiver[index], bonds.sender[index]
         gather(above, receiver, below.x)
         _turn_messages(places, below.x, columns)
-        _mix_gradient(
-            two, columns.gated, columns.outputs, below.hidden, below.matrix, totals.weights_2, totals.bias_2
-        )
+        weights, bias = totals.weights_2, totals.bias_2
+        _mix_gradient(messages.two, columns.gated, columns.outputs, below.hidden, matrix, weights, bias)
         _gate_gradient(places, columns, below.hidden)
-        _mix_gradient(
-            one, columns.inputs, below.hidden, below.inputs, below.matrix, totals.weights_1, totals.bias_1
-        )
+        weights, bias = totals.weights_1, totals.bias_1
+        _mix_gradient(messages.one, columns.inputs, below.hidden, below.inputs, matrix, weights, bias)
         below.factor[:] = 0
         _turn_gradient(places, 0, columns.receiver, columns, below)
         add_columns(below.x, receiver, n, totals.x)

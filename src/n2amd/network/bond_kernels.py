@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from n2amd.network.bond_layout import Places
+
 #: Bonds whose features are held at once.
 BATCH = 128
 #: Components that are moved between atoms and columns at once.
@@ -61,6 +63,31 @@ class Bonds(NamedTuple):
     sender: NDArray[np.int64]
     turns: Floats
     weight: Floats
+
+
+class Messages(NamedTuple):
+    """All that the kernels read.
+
+    Attributes
+    ----------
+    x
+        Packed features of the atoms, (n_atoms, n_components).
+    places
+        Where features, factors and gates stand.
+    one, two
+        Maps in the frame of the bonds, before and after the gates.
+    bonds
+        The bonds.
+    factors
+        Of the channels of both atoms, (n_bonds, n_channels).
+    """
+
+    x: Floats
+    places: Places
+    one: Mixing
+    two: Mixing
+    bonds: Bonds
+    factors: Floats
 
 
 class Columns(NamedTuple):
@@ -222,40 +249,30 @@ def _open_gates(places, columns):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def fill_columns(begin, last, x, places, one, bonds, factors, columns):  # type: ignore[no-untyped-def]
+def fill_columns(begin, last, messages, columns):  # type: ignore[no-untyped-def]
     """Fill the columns up to the gated features with bonds from `begin` on; return places and number."""
     n = min(BATCH, last - begin)
+    bonds, places = messages.bonds, messages.places
     index = np.full(BATCH, begin)
     index[:n] = np.arange(begin, begin + n)
-    gather(x, bonds.receiver[index], columns.receiver)
-    gather(x, bonds.sender[index], columns.sender)
+    gather(messages.x, bonds.receiver[index], columns.receiver)
+    gather(messages.x, bonds.sender[index], columns.sender)
     gather(bonds.turns, index, columns.turn)
-    gather(factors, index, columns.factor)
+    gather(messages.factors, index, columns.factor)
     columns.weight[:n] = bonds.weight[begin : begin + n]
     columns.weight[n:] = 0
     _turn_in(places, 0, columns.receiver, columns)
     _turn_in(places, 1, columns.sender, columns)
-    _mix(one, columns.inputs, columns.hidden)
+    _mix(messages.one, columns.inputs, columns.hidden)
     _open_gates(places, columns)
     return index, n
 
 
 @njit(cache=True, nogil=True)
-def sum_messages(
-    first: Any,
-    last: Any,
-    x: Any,
-    places: Any,
-    one: Any,
-    two: Any,
-    bonds: Any,
-    factors: Any,
-    columns: Any,
-    summed: Any,
-) -> None:
+def sum_messages(first: Any, last: Any, messages: Any, columns: Any, summed: Any) -> None:
     """Add the messages of bonds `first` to `last` to their atoms, a batch after the other."""
     for begin in range(first, last, BATCH):
-        index, n = fill_columns(begin, last, x, places, one, bonds, factors, columns)
-        _mix(two, columns.gated, columns.outputs)
-        _turn_back(places, columns, columns.receiver)
-        add_columns(columns.receiver, bonds.receiver[index], n, summed)
+        index, n = fill_columns(begin, last, messages, columns)
+        _mix(messages.two, columns.gated, columns.outputs)
+        _turn_back(messages.places, columns, columns.receiver)
+        add_columns(columns.receiver, messages.bonds.receiver[index], n, summed)

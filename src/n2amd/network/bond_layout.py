@@ -8,13 +8,14 @@ below the other. Outside the frame features are packed: l after l, component aft
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from n2amd.network.features import Channels, Gate
+from n2amd.network.features import Channels
 from n2amd.network.so2 import SO2Linear, signs
 
 Integers = NDArray[np.int64]
@@ -49,8 +50,8 @@ class Places(NamedTuple):
     n_gates: int
 
     @classmethod
-    def of(cls, inputs: Channels, gate: Gate, outputs: Channels) -> Places:
-        """Tables for messages of features `inputs` by hidden ones behind a gate."""
+    def of(cls, inputs: Channels, hidden: Channels, gated: Channels, outputs: Channels) -> Places:
+        """Tables for messages of features `inputs` by `hidden` ones, which are `gated` before their gates."""
         both, natural = rows_of(inputs.doubled()), inputs.natural
         rows, factors, begin, first = list[list[int]]([[], []]), list[list[int]]([[], []]), 0, 0
         for l in range(inputs.l_max + 1):
@@ -67,12 +68,13 @@ class Places(NamedTuple):
             np.array(rows, dtype=np.int64),
             np.array(factors, dtype=np.int64),
             rows_of(outputs),
-            _gates_of(gate),
-            gate.channels.natural[0],
-            gate.n_gates,
+            _gates_of(hidden, gated),
+            hidden.natural[0],
+            gated.natural[0] - hidden.natural[0],
         )
 
 
+@lru_cache(maxsize=128)
 def block_widths(channels: Channels) -> Integers:
     """Rows of each block."""
     widths = [sum(channels.natural), sum(channels.unnatural)]
@@ -102,13 +104,19 @@ def rows_of(channels: Channels) -> Integers:
     return np.array(rows, dtype=np.int64)
 
 
-def _gates_of(gate: Gate) -> Integers:
+@lru_cache(maxsize=32)
+def places_of(inputs: Channels, hidden: Channels, gated: Channels, outputs: Channels) -> Places:
+    """`Places.of`, made once for a layout."""
+    return Places.of(inputs, hidden, gated, outputs)
+
+
+def _gates_of(hidden: Channels, gated: Channels) -> Integers:
     """Gate of each row of hidden features, in the order of `n2amd.network.features.Gate`."""
-    rows, channels = rows_of(gate.inputs), gate.channels
+    rows = rows_of(gated)
     gates = np.full(len(rows), -1, dtype=np.int64)
-    at, first = gate.inputs.natural[0], 0
-    for l in range(1, channels.l_max + 1):
-        total = channels.total(l)
+    at, first = gated.natural[0], 0
+    for l in range(1, hidden.l_max + 1):
+        total = hidden.total(l)
         for _ in range(2 * l + 1):
             gates[rows[at : at + total]] = range(first, first + total)
             at += total

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from n2amd.network.bond_gradients import Below, Derivatives, add_gradients
-from n2amd.network.bond_kernels import BATCH, Bonds, Columns, Floats, Mixing, sum_messages
-from n2amd.network.bond_layout import Integers, Places, block_weights, block_widths
+from n2amd.network.bond_kernels import BATCH, Bonds, Columns, Floats, Messages, Mixing, sum_messages
+from n2amd.network.bond_layout import Integers, Places, block_weights, block_widths, places_of
 from n2amd.network.features import Channels, Features, Gate
 from n2amd.network.so2 import SO2Linear
 
@@ -59,18 +59,13 @@ class BondConvolution:
 
     def places(self) -> Places:
         """Where the kernel finds features, factors and gates."""
-        return Places.of(self.second.outputs, self.gate, self.second.outputs)
+        features = self.second.outputs
+        return places_of(features, self.gate.channels, self.gate.inputs, features)
 
     def widths(self) -> tuple[Integers, Integers, Integers]:
         """Rows of the blocks before, between and after the maps."""
         before, between, after = self.first.inputs, self.gate.inputs, self.second.outputs
         return block_widths(before), block_widths(between), block_widths(after)
-
-
-def turned_bonds(receiver: Tensor, sender: Tensor, wigner: Sequence[Tensor], weight: Tensor) -> Bonds:
-    """Bonds from tensors on a processor: atoms, D_l into the frames, and weights of the messages."""
-    turns = torch.cat([d.flatten(1) for d in wigner], dim=1)
-    return Bonds(receiver.numpy(), sender.numpy(), turns.numpy(), weight.numpy())
 
 
 def messages(x: Features, convolution: BondConvolution, bonds: Bonds, factors: Tensor) -> Tensor:
@@ -120,9 +115,8 @@ class _Messages(torch.autograd.Function):
         known = _known(tensors, convolution, bonds)
 
         def part(first: int, last: int) -> Floats:
-            summed = np.zeros_like(known[0])
-            arguments: tuple[Any, ...] = (first, last, *known, _columns(known), summed)
-            sum_messages(*arguments)
+            summed = np.zeros_like(known.x)
+            sum_messages(first, last, known, _columns(known), summed)
             return summed
 
         return torch.from_numpy(sum(_in_threads(part, bonds)))
@@ -132,15 +126,13 @@ class _Messages(torch.autograd.Function):
     def backward(ctx: Any, above: Tensor) -> Any:
         """Derivatives with respect to the tensors among `forward`'s arguments."""
         known = _known(ctx.saved_tensors, ctx.convolution, ctx.bonds)
-        x, _, one, two, _, factors = known
-        of_sums, of_factors = above.contiguous().numpy(), np.zeros_like(factors)
+        one, two = known.one, known.two
+        of_sums, of_factors = above.contiguous().numpy(), np.zeros_like(known.factors)
 
         def part(first: int, last: int) -> Derivatives:
             empty = [np.zeros_like(w) for w in (one.weights, one.bias, two.weights, two.bias)]
-            totals = Derivatives(np.zeros_like(x), of_factors, *empty)
-            room = (_columns(known), of_sums, _below(known), totals)
-            arguments: tuple[Any, ...] = (first, last, *known, *room)
-            add_gradients(*arguments)
+            totals = Derivatives(np.zeros_like(known.x), of_factors, *empty)
+            add_gradients(first, last, known, _columns(known), of_sums, _below(known), totals)
             return totals
 
         parts = _in_threads(part, ctx.bonds)
@@ -149,16 +141,13 @@ class _Messages(torch.autograd.Function):
         return *tensors, None, None
 
 
-Known = tuple[Floats, Places, Mixing, Mixing, Bonds, Floats]
-
-
-def _known(tensors: Sequence[Tensor], convolution: BondConvolution, bonds: Bonds) -> Known:
-    """Everything that the kernels read, in the order of their arguments."""
+def _known(tensors: Sequence[Tensor], convolution: BondConvolution, bonds: Bonds) -> Messages:
+    """Everything that the kernels read."""
     x, factors, *weights = (t.detach().contiguous().numpy() for t in tensors)
     before, between, after = convolution.widths()
     one = Mixing(weights[0], weights[1], before, between)
     two = Mixing(weights[2], weights[3], between, after)
-    return x, convolution.places(), one, two, bonds, factors
+    return Messages(x, convolution.places(), one, two, bonds, factors)
 
 
 def _rows(n: int) -> Floats:
@@ -166,16 +155,15 @@ def _rows(n: int) -> Floats:
     return np.empty((n, BATCH), dtype=np.float32)
 
 
-def _columns(known: Known) -> Columns:
+def _columns(known: Messages) -> Columns:
     """Room for a batch of bonds."""
-    x, places, one, _, bonds, factors = known
-    components, hidden = x.shape[1], int(one.outputs.sum())
-    rows = int(one.inputs.sum())
+    components, hidden = known.x.shape[1], int(known.one.outputs.sum())
+    rows, places = int(known.one.inputs.sum()), known.places
     return Columns(
         receiver=_rows(components),
         sender=_rows(components),
-        turn=_rows(bonds.turns.shape[1]),
-        factor=_rows(factors.shape[1]),
+        turn=_rows(known.bonds.turns.shape[1]),
+        factor=_rows(known.factors.shape[1]),
         weight=np.empty(BATCH, dtype=np.float32),
         inputs=_rows(rows),
         hidden=_rows(hidden),
@@ -186,12 +174,12 @@ def _columns(known: Known) -> Columns:
     )
 
 
-def _below(known: Known) -> Below:
+def _below(known: Messages) -> Below:
     """Room for the derivatives of a batch of bonds."""
-    x, _, one, two, _, factors = known
+    one, two = known.one, known.two
     return Below(
-        x=_rows(x.shape[1]),
-        factor=_rows(factors.shape[1]),
+        x=_rows(known.x.shape[1]),
+        factor=_rows(known.factors.shape[1]),
         hidden=_rows(int(one.outputs.sum())),
         inputs=_rows(int(one.inputs.sum())),
         matrix=np.empty(max(len(one.weights), len(two.weights)), dtype=np.float32),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from n2amd.network.bond_messages import BondConvolution, messages, pack, turned_bonds, unpack
+from n2amd.network.bond_kernels import Bonds as TurnedBonds
+from n2amd.network.bond_messages import BondConvolution, messages, pack, unpack
 from n2amd.network.features import (
     Channels,
     EquivariantLinear,
@@ -72,6 +74,11 @@ class BondGeometry:
             [bessel(x, n_radial) * cut[:, None], eye[species[bonds.i]], eye[species[bonds.j]]], dim=1
         )
         return cls(distance, bond_wigner(vectors / distance[:, None], l_max), radial, cut)
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """D_l of all l side by side, row after row, (n, sum of (2 l + 1)^2)."""
+        return torch.cat([d.flatten(1) for d in self.wigner], dim=1)
 
 
 def radial_network(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
@@ -188,8 +195,8 @@ class Interaction(nn.Module):
         summed = torch.zeros_like(pack(x))
         for start in range(0, len(bonds), step):
             some = slice(start, start + step)
-            wigner = [d[some] for d in geometry.wigner]
-            turned = turned_bonds(bonds.i[some], bonds.j[some], wigner, weight[some])
+            parts = (bonds.i[some], bonds.j[some], geometry.turns[some], weight[some])
+            turned = TurnedBonds(*(part.numpy() for part in parts))
             summed = summed + messages(x, convolution, turned, c.radial_in(geometry.radial[some]))
         return unpack(summed, c.second.outputs)
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from n2amd.blocks.zone_corners import is_invariant
 from n2amd.config import StatesSettings
 from n2amd.states.choice import choose_method
 
@@ -71,7 +74,7 @@ def frame_cost(
         On the measured machine.
     """
     solver = choose_method(settings.solver, int(n_orbitals))
-    is_complex = any(2 * k % 1 for k in settings.kpoint)
+    is_complex = not is_invariant(np.array(settings.kpoint))
     # H0: sums over mesh points, of which a finer mesh has more
     hamiltonian = 0.1 + 0.016 * n_atoms * settings.mesh_refinement**3
     blocks_GB = 0.65e-3 * n_atoms * max(1.0, settings.mesh_refinement**3 / 2)

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from n2amd.commands.states import app
 from n2amd.config import StatesSettings
-from n2amd.states.cost import estimate_shard, frame_cost
+from n2amd.cost import estimate_shard, frame_cost
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RUTILE = ROOT / "resources/tio2-honpas/rutile.vasp"
 SETTINGS = StatesSettings()
 
