@@ -254,11 +254,102 @@ def orbitals_of_elements(gate, written):
 @functools.cache
 def elements(structure):
     """Return the elements of a structure's atoms."""
-    from n2amd.interop.structures import (
-        read_structure,
-    )  # slow to import: every job of a cluster reads this file
+    # here, because it is slow to import and every job of a cluster reads this file
+    from n2amd.interop.structures import read_structure
 
     return read_structure(structure).to_ase().get_chemical_symbols()
+
+
+def dynamics_of_variant(wildcards):
+    """Return the dynamics of every method and seed."""
+    wanted = section("dynamics", wildcards)
+    return expand(
+        "<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
+        method=wanted.methods,
+        seed=wanted.seeds,
+        **wildcards,
+    )
+
+
+def of_parent(pattern):
+    """Return the input function that fills `{functional}` with the functional whose couplings a variant shares."""
+    return lambda wildcards: expand(pattern, functional=parent(wildcards.variant), **wildcards)
+
+
+def populations_and_lifetime(wildcards):
+    """Return what the figure of the populations is drawn from."""
+    lifetime = expand("<results>/{material}/{supercell}/{variant}/analysis/lifetime.json", **wildcards)
+    return dynamics_of_variant(wildcards) + lifetime
+
+
+# where a round of active learning has its files
+ROUND = "{material}/{functional}/active_learning/round_{round}"
+
+
+def folder_of_labels(wildcards):
+    """Return the folder of a round's DFT output: the engine's, or the one that the user is asked to fill."""
+    name = "dft" if source(wildcards).labelled_by == "engine" else "computed"
+    return str(JOB.results / ROUND.format(**wildcards) / name)
+
+
+def tell_what_waits():
+    """Repeat at the end of a run which structures wait for labels, where a reader does not look for it above."""
+    for log in sorted((JOB.results / "logs").glob("*/*/active_learning/round_*/ingest_labels.log")):
+        lines = log.read_text().splitlines()
+        if lines and lines[-1].startswith("error: "):
+            logger.error(lines[-1].removeprefix("error: "))
+
+
+def data_sets(wildcards):
+    """Return all data sets of a functional: the given data, the labels of each round, all that was learned from."""
+    added = [*every_round(labels_name(wildcards), wildcards), *every_round("dataset.h5", wildcards)[-1:]]
+    return [after_rounds("dataset.h5", wildcards, 0), *added]
+
+
+def labels_name(wildcards):
+    """Return the name of the data set of a round's labels."""
+    return "scf.h5" if source(wildcards).labelled_by == "scf" else "ingested.h5"
+
+
+def files_of_case(wildcards):
+    """Return the files of one case by name; couplings of DFT's own matrices only where there are such frames."""
+    material = JOB.materials[wildcards.material]
+    functional = parent(wildcards.variant)
+    trained_on = material.trajectory_functional
+    model = f"<results>/{wildcards.material}"
+    states = f"<results>/{wildcards.material}/{wildcards.supercell}/{functional}"
+    files = {
+        "datasets": [
+            path
+            for label in dict.fromkeys((functional, trained_on))
+            for path in data_sets(SimpleNamespace(material=wildcards.material, functional=label))
+        ],
+        "forcefield": f"{model}/{trained_on}/forcefield.json",
+        "hamiltonian": f"{model}/{functional}/hamiltonian.json",
+        "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
+        "states": shards(wildcards, functional),
+        "couplings": f"{states}/couplings.h5",
+        "dephasing": f"{states}/dephasing.json",
+        "dynamics": dynamics_of_variant(wildcards),
+        "lifetime": f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/lifetime.json",
+    }
+    if material.functionals[functional].trajectory_paths:
+        files["parity"] = f"{model}/{functional}/nac_parity.json"
+    return files
+
+
+def every_case(pattern):
+    """Return a path for each material, supercell and variant."""
+    return [
+        path
+        for material in JOB.materials
+        for path in expand(
+            pattern,
+            material=material,
+            supercell=JOB.supercells,
+            variant=variants(material),
+        )
+    ]
 
 
 def labelled_frames(w):
