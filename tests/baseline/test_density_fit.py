@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,27 @@ def test_response_predicts_how_states_move(real, density, zeroth):
     predicted = (sample.response.numpy().astype(float) @ step)[rows]
     # the kernel is that of the local density approximation
     np.testing.assert_allclose(predicted, change, atol=0.1 * np.abs(change).max())
+
+
+def test_slopes_need_no_finer_mesh(real, zeroth, monkeypatch):
+    """Responses of states on their own mesh are those of the DFT code's."""
+    from n2amd.baseline import slope_kernel as slopes
+
+    frame, basis = real
+    coefficients = np.zeros(zeroth.model.auxiliary.offsets(frame.structure.numbers)[-1])
+    ingredients, auxiliary = zeroth.ingredients, zeroth.model.auxiliary
+    placed = replace(frame, structure=ingredients.on_mesh(frame.structure))
+    found = {}
+    for refinement in (slopes.REFINEMENT, np.inf):
+        monkeypatch.setattr(slopes, "REFINEMENT", refinement)
+        mesh, kernel = slopes.slope_kernel(zeroth, frame.structure, coefficients)
+        states = state_response(placed, basis, ingredients, auxiliary, mesh, kernel, frame.hamiltonian)
+        found[mesh.n_points] = states.response
+    few, all_points = sorted(found)
+    assert few < 0.4 * all_points
+    assert all_points == ingredients.mesh_of(frame.structure.cell).n_points
+    error = np.linalg.norm(found[few] - found[all_points], axis=1)
+    assert (error < 5e-3 * np.linalg.norm(found[all_points], axis=1)).all()
 
 
 def test_response_needs_only_the_reference(real, density, zeroth):

@@ -31,5 +31,5 @@ def cp2k_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cp2k")
     for archive in CP2K_DATA.glob("*.tar.xz"):
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder)
     return folder

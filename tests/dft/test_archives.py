@@ -90,9 +90,9 @@ def test_a_cut_between_two_members_is_seen(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out")
 
 
-def link(name: str, target: str) -> tarfile.TarInfo:
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
-    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    entry.type, entry.linkname = kind, target
     return entry
 
 
@@ -110,6 +110,7 @@ def device(name: str) -> tarfile.TarInfo:
         ("/tmp/n2amd-escaped", b"x"),
         ("link", link("link", "../..")),
         ("link", link("link", "/etc/passwd")),
+        ("hard", link("hard", "../escaped", tarfile.LNKTYPE)),
         ("null", device("null")),
     ],
 )

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import PlaneWaves, norm_weights, waves_of_functions
 from n2amd.baseline.mesh import Mesh
-from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.mesh_states import states_on_mesh
-from n2amd.baseline.zeroth import SMALLEST_DENSITY, ZerothHamiltonian
+from n2amd.baseline.slope_kernel import slope_kernel
+from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.structure import Structure
 
 #: Points of the mesh whose products of states are held at a time.
@@ -53,19 +53,14 @@ def elements_of_changes(
         Hermitian, (K, w, w), eV; real where the states are.
     """
     ingredients = zeroth.ingredients
-    mesh = ingredients.mesh_of(structure.cell)
+    mesh, kernel = slope_kernel(zeroth, structure, coefficients)
     structure = ingredients.on_mesh(structure)
     waves = PlaneWaves.of(mesh)
-    components = _waves_of(zeroth, structure, waves, np.vstack([coefficients, changes]))
-    atoms = zeroth.densities(structure, mesh)
-    density = np.maximum(atoms.density + _on_mesh(components[0], waves, mesh), SMALLEST_DENSITY)
-    rydberg, bohr = ingredients.rydberg, ingredients.bohr
-    kernel = local_xc_kernel(density + atoms.core, rydberg=rydberg, bohr=bohr)
     states = states_on_mesh(zeroth.orbitals, structure, mesh, vectors, kpoint)
     states = states.reshape(len(states), -1)
-    hartree = 8 * np.pi * rydberg * bohr / waves.lengths**2
+    hartree = 8 * np.pi * ingredients.rydberg * ingredients.bohr / waves.lengths**2
     elements = []
-    for change in components[1:]:
+    for change in _waves_of(zeroth, structure, waves, changes):
         potential = _on_mesh(hartree * change, waves, mesh) + kernel * _on_mesh(change, waves, mesh)
         elements.append(_between(states, potential.ravel()) * mesh.volume_element)
     return np.array(elements)

@@ -56,6 +56,14 @@ def mesh_of_spacing(cell: NDArray[np.float64], spacing: float) -> Mesh:
     return Mesh(np.asarray(cell, dtype=np.float64), (shape[0], shape[1], shape[2]))
 
 
+def coarser(mesh: Mesh, longest: float) -> Mesh:
+    """Mesh of the same cell with points for waves up to `longest` (1/Angstrom), nowhere finer than it was."""
+    planes = np.linalg.norm(np.linalg.inv(mesh.cell), axis=0)
+    wanted = [longest / (np.pi * b) for b in planes]
+    shape = [min(_fast(math.ceil(min(w, n))), n) for w, n in zip(wanted, mesh.shape)]
+    return Mesh(mesh.cell, (shape[0], shape[1], shape[2]))
+
+
 def siesta_mesh(cell: NDArray[np.float64], cutoff: float, bohr: float) -> Mesh:
     """Mesh that SIESTA makes for a cell: enough points for the cutoff, even 2-3-5 numbers of them.
 

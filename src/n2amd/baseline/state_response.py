@@ -105,11 +105,9 @@ def response_fields(
     """
     hartree = 4 * np.pi * coulomb / waves.lengths**2
     # single precision: a slope need not be better, and half of the time goes here
+    local = kernel.astype(np.float32)
     return np.stack(
-        [
-            hartree * waves.transform(p) + waves.transform(kernel.astype(np.float32) * p)
-            for p in products.astype(np.float32)
-        ]
+        [hartree * waves.transform(p) + waves.transform(local * p) for p in products.astype(np.float32)]
     )
 
 
@@ -130,10 +128,8 @@ def state_response(
         The DFT frame.
     auxiliary
         Density functions.
-    mesh
-        Of the frame.
-    kernel
-        f_xc on it, eV A^3.
+    mesh, kernel
+        f_xc on a mesh of the frame's cell, eV A^3: `n2amd.baseline.slope_kernel`.
     reference
         H0 at the coefficients that `missing` refers to, eV.
     """

@@ -96,20 +96,34 @@ def _unpack_tar(path: Path, folder: Path, opened: Callable[[Path], IO[bytes]]) -
     with opened(path) as stream:
         reader = _TailReader(stream)
         with tarfile.open(fileobj=reader, mode="r|") as archive:
+            archive.extraction_filter = lambda member, _: member  # the check is ours
             for member in archive:
                 if PurePosixPath(member.name).is_absolute():
                     raise _escape(path, member.name, "has an absolute path")
-                try:
-                    archive.extract(member, folder, filter="data")
-                except tarfile.FilterError as error:
-                    raise _escape(
-                        path, member.name, f"would leave the folder or is no file ({error})"
-                    ) from None
+                if not _stays_inside(folder, member):
+                    raise _escape(path, member.name, "would leave the folder or is no file")
+                archive.extract(member, folder, set_attrs=False)
         while reader.read(1 << 20):
             pass
         # tarfile takes the end of the file for the end of the archive, and would lose frames in silence
         if reader.tail != _END_OF_TAR:
             raise EOFError("the mark at its end is missing")
+
+
+def _stays_inside(folder: Path, member: tarfile.TarInfo) -> bool:
+    """Whether a member is a file, a folder or a link, and leads nowhere outside.
+
+    The "data" filter of `tarfile` would do it, but Python has that since 3.11.4 only.
+    """
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        return False
+    inside, place = Path(os.path.realpath(folder)), folder / member.name
+    led_to = [place]
+    if member.issym():
+        led_to.append(place.parent / member.linkname)
+    elif member.islnk():
+        led_to.append(folder / member.linkname)
+    return all(Path(os.path.realpath(p)).is_relative_to(inside) for p in led_to)
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:

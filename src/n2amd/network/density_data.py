@@ -18,7 +18,6 @@ from n2amd.baseline.density_fit import (
     weighted_design,
 )
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.model_density import (
     FrameDensity,
     ModelDensity,
@@ -29,10 +28,9 @@ from n2amd.baseline.model_density import (
     frames_for_choice,
     require_resolved,
 )
-from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.blocks.pairs import find_pairs
 from n2amd.dataset.frame import Frame
 from n2amd.network.density_training import DensitySample
 from n2amd.network.ewald import FieldWaves
@@ -75,11 +73,9 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     density: FrameDensity = frame_density(frame, basis, ingredients)
     equations = fit_equations(density, auxiliary)
     coefficients = equations.solve(auxiliary.charges_of(structure.numbers), -frame.charge)
-    atoms = zeroth.densities(structure, density.mesh)
-    mesh, potential = zeroth.potential(structure, coefficients)
-    reference = zeroth.assemble(structure, mesh, potential, frame.hamiltonian.pairs)
-    kernel = local_xc_kernel(density.valence + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
-    states = state_response(density.frame, basis, ingredients, auxiliary, mesh, kernel, reference)
+    reference = zeroth.matrix(structure, coefficients, frame.hamiltonian.pairs)
+    kernel = slope_kernel(zeroth, structure, coefficients)
+    states = state_response(density.frame, basis, ingredients, auxiliary, *kernel, reference)
     return _fitted(
         frame.name, structure, -frame.charge, coefficients, equations, states, zeroth, message_cutoff
     )
@@ -108,16 +104,12 @@ def frame_of_density(
     """
     ingredients, auxiliary = zeroth.ingredients, zeroth.model.auxiliary
     placed = ingredients.on_mesh(structure)
-    mesh, potential = zeroth.potential(structure, coefficients)
-    pairs = find_pairs(structure, zeroth.ranges, half=True)
-    h0 = zeroth.assemble(structure, mesh, potential, pairs)
-    atoms = zeroth.densities(structure, mesh)
-    density = atoms.density + superpose_multipoles(placed, mesh, auxiliary.atoms, coefficients)
-    kernel = local_xc_kernel(density + atoms.core, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
+    h0 = zeroth.matrix(structure, coefficients)
     electrons = zeroth.basis.valence_electrons(structure.numbers) + excess
     frame = Frame(name, placed, h0, overlap(zeroth.overlap, structure), electrons)
-    states = state_response(frame, zeroth.basis, ingredients, auxiliary, mesh, kernel, h0)
-    waves = PlaneWaves.of(mesh)
+    kernel = slope_kernel(zeroth, structure, coefficients)
+    states = state_response(frame, zeroth.basis, ingredients, auxiliary, *kernel, h0)
+    waves = PlaneWaves.of(ingredients.mesh_of(structure.cell))
     weights = norm_weights(waves)
     design = weighted_design(placed, auxiliary, waves, weights)
     equations = normal_equations_of(design, coefficients)

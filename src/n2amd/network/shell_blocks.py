@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from n2amd.network.features import Channels, Features
@@ -19,6 +18,8 @@ from n2amd.orbitals.basis import AtomBasis
 @lru_cache(maxsize=128)
 def coupling(l1: int, l2: int) -> Tensor:
     """Orthogonal map from the parts L = |l1 - l2|..l1 + l2 to the block, (sum of 2L + 1, (2l1+1)(2l2+1))."""
+    from e3nn import o3  # here, because importing it takes as long as torch and only pair networks need it
+
     rows = [
         o3.wigner_3j(l1, l2, L, dtype=torch.float64).permute(2, 0, 1).reshape(2 * L + 1, -1)
         * (2 * L + 1) ** 0.5

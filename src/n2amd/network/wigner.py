@@ -11,8 +11,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from e3nn import o3
 from torch import Tensor
+
+from n2amd.orbitals.harmonics import gaunt
 
 
 def bond_frames(directions: Tensor) -> Tensor:
@@ -46,9 +47,9 @@ def bond_frames(directions: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _coupling(l: int) -> Tensor:
-    """Orthonormal map from (l - 1) x 1 to l, (2l + 1, (2l - 1) * 3), float64."""
-    w3j = o3.wigner_3j(l - 1, 1, l, dtype=torch.float64)
-    return (w3j * (2 * l + 1) ** 0.5).permute(2, 0, 1).reshape(2 * l + 1, -1).contiguous()
+    """Orthonormal map from (l - 1) x 1 to l, (2l + 1, (2l - 1) * 3), float64: Gaunt coefficients, scaled."""
+    rows = torch.tensor(gaunt(l - 1, 1, l)).permute(2, 0, 1).reshape(2 * l + 1, -1)
+    return (rows / torch.linalg.vector_norm(rows[0])).contiguous()
 
 
 def wigner_matrices(rotations: Tensor, l_max: int) -> list[Tensor]:
