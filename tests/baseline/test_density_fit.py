@@ -11,7 +11,7 @@ import scipy.linalg
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis, form_factor, principal_components
 from n2amd.baseline.density_change import elements_of_changes
-from n2amd.baseline.density_fit import PlaneWaves, norm_weights, normal_equations, weighted_design
+from n2amd.baseline.density_fit import Design, PlaneWaves, normal_equations
 from n2amd.baseline.mesh import Mesh, siesta_mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.baseline.model_density import ModelDensity, choose_functions, frame_density
@@ -79,12 +79,23 @@ def test_waves_of_functions_are_the_transform_of_the_mesh():
     coefficients = rng.normal(size=auxiliary.offsets(structure.numbers)[-1])
     waves = PlaneWaves.of(mesh, 9.0)
     field = superpose_multipoles(structure, mesh, auxiliary.atoms, coefficients)
-    weights = norm_weights(waves)
-    design = weighted_design(structure, auxiliary, waves, weights)
-    found = coefficients @ design.astype(float)
-    target = waves.transform(field) * np.sqrt(weights)
-    expected = np.concatenate([target.real, target.imag])
+    design = Design.of(structure, auxiliary, waves)
+    found = coefficients @ design.rows.astype(float)
+    expected = design.coordinates(waves.transform(field))
     assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+def test_integrals_with_a_field_are_sums_over_the_mesh():
+    structure, auxiliary, mesh = toy()
+    rng = np.random.default_rng(4)
+    coefficients = rng.normal(size=auxiliary.offsets(structure.numbers)[-1])
+    waves = PlaneWaves.of(mesh, 9.0)
+    points = np.moveaxis(np.indices(mesh.shape), 0, -1) / mesh.shape @ mesh.cell
+    fields = np.stack([np.cos(points @ waves.vectors[n] + 0.3) for n in (3, 200)])
+    found = Design.of(structure, auxiliary, waves).integrals(np.stack([waves.transform(f) for f in fields]))
+    density = superpose_multipoles(structure, mesh, auxiliary.atoms, coefficients)
+    expected = [(f * density).sum() * mesh.volume_element for f in fields]
+    np.testing.assert_allclose(found @ coefficients, expected, rtol=2e-4)
 
 
 def test_half_of_the_waves_is_all_of_them():
@@ -108,10 +119,9 @@ def test_fit_finds_a_density_of_its_own_functions_and_keeps_its_charge():
     charges = auxiliary.charges_of(structure.numbers)
     wanted = rng.normal(size=len(charges))
     waves = PlaneWaves.of(mesh, 9.0)
-    weights = norm_weights(waves)
-    design = weighted_design(structure, auxiliary, waves, weights)
+    design = Design.of(structure, auxiliary, waves)
     field = superpose_multipoles(structure, mesh, auxiliary.atoms, wanted)
-    equations = normal_equations(design, waves.transform(field), weights)
+    equations = normal_equations(design, waves.transform(field))
     found = equations.solve(charges, float(charges @ wanted), ridge=1e-7)
     assert equations.unexplained(found) < 1e-5
     assert charges @ found == pytest.approx(charges @ wanted, abs=1e-10)
@@ -218,7 +228,8 @@ def test_slopes_need_no_finer_mesh(real, zeroth, monkeypatch):
     for refinement in (slopes.REFINEMENT, np.inf):
         monkeypatch.setattr(slopes, "REFINEMENT", refinement)
         mesh, kernel = slopes.slope_kernel(zeroth, frame.structure, coefficients)
-        states = state_response(placed, basis, ingredients, auxiliary, mesh, kernel, frame.hamiltonian)
+        design = Design.of(placed.structure, auxiliary, PlaneWaves.of(mesh))
+        states = state_response(placed, basis, ingredients, design, mesh, kernel, frame.hamiltonian)
         found[mesh.n_points] = states.response
     few, all_points = sorted(found)
     assert few < 0.4 * all_points
@@ -232,9 +243,8 @@ def test_response_needs_only_the_reference(real, density, zeroth):
     frame, basis = real
     rebuilt = frame.hamiltonian
     kernel = np.zeros(density.mesh.shape)
-    found = state_response(
-        frame, basis, frame.ingredients, zeroth.model.auxiliary, density.mesh, kernel, rebuilt
-    )
+    design = Design.of(frame.structure, zeroth.model.auxiliary, density.waves)
+    found = state_response(frame, basis, frame.ingredients, design, density.mesh, kernel, rebuilt)
     np.testing.assert_allclose(found.missing, 0, atol=1e-9)
 
 

@@ -90,6 +90,15 @@ def waves_of_functions(
 
     f_lm(G) = (-i)^l F(G) Y_lm(G) exp(-i G r_a), with F the form factor.
     """
+    at_origin = _functions_at_origin(structure, auxiliary, waves)
+    for z, position in zip(structure.numbers, structure.positions):
+        yield at_origin[int(z)] * np.exp(-1j * (waves.vectors @ position))
+
+
+def _functions_at_origin(
+    structure: Structure, auxiliary: AuxiliaryBasis, waves: PlaneWaves
+) -> dict[int, NDArray[np.complex128]]:
+    """Fourier integrals of the functions of each element, centred at the origin, (n_functions, n_waves)."""
     directions = waves.vectors / waves.lengths[:, None]
     harmonics = np.stack(solid_components(L_MAX, *np.ascontiguousarray(directions.T)))
     at_origin = {}
@@ -99,20 +108,59 @@ def waves_of_functions(
             for shell, factor in zip(auxiliary.atoms[z], auxiliary.form_factors[z])
         ]
         at_origin[z] = np.concatenate(parts)
-    for z, position in zip(structure.numbers, structure.positions):
-        yield at_origin[int(z)] * np.exp(-1j * (waves.vectors @ position))
+    return at_origin
 
 
-def weighted_design(
-    structure: Structure, auxiliary: AuxiliaryBasis, waves: PlaneWaves, weights: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Functions in the norm's coordinates: real, imaginary parts times sqrt(w), (n_functions, 2 n_waves)."""
-    root = np.sqrt(weights)
-    rows = []
-    for block in waves_of_functions(structure, auxiliary, waves):
-        block *= root
-        rows.append(np.concatenate([block.real, block.imag], axis=1).astype(np.float32))
-    return np.concatenate(rows)
+@dataclass(frozen=True)
+class Design:
+    """Density functions of a structure in the coordinates of the norm: |sum c f|^2 = |c @ rows|^2.
+
+    Attributes
+    ----------
+    waves
+        Wave vectors.
+    weights
+        Of the norm, `norm_weights`, (n_waves,).
+    rows
+        Real parts and then imaginary ones of the Fourier integrals, times sqrt(w), (n_functions, 2 n_waves).
+    """
+
+    waves: PlaneWaves
+    weights: NDArray[np.float64]
+    rows: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, structure: Structure, auxiliary: AuxiliaryBasis, waves: PlaneWaves) -> Design:
+        """Functions of all atoms of a structure."""
+        weights = norm_weights(waves)
+        at_origin = {
+            z: (block * np.sqrt(weights)).astype(np.complex64)
+            for z, block in _functions_at_origin(structure, auxiliary, waves).items()
+        }
+        offsets, n = auxiliary.offsets(structure.numbers), len(weights)
+        rows = np.empty((offsets[-1], 2 * n), dtype=np.float32)
+        for atom, (z, position) in enumerate(zip(structure.numbers, structure.positions)):
+            block = at_origin[int(z)] * np.exp(-1j * (waves.vectors @ position)).astype(np.complex64)
+            own = slice(offsets[atom], offsets[atom + 1])
+            rows[own, :n], rows[own, n:] = block.real, block.imag
+        return cls(waves, weights, rows)
+
+    def coordinates(self, density: NDArray[np.complex128]) -> NDArray[np.float64]:
+        """Coordinates of a density from its Fourier integrals (n_waves,): (2 n_waves,)."""
+        weighted = density * np.sqrt(self.weights)
+        return np.concatenate([weighted.real, weighted.imag])
+
+    def integrals(self, fields: NDArray[np.complex128]) -> NDArray[np.float32]:
+        """Integrals int f(r) v(r) dr with real fields, of their Fourier integrals (n_fields, n_waves).
+
+        Returns
+        -------
+        integrals
+            (n_fields, n_functions), without G = 0.
+        """
+        weighted = fields * (self.waves.multiplicity / self.waves.volume / np.sqrt(self.weights))
+        parts = np.concatenate([weighted.real, weighted.imag], axis=1).astype(np.float32)
+        return np.asarray(parts @ self.rows.T)
 
 
 @dataclass(frozen=True)
@@ -167,23 +215,38 @@ class NormalEquations:
         return (self.norm - 2 * float(coefficients @ self.right) + quadratic) / self.norm
 
 
-def normal_equations_of(design: NDArray[np.float32], coefficients: NDArray[np.float64]) -> NormalEquations:
+def normal_equations_of(design: Design, coefficients: NDArray[np.float64]) -> NormalEquations:
     """Set up the fit of a density that is made of the functions themselves.
 
     Parameters
     ----------
     design
-        From `weighted_design`.
+        The functions.
     coefficients
         Of the density, (n_functions,).
     """
-    matrix = _gram(design)
+    matrix = _gram(design.rows)
     right = matrix.astype(np.float64) @ coefficients
     return NormalEquations(matrix, right, float(coefficients @ right))
 
 
-def _gram(design: NDArray[np.float32]) -> NDArray[np.float32]:
-    upper = ssyrk(1.0, design.T, trans=1, lower=0)
+def normal_equations(design: Design, density: NDArray[np.complex128]) -> NormalEquations:
+    """Set up the fit of a density.
+
+    Parameters
+    ----------
+    design
+        The functions.
+    density
+        Fourier integrals of the density to fit, (n_waves,).
+    """
+    wanted = design.coordinates(density)
+    right = (design.rows @ wanted.astype(np.float32)).astype(np.float64)
+    return NormalEquations(_gram(design.rows), right, float(wanted @ wanted))
+
+
+def _gram(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    upper = ssyrk(1.0, rows.T, trans=1, lower=0)
     # block by block: the matrix is large, and all of it at once would be copied several times
     for start in range(0, len(upper), 512):
         stop = min(start + 512, len(upper))
@@ -191,25 +254,3 @@ def _gram(design: NDArray[np.float32]) -> NDArray[np.float32]:
         square = upper[start:stop, start:stop]
         square[...] = np.triu(square) + np.triu(square, 1).T
     return upper
-
-
-def normal_equations(
-    design: NDArray[np.float32], difference: NDArray[np.complex128], weights: NDArray[np.float64]
-) -> NormalEquations:
-    """Set up the fit of a density.
-
-    Parameters
-    ----------
-    design
-        From `weighted_design`.
-    difference
-        Fourier integrals of the density to fit, (n_waves,).
-    weights
-        Of the norm, (n_waves,).
-    """
-    target = difference * np.sqrt(weights)
-    wanted = np.concatenate([target.real, target.imag])
-    matrix = _gram(design)
-    return NormalEquations(
-        matrix, (design @ wanted.astype(np.float32)).astype(np.float64), float(wanted @ wanted)
-    )

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis, contract, form_factor, primitive_basis
 from n2amd.baseline.density_fit import (
+    Design,
     NormalEquations,
     PlaneWaves,
-    norm_weights,
     normal_equations,
-    weighted_design,
 )
 from n2amd.baseline.density_matrix import density_matrix
 from n2amd.baseline.ingredients import Ingredients
@@ -202,9 +201,8 @@ def require_resolved(structure: Structure, ingredients: Ingredients) -> None:
 
 def fit_equations(density: FrameDensity, auxiliary: AuxiliaryBasis) -> NormalEquations:
     """Normal equations of the fit of a frame's density."""
-    weights = norm_weights(density.waves)
-    design = weighted_design(density.frame.structure, auxiliary, density.waves, weights)
-    return normal_equations(design, density.difference, weights)
+    design = Design.of(density.frame.structure, auxiliary, density.waves)
+    return normal_equations(design, density.difference)
 
 
 def choose_functions(densities: Iterable[FrameDensity], basis: Basis) -> AuxiliaryBasis:

@@ -16,8 +16,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
-from n2amd.baseline.density_fit import PlaneWaves, waves_of_functions
+from n2amd.baseline.density_fit import Design, PlaneWaves
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_states import states_on_mesh
@@ -25,7 +24,6 @@ from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.blocks.zone_corners import INVARIANT
 from n2amd.dataset.frame import Frame
 from n2amd.orbitals.basis import Basis
-from n2amd.structure import Structure
 
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.
 ATOMS_PER_STATE, FEWEST_STATES, MOST_STATES = 6, 2, 8
@@ -115,7 +113,7 @@ def state_response(
     frame: Frame,
     basis: Basis,
     ingredients: Ingredients,
-    auxiliary: AuxiliaryBasis,
+    design: Design,
     mesh: Mesh,
     kernel: NDArray[np.float64],
     reference: BlockMatrix,
@@ -126,8 +124,8 @@ def state_response(
     ----------
     frame, basis, ingredients
         The DFT frame.
-    auxiliary
-        Density functions.
+    design
+        Density functions of the frame's atoms.
     mesh, kernel
         f_xc on a mesh of the frame's cell, eV A^3: `n2amd.baseline.slope_kernel`.
     reference
@@ -157,20 +155,5 @@ def state_response(
                 edges[side] = (energy, row)
             levels += (len(missing) + np.flatnonzero(a == b)).tolist()
             missing += (diagonal - elements[a, b]).tolist()
-    response = project_on_functions(frame.structure, auxiliary, waves, np.concatenate(fields))
+    response = design.integrals(np.concatenate(fields))
     return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]), tuple(levels))
-
-
-def project_on_functions(
-    structure: Structure,
-    auxiliary: AuxiliaryBasis,
-    waves: PlaneWaves,
-    fields: NDArray[np.complex128],
-) -> NDArray[np.float32]:
-    """Integrals int f(r) v(r) dr of density functions with fields, (n_fields, n_functions), without G = 0."""
-    weighted = (fields.conj() * (waves.multiplicity / waves.volume)).astype(np.complex64)
-    parts = [
-        (weighted @ block.astype(np.complex64).T).real
-        for block in waves_of_functions(structure, auxiliary, waves)
-    ]
-    return np.concatenate(parts, axis=1)

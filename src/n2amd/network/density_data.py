@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_fit import (
+    Design,
     NormalEquations,
     PlaneWaves,
-    norm_weights,
+    normal_equations,
     normal_equations_of,
-    weighted_design,
 )
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import (
@@ -23,7 +23,6 @@ from n2amd.baseline.model_density import (
     ModelDensity,
     choose_functions,
     coefficients_by_element,
-    fit_equations,
     frame_density,
     frames_for_choice,
     require_resolved,
@@ -71,11 +70,12 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     basis, ingredients, auxiliary = zeroth.basis, zeroth.ingredients, zeroth.model.auxiliary
     structure = frame.structure
     density: FrameDensity = frame_density(frame, basis, ingredients)
-    equations = fit_equations(density, auxiliary)
+    design = Design.of(density.frame.structure, auxiliary, density.waves)
+    equations = normal_equations(design, density.difference)
     coefficients = equations.solve(auxiliary.charges_of(structure.numbers), -frame.charge)
     reference = zeroth.matrix(structure, coefficients, frame.hamiltonian.pairs)
     kernel = slope_kernel(zeroth, structure, coefficients)
-    states = state_response(density.frame, basis, ingredients, auxiliary, *kernel, reference)
+    states = state_response(density.frame, basis, ingredients, design, *kernel, reference)
     return _fitted(
         frame.name, structure, -frame.charge, coefficients, equations, states, zeroth, message_cutoff
     )
@@ -108,10 +108,8 @@ def frame_of_density(
     electrons = zeroth.basis.valence_electrons(structure.numbers) + excess
     frame = Frame(name, placed, h0, overlap(zeroth.overlap, structure), electrons)
     kernel = slope_kernel(zeroth, structure, coefficients)
-    states = state_response(frame, zeroth.basis, ingredients, auxiliary, *kernel, h0)
-    waves = PlaneWaves.of(ingredients.mesh_of(structure.cell))
-    weights = norm_weights(waves)
-    design = weighted_design(placed, auxiliary, waves, weights)
+    design = Design.of(placed, auxiliary, PlaneWaves.of(kernel[0]))
+    states = state_response(frame, zeroth.basis, ingredients, design, *kernel, h0)
     equations = normal_equations_of(design, coefficients)
     return _fitted(name, structure, excess, coefficients, equations, states, zeroth, message_cutoff)
 
