@@ -77,6 +77,7 @@ rule ingest_dataset:
         "<logs>/{material}/{functional}/ingest_dataset.log",
     benchmark:
         "<benchmarks>/{material}/{functional}/ingest_dataset.tsv"
+    priority: 1
     conda:
         "../../envs/learning.yaml"
     threads: 2
@@ -93,7 +94,7 @@ rule ingest_dataset:
 
 
 rule ingest_dft_trajectory:
-    """Read consecutive DFT frames: the reference for couplings."""
+    """Read consecutive DFT frames: the reference for couplings. One thread: it runs beside the training."""
     input:
         frames=lambda w: source(w).trajectory_paths,
         code=code(*INGESTION),
@@ -106,7 +107,7 @@ rule ingest_dft_trajectory:
         "<benchmarks>/{material}/{functional}/ingest_dft_trajectory.tsv"
     conda:
         "../../envs/learning.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,

@@ -14,6 +14,7 @@ rule train_hamiltonian:
         "<logs>/{material}/{functional}/train_hamiltonian.log",
     benchmark:
         "<benchmarks>/{material}/{functional}/train_hamiltonian.tsv"
+    priority: 1  # on the longest path through the graph, as are the data before and the states behind it
     conda:
         "../../envs/learning.yaml"
     threads: 1

@@ -15,6 +15,7 @@ rule solve_states:
         "<logs>/{material}/{supercell}/{functional}/solve_states_{shard}.log",
     benchmark:
         "<benchmarks>/{material}/{supercell}/{functional}/solve_states_{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/learning.yaml"
     threads: 1
