@@ -40,6 +40,16 @@ def assert_same_bits(found: FrameBlock, expected: FrameBlock) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> FrameBlock:
     return simulate(tmp_path_factory.mktemp("whole"), SHORT)
@@ -138,9 +148,40 @@ def test_fewer_frames_asked_for_later(tmp_path, whole):
 
 def test_other_settings_start_afresh(tmp_path, whole, capsys):
     simulate(tmp_path, SHORT.model_copy(update={"temperature_K": 250.0, "frames": 45}))
-    assert "starting afresh" not in capsys.readouterr().err
+    assert "another job" not in capsys.readouterr().err
     assert_same_bits(simulate(tmp_path, SHORT), whole)
-    assert "starting afresh" in capsys.readouterr().err
+    assert "of another job (settings, data or program changed): started afresh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "frames_0000010.npz").unlink(),
+        lambda folder: cut(folder / "frames_0000010.npz"),
+        lambda folder: flip(folder / "frames_0000000.npz"),
+        lambda folder: cut(folder / "checkpoint.npz"),
+        lambda folder: (folder / "checkpoint.npz").write_text("junk"),
+        lambda folder: (folder / "identity").write_bytes(b"\xff\xfe"),
+        lambda folder: (folder / "frames_0000000.npz").rename(folder / "frames_junk.npz"),
+    ],
+    ids=["block lost", "block cut", "bit flipped", "checkpoint cut", "junk", "no identity", "name"],
+)
+def test_damaged_restart_data_is_made_anew(tmp_path, whole, capsys, damage):
+    """Also where a run that has all its frames only reads them again."""
+    simulate(tmp_path, SHORT)
+    damage(tmp_path)
+    assert_same_bits(simulate(tmp_path, SHORT), whole)
+    said = capsys.readouterr().err
+    assert said.count("warning: ") >= 1
+    assert "damaged" in said or "are missing: started afresh" in said
+
+
+def test_a_block_that_goes_while_it_is_read_is_named(tmp_path):
+    dynamics = MolecularDynamics(copper(), Springs(copper()), SHORT, tmp_path)
+    dynamics.run()
+    (tmp_path / "frames_0000010.npz").unlink()
+    with pytest.raises(InputError, match="frames 10 to 29 are missing or damaged"):
+        list(dynamics.blocks())
 
 
 @pytest.mark.parametrize(

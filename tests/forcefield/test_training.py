@@ -32,13 +32,13 @@ with open(run / "history.jsonl", "a") as history:
     for epoch in range(epochs):
         line = dict(epoch=epoch, force_mae_eV_A=1 / (epoch + 1), energy_mae_eV_per_atom=0.1)
         history.write("\\n" + json.dumps(line))
-(run / "best.ckpt").write_bytes(b"best")
-with zipfile.ZipFile(run / "last.ckpt", "w") as last:
-    last.writestr("a", "b")
+for name in ("best", "last"):
+    with zipfile.ZipFile(run / f"{{name}}.ckpt", "w") as checkpoint:
+        checkpoint.writestr("a", name)
 """
 PACKAGE = """#!{python}
 import sys, zipfile
-assert open(sys.argv[2], "rb").read() == b"best"
+assert zipfile.ZipFile(sys.argv[2]).read("a") == b"best"
 with zipfile.ZipFile(sys.argv[3], "w") as archive:
     archive.writestr("model/package_metadata.txt", "")
 """
@@ -113,6 +113,17 @@ def test_a_torn_checkpoint_is_not_used(tmp_path, dataset, tools, calls):
     assert not any("ckpt_path" in argument for argument in calls()[1])
 
 
+def test_best_weights_that_are_damaged_are_trained_again(tmp_path, dataset, tools, calls, capsys):
+    for content in (b"junk", None):
+        train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
+        best = tmp_path / "work/run/best.ckpt"
+        best.write_bytes(content or best.read_bytes()[:-9])
+        train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
+        assert not any("ckpt_path" in argument for argument in calls()[-1])
+        assert "best.ckpt is damaged" in capsys.readouterr().err
+    assert len(calls()) == 3
+
+
 @pytest.mark.parametrize("change", [{"max_epochs": 3}, {"seed": 2}])
 def test_other_settings_start_afresh(tmp_path, dataset, tools, calls, change, capsys):
     work = tmp_path / "work"
@@ -120,7 +131,7 @@ def test_other_settings_start_afresh(tmp_path, dataset, tools, calls, change, ca
     (work / "notes.txt").write_text("of the user")
     train(dataset, TEST.model_copy(update=change), tmp_path / "forcefield.model", work)
     assert len(calls()) == 1
-    assert "starting afresh" in capsys.readouterr().err
+    assert "started afresh" in capsys.readouterr().err
     assert (work / "notes.txt").read_text() == "of the user"
 
 

@@ -12,6 +12,7 @@ rule assemble_couplings:
         "<logs>/{material}/{supercell}/{functional}/assemble_couplings.log",
     benchmark:
         "<benchmarks>/{material}/{supercell}/{functional}/assemble_couplings.tsv"
+    priority: 1
     conda:
         "../../envs/learning.yaml"
     threads: 1

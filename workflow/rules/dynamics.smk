@@ -15,6 +15,7 @@ rule run_dynamics:
         "<logs>/{material}/{supercell}/{variant}/run_dynamics_{method}_seed{seed}.log",
     benchmark:
         "<benchmarks>/{material}/{supercell}/{variant}/run_dynamics_{method}_seed{seed}.tsv"
+    priority: 1
     conda:
         "../../envs/dynamics.yaml"
     threads: 1

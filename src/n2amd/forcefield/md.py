@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from n2amd.errors import InputError
 from n2amd.forcefield.health import fault
 from n2amd.forcefield.trajectory import FIELDS, FrameBlock
 from n2amd.provenance import sha256_of_config
+from n2amd.restart import claim, load_arrays, save_arrays
 from n2amd.storage import atomic_path
 from n2amd.structure import Structure
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 AVERAGED_SHARE = 0.5
 #: Bounds of the factor on the kinetic energy at the start of NVE.
 RESCALING = (0.5, 2.0)
+#: Files of the restart folder; those of another motion are deleted.
+CHECKPOINT, FRAME_FILES = "checkpoint.npz", "frames_*.npz"
+LEFTOVERS = (CHECKPOINT, FRAME_FILES, "failed.extxyz")
 #: Last steps that a trajectory which blew up leaves behind.
 FAILED_STEPS = 20
 
@@ -126,15 +130,34 @@ class MolecularDynamics:
         self._sample(atoms, checkpoint)
 
     def blocks(self) -> Iterator[FrameBlock]:
-        """Yield the frames asked for from the restart folder, block by block."""
-        left = self.settings.frames
-        for file in sorted(self.workdir.glob("frames_*.npz")):
-            if left <= 0:
+        """Yield the frames asked for from the restart folder, block by block.
+
+        Raises
+        ------
+        InputError
+            If a part of them is missing or damaged.
+        """
+        done = 0
+        for file, block in self._stored():
+            if done >= self.settings.frames:
                 return
-            with np.load(file) as data:
-                block = FrameBlock(*(data[name][:left] for name in FIELDS))
-            left -= len(block.temperature)
+            if block is None or _first_frame(file) != done:
+                break
+            block = FrameBlock(*(values[: self.settings.frames - done] for values in vars(block).values()))
+            done += len(block.temperature)
             yield block
+        if done < self.settings.frames:
+            raise InputError(
+                f"frames {done} to {self.settings.frames - 1} are missing or damaged",
+                file=self.workdir,
+                remedy="run the same command again: it makes them anew",
+            )
+
+    def _stored(self) -> Iterator[tuple[Path, FrameBlock | None]]:
+        """Blocks of frames of the restart folder in their order; None for a damaged one."""
+        for file in sorted(self.workdir.glob(FRAME_FILES)):
+            arrays = load_arrays(file, self._identity, FIELDS)
+            yield file, None if arrays is None else FrameBlock(*(arrays[name] for name in FIELDS))
 
     def _start(self, atoms: Atoms, rng: np.random.Generator) -> _Checkpoint:
         from ase import units
@@ -206,12 +229,8 @@ class MolecularDynamics:
             block.append((atoms.get_positions(), velocities, potential, kinetic, _temperature(atoms)))
             if (frame + 1) % settings.checkpoint_every == 0 or frame + 1 == settings.frames:
                 first = frame + 1 - len(block)
-                arrays: dict[str, Any] = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
-                with (
-                    atomic_path(self.workdir / f"frames_{first:07d}.npz") as part,
-                    open(part, "wb") as stream,
-                ):
-                    np.savez(stream, **arrays)
+                arrays = dict(zip(FIELDS, (np.array(column) for column in zip(*block))))
+                save_arrays(self.workdir / f"frames_{first:07d}.npz", self._identity, arrays)
                 block = []
                 checkpoint = replace(
                     checkpoint,
@@ -253,29 +272,41 @@ class MolecularDynamics:
             write(part, finite, format="extxyz")
 
     def _restore(self) -> _Checkpoint | None:
-        """Read the checkpoint; one of another motion is removed."""
-        identity = self.workdir / "identity"
-        if identity.exists() and identity.read_text() == self._identity:
-            try:
-                with np.load(self.workdir / "checkpoint.npz") as data:
-                    return _Checkpoint(
-                        **{key: value.item() if value.ndim == 0 else value for key, value in data.items()}
-                    )
-            except FileNotFoundError:
-                return None
-        if identity.exists():
-            print("trajectory: settings, structure or force field changed: starting afresh", file=sys.stderr)
-            identity.unlink()
-            for pattern in ("checkpoint.npz", "frames_*.npz", "failed.extxyz"):
-                for file in self.workdir.glob(pattern):
-                    file.unlink()
-        with atomic_path(identity) as part:
-            part.write_text(self._identity)
+        """Read the checkpoint; where anything is of another motion, damaged or missing all is made anew."""
+        if not claim(self.workdir, self._identity, LEFTOVERS):
+            return None
+        names = [field.name for field in fields(_Checkpoint)]
+        arrays = load_arrays(self.workdir / CHECKPOINT, self._identity, names)
+        if arrays is not None:
+            values: dict[str, Any] = {n: a.item() if a.ndim == 0 else a for n, a in arrays.items()}
+            checkpoint = _Checkpoint(**{name: values[name] for name in names})
+            if self._is_whole(checkpoint.frames):
+                return checkpoint
+        for pattern in LEFTOVERS:
+            for file in self.workdir.glob(pattern):
+                file.unlink()
         return None
 
+    def _is_whole(self, frames: int) -> bool:
+        """Whether the restart folder has so many frames without a gap; later ones are written again."""
+        done = 0
+        for file, block in self._stored():
+            if done >= frames:
+                return True
+            if block is None or _first_frame(file) != done:
+                break
+            done += len(block.temperature)
+        if done < frames:
+            print(
+                f"warning: {self.workdir}: frames {done} to {frames - 1} are missing: started afresh",
+                file=sys.stderr,
+                flush=True,
+            )
+        return done >= frames
+
     def _save(self, checkpoint: _Checkpoint) -> None:
-        with atomic_path(self.workdir / "checkpoint.npz") as part, open(part, "wb") as stream:
-            np.savez(stream, **vars(checkpoint))
+        arrays = {name: np.array(value) for name, value in vars(checkpoint).items()}
+        save_arrays(self.workdir / CHECKPOINT, self._identity, arrays)
 
     def _tell(self, what: str, done: int, total: int, atoms: Atoms, clock: float) -> float:
         now = time.perf_counter()
@@ -285,6 +316,12 @@ class MolecularDynamics:
             flush=True,
         )
         return now
+
+
+def _first_frame(file: Path) -> int:
+    """Number of the first frame in a file of the restart folder; -1 where the name is not one of ours."""
+    digits = file.stem.removeprefix("frames_")
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _temperature(atoms: Atoms) -> float:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from n2amd.checksums import require_sound_archive
 from n2amd.config import ForceFieldSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
@@ -26,6 +27,7 @@ from n2amd.forcefield.presets import ForceFieldPreset, render, resolve
 from n2amd.forcefield.subprocesses import run_tool
 from n2amd.interop.extxyz import write_extxyz
 from n2amd.provenance import sha256_of_config, sha256_of_files
+from n2amd.restart import claim, read_or_set_aside
 from n2amd.storage import atomic_path
 
 #: Epochs between progress lines.
@@ -97,22 +99,19 @@ def _claim(workdir: Path, identity: str) -> None:
     InputError
         If the folder has a `run` that is not ours.
     """
-    mark, run_dir = workdir / "identity", workdir / "run"
-    if mark.exists():
-        if mark.read_text() == identity:
-            return
-        print("force field: settings or data set changed: starting afresh", file=sys.stderr)
-        (workdir / "trained").unlink(missing_ok=True)
-        shutil.rmtree(run_dir, ignore_errors=True)
-    elif run_dir.exists():
+    run_dir = workdir / "run"
+    if run_dir.exists() and not any(workdir.glob("identity*")):
         raise InputError(
             "the folder exists and is not of a force-field training",
             file=run_dir,
             field="workdir",
             remedy="choose an empty working folder",
         )
-    with atomic_path(mark) as part:
-        part.write_text(identity)
+    claim(workdir, identity, ("trained", "run"))
+    if read_or_set_aside(run_dir / "best.ckpt", _sound) is None:
+        # without the best weights what was trained is lost
+        for name in ("trained", "run/last.ckpt"):
+            (workdir / name).unlink(missing_ok=True)
 
 
 def _train(
@@ -139,8 +138,8 @@ def _train(
         "config",
         f"hydra.run.dir={run_dir.resolve() / 'hydra'}",
     ]
-    last = run_dir / "last.ckpt"
-    if _readable(last):
+    last = read_or_set_aside(run_dir / "last.ckpt", _sound)
+    if last is not None:
         arguments.append(f"++ckpt_path={last.resolve()}")
     else:
         (run_dir / "history.jsonl").unlink(missing_ok=True)
@@ -165,11 +164,12 @@ def _train(
         raise ComputationError(f"nequip-train wrote no best.ckpt; see {run_dir / 'train.log'}")
 
 
-def _readable(checkpoint: Path) -> bool:
-    """Whether a checkpoint is whole: a kill may have hit its writing."""
-    import zipfile
-
-    return checkpoint.exists() and zipfile.is_zipfile(checkpoint)
+def _sound(checkpoint: Path) -> Path:
+    """Return a checkpoint that is whole: a kill may have hit its writing."""
+    if not checkpoint.exists():
+        raise FileNotFoundError(checkpoint)
+    require_sound_archive(checkpoint, "train again")
+    return checkpoint
 
 
 def _history(file: Path) -> dict[str, list]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +24,8 @@ from n2amd.hopping.methods import METHODS
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.parallel import Processes
 from n2amd.hopping.path import ClassicalPath
-from n2amd.storage import atomic_path, make_folder
+from n2amd.restart import load_arrays, save_arrays
+from n2amd.storage import make_folder
 
 #: Trajectories of a unit of work; more where a sample would make too many units.
 _BLOCK, _MOST_BLOCKS = 64, 64
@@ -246,33 +245,16 @@ def unit(plan: Plan, sample: int, block: range) -> dict:
 
 def _kept(file: Path, compute: Callable[[], Outcome]) -> Outcome:
     """Read a finished unit, or compute and keep it."""
-    outcome = _read_unit(file) if file.exists() else None
-    if outcome is not None:
-        return outcome
+    # the folder is this job's alone, so that a unit needs no identity beyond its name
+    stored = load_arrays(file, file.name, (field.name for field in fields(Outcome)))
+    if stored is not None:
+        # what is stored is the change from one time to the next: mostly zeros
+        counted = np.issubdtype(stored["population"].dtype, np.integer)
+        population = np.cumsum(stored["population"], axis=0) if counted else stored["population"]
+        return Outcome(**{**stored, "population": population})
     outcome = compute()
     population = outcome.population
     if np.issubdtype(population.dtype, np.integer):
         population = np.diff(population, axis=0, prepend=0)
-    with atomic_path(file) as part, open(part, "wb") as stream:
-        np.savez_compressed(
-            stream,
-            population=population,
-            hops=outcome.hops,
-            arrival_step=outcome.arrival_step,
-            arrival_source=outcome.arrival_source,
-        )
+    save_arrays(file, file.name, {**vars(outcome), "population": population}, compress=True)
     return outcome
-
-
-def _read_unit(file: Path) -> Outcome | None:
-    """Read a finished unit; None, and a word about it, where the file is damaged (a broken disk or copy)."""
-    try:
-        with np.load(file) as stored:
-            # what is stored is the change from one time to the next: mostly zeros
-            population = stored["population"]
-            if np.issubdtype(population.dtype, np.integer):
-                population = np.cumsum(population, axis=0)
-            return Outcome(population, stored["hops"], stored["arrival_step"], stored["arrival_source"])
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        print(f"warning: {file} is damaged ({error}): run again", file=sys.stderr, flush=True)
-        return None

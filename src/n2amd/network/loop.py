@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from n2amd.errors import ComputationError
 from n2amd.network.checkpoint import load_state, save_state
 from n2amd.network.ranks import ALONE, Ranks
+from n2amd.restart import read_or_set_aside, same_job
 from n2amd.soap import Soap
 
 
@@ -144,8 +145,10 @@ class TrainingLoop(ABC):
     def _stored(self) -> dict[str, Any] | None:
         if not self.checkpoint.exists():
             return None
-        state = load_state(self.checkpoint)
-        return state if state["fingerprint"] == self.fingerprint else None
+        state = read_or_set_aside(self.checkpoint, load_state)
+        if state is None or not same_job(self.checkpoint, state.get("fingerprint"), self.fingerprint):
+            return None
+        return state
 
     def save(self) -> None:
         """Write the checkpoint (the first process)."""

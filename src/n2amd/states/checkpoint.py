@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.storage import atomic_path
+from n2amd.restart import load_arrays, save_arrays
 
 
 class Checkpoint:
@@ -19,7 +18,7 @@ class Checkpoint:
     out
         The output that is being made.
     fingerprint
-        Hash of everything the result depends on; a restart file with another one is ignored.
+        Hash of everything the result depends on; one with another is replaced.
     """
 
     def __init__(self, out: Path, fingerprint: str) -> None:
@@ -29,17 +28,11 @@ class Checkpoint:
 
     def save(self, arrays: dict[str, NDArray]) -> None:
         """Replace the restart file."""
-        with atomic_path(self.file) as part, open(part, "wb") as stream:
-            np.savez(stream, fingerprint=np.array(self.fingerprint), **arrays)  # type: ignore[arg-type]
+        save_arrays(self.file, self.fingerprint, arrays)
 
     def load(self) -> dict[str, NDArray] | None:
         """Return the arrays last saved, or None where there are none for this job."""
-        if not self.file.exists():
-            return None
-        with np.load(self.file) as stored:
-            if str(stored["fingerprint"]) != self.fingerprint:
-                return None
-            return {name: stored[name] for name in stored.files if name != "fingerprint"}
+        return load_arrays(self.file, self.fingerprint)
 
     def remove(self) -> None:
         """Delete the folder once the output is whole."""
