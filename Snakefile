@@ -34,6 +34,9 @@ include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 
 
+SOURCES.keep()
+
+
 rule all:
     default_target: True
     input:

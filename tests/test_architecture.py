@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from n2amd.sources import Sources
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "n2amd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -25,6 +27,8 @@ FLOOR = {
     "poscar",
     "storage",
     "checksums",
+    "restart",
+    "sources",
     "provenance",
     "config",
     "config_contradictions",
@@ -137,12 +141,15 @@ def test_rules_keep_their_form(file: Path) -> None:
             )
 
 
-def test_source_files_named_by_rules_exist() -> None:
+def test_every_rule_with_a_command_names_the_code_behind_it() -> None:
+    sources = Sources(PACKAGE)
     for file in RULES:
-        for call in re.findall(r"\bcode\(([^)]*)\)", file.read_text()):
-            for name in re.findall(r'"([^"]+)"', call):
-                found = (PACKAGE / name).is_file() or list((PACKAGE / name).glob("*.py"))
-                assert found, f"{file.name} names {name}"
+        text = file.read_text()
+        commands = re.findall(r"^rule .*?^    shell:", text, re.MULTILINE | re.DOTALL)
+        assert all("code=code(" in rule for rule in commands), file.name
+        for call in re.findall(r"\bcode\(([^)]*)\)", text):
+            for root in re.findall(r'"([^"]+)"', call):
+                assert sources.closure([root]), f"{file.name} names {root}"
 
 
 def test_no_default_profile() -> None:

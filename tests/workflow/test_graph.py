@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from workflow_project import Project
+from workflow_project import Project, job_counts
 
 MODELS = {
     "ingest_dataset": 1,
@@ -95,7 +95,9 @@ def test_a_shard_asks_for_what_its_supercell_needs(pristine: Project) -> None:
     shown = pristine.snakemake("-n", "--configfile", pristine.config("large", large)).stdout
     asked = {
         cell: int(memory)
-        for cell, memory in re.findall(r"supercell=(\w+), functional=pbe, shard=.*\n.*mem_mb=(\d+)", shown)
+        for cell, memory in re.findall(
+            r"supercell=(\w+), functional=pbe, shard=.*\n(?:.*priority.*\n)?.*mem_mb=(\d+)", shown
+        )
     }
     # 4,608 atoms: the factor alone has 7e4 by 7e4 numbers
     assert asked["1x1x1"] < 2000
@@ -391,13 +393,51 @@ class TestFinishedProject:
             file.touch()
         assert finished.planned("config/test.yaml") == {}
 
-    def test_edited_source_reruns_its_rules(self, finished: Project) -> None:
-        file = finished.folder / "src/n2amd/couplings/tracking.py"
-        file.write_text(file.read_text() + "\n# changed\n")
-        jobs = finished.planned("config/test.yaml")
+    def test_comments_and_docstrings_rerun_nothing(self, finished: Project) -> None:
+        for file in (finished.folder / "src/n2amd").rglob("*.py"):
+            text = file.read_text()
+            start = text.index('"""') + 3 if text.startswith('"""') else None
+            file.write_text(
+                (text[:start] + "Once more. " + text[start:] if start else text) + "\n# changed\n"
+            )
+        assert finished.planned("config/test.yaml") == {}
+
+    @pytest.mark.parametrize(
+        ("file", "reruns", "keeps"),
+        [
+            ("couplings/tracking.py", "assemble_couplings", {"train_hamiltonian", "solve_states"}),
+            ("hopping/dish_kernel.py", "run_dynamics", {"assemble_couplings", "train_hamiltonian"}),
+            ("forcefield/md.py", "run_trajectory", {"train_hamiltonian", "train_forcefield"}),
+            ("forcefield/trajectory.py", "run_trajectory", {"train_hamiltonian", "ingest_dataset"}),
+            ("network/density_model.py", "train_hamiltonian", {"ingest_dataset", "train_forcefield"}),
+            ("orbitals/harmonics.py", "train_hamiltonian", {"run_trajectory"}),
+            ("orbitals/conventions.py", "ingest_dataset", set()),
+            ("orbitals/basis.py", "solve_states", set()),
+            ("units.py", "run_dynamics", set()),
+            ("structure.py", "ingest_dataset", set()),
+            ("dft/siesta/frame.py", "ingest_dataset", set()),
+            ("dft/abacus/frame.py", None, set()),
+            ("config.py", None, set()),
+        ],
+    )
+    def test_edited_source_reruns_what_imports_it(
+        self, finished: Project, file: str, reruns: str | None, keeps: set[str]
+    ) -> None:
+        edited = finished.folder / "src/n2amd" / file
+        edited.write_text(edited.read_text() + "\nCHANGED = 1\n")
+        said = finished.snakemake("--configfile", "config/test.yaml", "-n").stdout
+        assert (reruns in job_counts(said)) if reruns else (job_counts(said) == {})
+        # of those that only wait for others the code has not changed
+        reason = re.search(r"params have changed[^\n]*:\n +([^\n]*)", said)
+        assert not keeps & (set(reason[1].split(", ")) if reason else set())
+
+    def test_how_states_are_followed_solves_nothing_again(self, finished: Project) -> None:
+        change = {"degeneracy_meV": 1.0, "order": "character"}
+        jobs = finished.planned(
+            finished.config("more", lambda d: d.setdefault("couplings", {}).update(change))
+        )
         assert jobs["assemble_couplings"] == 1
-        assert jobs["run_dynamics"] == 4
-        assert not jobs.keys() & {"train_hamiltonian", "run_trajectory", "solve_states"}
+        assert not jobs.keys() & {"solve_states", "run_trajectory", "train_hamiltonian"}
 
     def test_analysis_settings_rerun_analysis_alone(self, finished: Project) -> None:
         config = finished.config("more", lambda document: document["analysis"].update(bootstrap=30))

@@ -5,15 +5,6 @@ rule dephasing:
     """Pure-dephasing time of the gap, by every definition."""
     input:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
-        code=code(
-            "analysis/dephasing.py",
-            "analysis/dephasing_error.py",
-            "analysis/intervals.py",
-            "analysis/length.py",
-            "analysis/edges.py",
-            "hopping/dephasing.py",
-            "hopping/correlation.py",
-        ),
     output:
         dephasing="<results>/{material}/{supercell}/{functional}/dephasing.json",
     log:
@@ -27,6 +18,7 @@ rule dephasing:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
+        code=code("commands/analysis.py:dephasing"),
         settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
     shell:
         "n2amd analysis dephasing --couplings {input.couplings:q} --settings {params.settings:q}"
@@ -37,12 +29,6 @@ rule spectral_density:
     """Which vibrations drive the gap and the coupling: Fourier transforms of their autocorrelations."""
     input:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
-        code=code(
-            "analysis/spectra.py",
-            "analysis/spectral_density.py",
-            "analysis/influence_spectrum.py",
-            "analysis/edges.py",
-        ),
     output:
         spectrum="<results>/{material}/{supercell}/{functional}/spectrum.json",
         table="<results>/{material}/{supercell}/{functional}/spectrum.csv",
@@ -58,6 +44,7 @@ rule spectral_density:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
+        code=code("commands/spectra.py:spectrum"),
         settings=settings("analysis", only=["spectrum_lag_fs"]),
     shell:
         "n2amd analysis spectrum --couplings {input.couplings:q} --settings {params.settings:q}"
@@ -68,7 +55,6 @@ rule character:
     """Where the states around the gap live; asked for by states.projections."""
     input:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
-        code=code("analysis/character.py", "analysis/projection.py"),
     output:
         character="<results>/{material}/{supercell}/{functional}/character.json",
     log:
@@ -81,6 +67,8 @@ rule character:
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
+    params:
+        code=code("commands/spectra.py:character"),
     shell:
         "n2amd analysis character --couplings {input.couplings:q} --out {output.character:q} > {log:q} 2>&1"
 
@@ -91,24 +79,6 @@ rule lifetime:
         couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
         dephasing=of_parent("<results>/{material}/{supercell}/{functional}/dephasing.json"),
         dynamics=dynamics_of_variant,
-        code=code(
-            "analysis/report.py",
-            "analysis/lifetime.py",
-            "analysis/decay.py",
-            "analysis/intervals.py",
-            "analysis/dephasing_error.py",
-            "analysis/length.py",
-            "hopping/dephasing.py",
-            "hopping/correlation.py",
-            "analysis/edges.py",
-            "analysis/populations.py",
-            "hopping/renewal.py",
-            "hopping/propagators.py",
-            "hopping/local_diabatic.py",
-            "hopping/unitary.py",
-            "hopping/path.py",
-            "hopping/pairs.py",
-        ),
     output:
         lifetime="<results>/{material}/{supercell}/{variant}/analysis/lifetime.json",
     log:
@@ -122,6 +92,7 @@ rule lifetime:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=60,
     params:
+        code=code("commands/analysis.py:lifetime"),
         settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
         scissor=scissor_option,
         scheme=lambda w: section("dynamics", w).scheme,
@@ -137,7 +108,6 @@ rule case:
     """Everything that one material, supercell and variant gave, in one document."""
     input:
         unpack(files_of_case),
-        code=code("analysis/case.py"),
     output:
         case="<results>/{material}/{supercell}/{variant}/analysis/case.json",
     log:
@@ -151,6 +121,7 @@ rule case:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
+        code=code("commands/analysis.py:case"),
         parity=lambda wildcards, input: (["--nac-parity", input.parity] if "parity" in input.keys() else []),
     shell:
         "n2amd analysis case --couplings {input.couplings:q} --trajectory {input.trajectory:q}"
@@ -164,7 +135,6 @@ rule summary:
     """All cases as one document and one table; the first case is the headline."""
     input:
         cases=every_case("<results>/{material}/{supercell}/{variant}/analysis/case.json"),
-        code=code("analysis/summary.py", "analysis/scaling.py", "analysis/tables.py"),
     output:
         summary="<results>/summary.json",
         table=report(
@@ -202,6 +172,7 @@ rule summary:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
+        code=code("commands/analysis.py:summary"),
         folder=subpath(output.page, parent=True),
     shell:
         "n2amd analysis summary --out {output.summary:q} --table {output.table:q} --tables {params.folder:q}"

@@ -19,6 +19,7 @@ import n2amd.config
 from n2amd.config import parse_supercell
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
+from n2amd.sources import Sources
 
 try:
     JOB = n2amd.config.validate(
@@ -38,8 +39,9 @@ pathvars:
 # Snakemake sets OMP_NUM_THREADS and its like to the threads of the job, but does not know numba.
 shell.prefix("export NUMBA_NUM_THREADS=$OMP_NUM_THREADS; ")
 
-# Snakemake does not see a change inside an imported package: rules name their source files as input.
-PACKAGE = os.path.relpath(Path(n2amd.__file__).parent)
+# Snakemake does not see a change inside an imported package: rules have a hash of the code behind their command.
+# What the sources import is kept between runs, so that they need not be read again.
+SOURCES = Sources(Path(n2amd.__file__).parent, kept=Path(".snakemake/n2amd_sources.json"))
 
 
 def alternatives(labels):
@@ -109,7 +111,7 @@ def source(wildcards):
 
 
 def reader_code(wildcards):
-    """Return the files of the reader; two codes that write the same files share one."""
+    """Return a hash of the reader; two codes that write the same files share one."""
     dft = source(wildcards).written_by
     folder = "dft/siesta" if dft == "honpas" else f"dft/{dft}"
     return code(folder)
@@ -188,10 +190,9 @@ def every_round(name, wildcards):
     return [after_rounds(name, wildcards, number) for number in range(1, rounds + 1)]
 
 
-def code(*parts):
-    """Return source files of the package: single ones, or all of a folder."""
-    files = [Path(PACKAGE, part) for part in parts]
-    return [str(f) for part in files for f in (sorted(part.glob("*.py")) if part.is_dir() else [part])]
+def code(*roots):
+    """Return a hash of the code that a command runs, a parameter of its rule: other code, another run."""
+    return SOURCES.digest(*roots)
 
 
 def gpus(name):

@@ -5,7 +5,6 @@ rule assemble_couplings:
     """Join the shards, track the states, cut the margin."""
     input:
         shards=shards,
-        code=code("couplings/assemble.py", "couplings/tracking.py", "couplings/order.py", "couplings/nac.py"),
     output:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
     log:
@@ -20,6 +19,7 @@ rule assemble_couplings:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/couplings.py:assemble"),
         settings=settings("couplings"),
         states=settings("states"),
     shell:
@@ -32,16 +32,6 @@ rule coupling_parity:
     input:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
         model=of_model("hamiltonian.pt"),
-        code=code(
-            "couplings",
-            "states/solver.py",
-            "states/cross_time.py",
-            "hopping/population_parity.py",
-            "hopping/renewal.py",
-            "hopping/propagators.py",
-            "hopping/local_diabatic.py",
-            "hopping/dephasing.py",
-        ),
     output:
         parity="<results>/{material}/{functional}/nac_parity.json",
     log:
@@ -55,6 +45,7 @@ rule coupling_parity:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
     params:
+        code=code("commands/couplings.py:parity"),
         settings=settings("couplings"),
         states=settings("states", omit=["shards", "projections", "partition"]),
         temperature=lambda w: section("trajectory", w).temperature_K,

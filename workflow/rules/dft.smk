@@ -5,7 +5,6 @@ rule generate_structures:
     """Make the structures of one chunk; structure n depends on the seed and on n alone, so more chunks are just more."""
     input:
         structure=lambda w: JOB.materials[w.material].structure,
-        code=code("distortions.py"),
     output:
         structures="<results>/{material}/{functional}/dft/{chunk}.extxyz",
     log:
@@ -19,6 +18,7 @@ rule generate_structures:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=10,
     params:
+        code=code("commands/structures.py:generate"),
         settings=lambda w: source(w).structures.model_dump_json(exclude={"chunks", "frames_per_chunk"}),
         frames=chunk_frames,
     shell:
@@ -30,7 +30,6 @@ rule run_dft:
     """Single points of one chunk; frames that are finished are in the folder beside the report and stay there."""
     input:
         structures=structures_of_chunk,
-        code=code("dft/engines", "dft/pyscf"),
     output:
         report="<results>/{material}/{functional}/dft/{chunk}.json",
     log:
@@ -44,6 +43,7 @@ rule run_dft:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=720,
     params:
+        code=code("commands/dft.py:run"),
         engine=lambda w: source(w).engine.program,
         settings=lambda w: source(w).engine.model_dump_json(),
         frames=lambda w: chunk_frames(w) if source(w).structures.file else "",
@@ -53,23 +53,11 @@ rule run_dft:
         " {params.frames} --jobs {threads} --out {params.folder:q} --json {output.report:q} > {log:q} 2>&1"
 
 
-INGESTION = (
-    "dft",
-    "blocks",
-    *(
-        f"dataset/{name}.py"
-        for name in ("checks", "frame", "gate", "growing", "ingest", "series", "spectrum", "store", "work")
-    ),
-)
-
-
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
         frames=lambda w: [] if source(w).engine else source(w).paths,
         computed=dft_reports,
-        code=code(*INGESTION),
-        reader=reader_code,
     output:
         dataset="<results>/{material}/{functional}/dataset.h5",
         gate="<results>/{material}/{functional}/dataset.json",
@@ -85,6 +73,8 @@ rule ingest_dataset:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/dataset.py:ingest"),
+        reader=reader_code,
         dft=lambda w: source(w).written_by,
         folders=dft_folders,
         given=given_to_ingestion,
@@ -97,8 +87,6 @@ rule ingest_dft_trajectory:
     """Read consecutive DFT frames: the reference for couplings. One thread: it runs beside the training."""
     input:
         frames=lambda w: source(w).trajectory_paths,
-        code=code(*INGESTION),
-        reader=reader_code,
     output:
         dataset="<results>/{material}/{functional}/dft_trajectory.h5",
     log:
@@ -112,6 +100,8 @@ rule ingest_dft_trajectory:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/dataset.py:ingest"),
+        reader=reader_code,
         dft=lambda w: source(w).written_by,
         timestep=lambda w: source(w).trajectory_timestep_fs,
         given=given_to_ingestion,
@@ -124,12 +114,6 @@ rule fit_overlap:
     """Recover radial functions from overlaps, where the DFT data have none; refuse what couplings would need in vain."""
     input:
         dataset="<results>/{material}/{functional}/dataset.h5",
-        code=code(
-            "orbitals/overlap_samples.py",
-            "orbitals/radial_model.py",
-            "orbitals/radial_recovery.py",
-            "orbitals/overlap_fit.py",
-        ),
     output:
         fit="<results>/{material}/{functional}/overlap.json",
     log:
@@ -143,6 +127,7 @@ rule fit_overlap:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/overlap.py:fit"),
         kind=lambda w: section("couplings", w).overlap,
     shell:
         "n2amd overlap fit --dataset {input.dataset:q} --require {params.kind} --out {output.fit:q} > {log:q} 2>&1"

@@ -8,7 +8,6 @@ rule run_dynamics:
     """
     input:
         couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
-        code=code("hopping"),
     output:
         populations="<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
     log:
@@ -25,6 +24,7 @@ rule run_dynamics:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=720,
     params:
+        code=code("commands/dynamics.py:run"),
         settings=settings("dynamics", omit=["methods", "seeds"]),
         temperature=lambda w: section("trajectory", w).temperature_K,
         scissor=scissor_option,

@@ -31,7 +31,6 @@ for what, (sources, folder, category) in FIGURES.items():
             f"draw_{what.replace('-', '_')}"
         input:
             sources=sources,
-            code=code("analysis/figures"),
         output:
             figure=report(
                 f"{folder}/figures/{what}.svg",
@@ -50,6 +49,7 @@ for what, (sources, folder, category) in FIGURES.items():
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=30,
         params:
+            code=code("commands/analysis.py:figures"),
             what=what,
         shell:
             "n2amd analysis figures {input.sources:q} --what {params.what} --out {output.figure:q} > {log:q} 2>&1"

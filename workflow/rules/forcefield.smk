@@ -7,15 +7,6 @@ rule train_forcefield:
         dataset="<results>/{material}/{functional}/dataset.h5",
         further=lambda w: source(w).forcefield_paths,
         judges=lambda w: source(w).forcefield_test_paths,
-        code=code(
-            "forcefield/frames.py",
-            "forcefield/training.py",
-            "forcefield/presets.py",
-            "forcefield/monitor.py",
-            "soap.py",
-            "forcefield/evaluation.py",
-            "dataset/split.py",
-        ),
     output:
         model="<results>/{material}/{functional}/forcefield.model",
         report="<results>/{material}/{functional}/forcefield.json",
@@ -31,6 +22,7 @@ rule train_forcefield:
         runtime=1440,
         gpu=gpus("forcefield"),
     params:
+        code=code("commands/forcefield.py:train", "forcefield/monitor.py", "soap.py"),
         settings=settings("forcefield"),
         frames=lambda w: "".join(
             f" --frames {shlex.quote(str(path))}" for path in source(w).forcefield_paths

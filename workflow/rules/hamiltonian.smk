@@ -7,7 +7,6 @@ rule train_hamiltonian:
         dataset="<results>/{material}/{functional}/dataset.h5",
         overlap=overlap_fit,
         densities=lambda w: source(w).density_paths,
-        code=code("network", "baseline", "soap.py", "dataset/split.py", "dataset/electrons.py"),
     output:
         model="<results>/{material}/{functional}/hamiltonian.pt",
     log:
@@ -23,6 +22,7 @@ rule train_hamiltonian:
         runtime=1440,
         gpu=gpus("hamiltonian"),
     params:
+        code=code("commands/hamiltonian.py:train"),
         program=lambda w, resources: several_processes(resources),
         settings=settings("hamiltonian"),
         overlap=lambda w, input: ["--overlap", *input.overlap] if input.overlap else [],
@@ -37,13 +37,6 @@ rule evaluate_hamiltonian:
     input:
         dataset=of_model("dataset.h5"),
         model=of_model("hamiltonian.pt"),
-        code=code(
-            "network/evaluation.py",
-            "network/element_errors.py",
-            "network/spectrum_errors.py",
-            "network/cells.py",
-            "network/diagnosis.py",
-        ),
     output:
         report="<results>/{material}/{functional}/hamiltonian.json",
     log:
@@ -56,6 +49,8 @@ rule evaluate_hamiltonian:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
+    params:
+        code=code("commands/hamiltonian.py:evaluate"),
     shell:
         "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q}"
         " --out {output.report:q} > {log:q} 2>&1"
@@ -66,13 +61,6 @@ rule band_structure:
     input:
         dataset=of_model("dataset.h5"),
         model=of_model("hamiltonian.pt"),
-        code=code(
-            "states/bands.py",
-            "states/band_path.py",
-            "states/special_points.py",
-            "states/band_report.py",
-            "network/evaluation.py",
-        ),
     output:
         bands="<results>/{material}/{functional}/bands.json",
     log:
@@ -86,6 +74,7 @@ rule band_structure:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/model_bands.py:bands"),
         path=lambda w: ["--path", "-".join(source(w).band_path)] if source(w).band_path else [],
     shell:
         "n2amd hamiltonian bands {input.model:q} --on {input.dataset:q} --out {output.bands:q} {params.path:q}"

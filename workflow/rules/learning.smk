@@ -15,7 +15,6 @@ rule select_frames:
             material=w.material,
             supercell=source(w).active_learning.supercell or JOB.supercells[0],
         ),
-        code=code("network/selection.py", "network/doubt.py", "baseline/density_change.py"),
     output:
         structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
     log:
@@ -29,6 +28,7 @@ rule select_frames:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
     params:
+        code=code("commands/hamiltonian.py:select"),
         frames=lambda w: source(w).active_learning.frames,
         candidates=lambda w: source(w).active_learning.candidates,
     shell:
@@ -42,7 +42,6 @@ rule label_by_scf:
         structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
         dataset="<results>/{material}/{functional}/dataset.h5",
         model=of_last_round("hamiltonian.pt"),
-        code=code("dft/scf_frames.py", "baseline/self_consistent.py"),
     output:
         dataset=f"<results>/{ROUND}/scf.h5",
     log:
@@ -55,6 +54,8 @@ rule label_by_scf:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=720,
+    params:
+        code=code("commands/dft.py:scf"),
     shell:
         "OMP_NUM_THREADS=1 n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
         " --model {input.model:q} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
@@ -63,7 +64,6 @@ rule label_by_scf:
 use rule run_dft as label_by_engine with:
     input:
         structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
-        code=code("dft/engines", "dft/pyscf"),
     output:
         report=f"<results>/{ROUND}/dft.json",
     log:
@@ -71,6 +71,7 @@ use rule run_dft as label_by_engine with:
     benchmark:
         f"<benchmarks>/{ROUND}/label_by_engine.tsv"
     params:
+        code=code("commands/dft.py:run"),
         engine=lambda w: source(w).engine.program,
         settings=lambda w: source(w).engine.model_dump_json(),
         frames="",
@@ -81,8 +82,6 @@ use rule ingest_dataset as ingest_labels with:
     input:
         structures=f"<results>/{ROUND}/compute_these/structures.extxyz",
         computed=lambda w: f"<results>/{ROUND}/dft.json" if source(w).labelled_by == "engine" else [],
-        code=code(*INGESTION, "dataset/expected.py"),
-        reader=reader_code,
     output:
         dataset=f"<results>/{ROUND}/ingested.h5",
         gate=f"<results>/{ROUND}/ingested.json",
@@ -91,6 +90,8 @@ use rule ingest_dataset as ingest_labels with:
     benchmark:
         f"<benchmarks>/{ROUND}/ingest_labels.tsv"
     params:
+        code=code("commands/dataset.py:ingest"),
+        reader=reader_code,
         dft=lambda w: source(w).written_by,
         folders=lambda w: [folder_of_labels(w)],
         given=lambda w, input: f"{given_to_ingestion(w)} --expect {shlex.quote(input.structures)}",
@@ -101,7 +102,6 @@ rule add_labels:
     input:
         before=of_last_round("dataset.h5"),
         labels=lambda w: after_rounds(labels_name(w), w, int(w.round)),
-        code=code("dataset/merge.py", "dataset/store.py"),
     output:
         dataset=f"<results>/{ROUND}/dataset.h5",
     log:
@@ -114,6 +114,8 @@ rule add_labels:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
+    params:
+        code=code("commands/dataset.py:merge"),
     shell:
         "n2amd dataset merge {input.before:q} {input.labels:q} --out {output.dataset:q} > {log:q} 2>&1"
 
@@ -123,7 +125,6 @@ use rule train_hamiltonian as train_round with:
         dataset=f"<results>/{ROUND}/dataset.h5",
         overlap=overlap_fit,
         densities=lambda w: source(w).density_paths,
-        code=code("network", "baseline", "dataset/split.py", "dataset/electrons.py"),
     output:
         model=f"<results>/{ROUND}/hamiltonian.pt",
     log:
@@ -138,12 +139,6 @@ rule judge_choice:
         dataset=of_last_round("dataset.h5"),
         model=of_last_round("hamiltonian.pt"),
         labels=lambda w: after_rounds(labels_name(w), w, int(w.round)),
-        code=code(
-            "network/evaluation.py",
-            "network/doubt_errors.py",
-            "network/element_errors.py",
-            "network/spectrum_errors.py",
-        ),
     output:
         report=f"<results>/{ROUND}/judged.json",
     log:
@@ -156,6 +151,8 @@ rule judge_choice:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
+    params:
+        code=code("commands/hamiltonian.py:evaluate"),
     shell:
         "n2amd hamiltonian evaluate --dataset {input.dataset:q} --model {input.model:q} --on {input.labels:q}"
         " --out {output.report:q} > {log:q} 2>&1"

@@ -6,9 +6,6 @@ rule solve_states:
     input:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
         model=of_model("hamiltonian.pt"),
-        code=code(
-            "states", "baseline", "orbitals/two_centre.py", "orbitals/pair_splines.py", "blocks/matrix.py"
-        ),
     output:
         states="<results>/{material}/{supercell}/{functional}/states/shard_{shard}.h5",
     log:
@@ -23,8 +20,9 @@ rule solve_states:
         mem_mb=lambda wildcards, attempt: cost_of_shard(wildcards).memory_MB * attempt,
         runtime=lambda wildcards, attempt: cost_of_shard(wildcards).minutes * attempt,
     params:
+        code=code("commands/states.py:solve"),
         settings=settings("states"),
-        couplings=settings("couplings"),
+        couplings=settings("couplings", omit=["degeneracy_meV", "order"]),
         number=lambda w: int(w.shard),
     shell:
         "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"

@@ -6,7 +6,6 @@ rule run_trajectory:
     input:
         structure=lambda w: JOB.materials[w.material].structure,
         forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
-        code=code("forcefield/md.py", "forcefield/health.py", "forcefield/calculator.py"),
     output:
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
     log:
@@ -21,6 +20,7 @@ rule run_trajectory:
         runtime=1440,
         gpu=gpus("forcefield"),
     params:
+        code=code("commands/trajectory.py:run"),
         settings=settings("trajectory"),
     shell:
         "n2amd trajectory run --structure {input.structure:q} --supercell {wildcards.supercell}"
@@ -35,12 +35,6 @@ rule compare_phonons:
         forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
         frames=labelled_frames,
-        code=code(
-            "forcefield/phonons.py",
-            "forcefield/force_constants.py",
-            "analysis/phonon_spectrum.py",
-            "analysis/spectral_density.py",
-        ),
     output:
         report="<results>/{material}/{supercell}/phonons.json",
     log:
@@ -54,6 +48,7 @@ rule compare_phonons:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        code=code("commands/forcefield.py:phonons"),
         frames=lambda w, input: [part for path in input.frames for part in ("--frames", path)],
     shell:
         "n2amd forcefield phonons --structure {input.structure:q} --supercell {wildcards.supercell}"
