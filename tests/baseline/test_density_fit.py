@@ -16,7 +16,7 @@ from n2amd.baseline.mesh import Mesh, siesta_mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.baseline.model_density import ModelDensity, choose_functions, frame_density
 from n2amd.baseline.multipoles import superpose_multipoles
-from n2amd.baseline.state_response import edge_states, state_response
+from n2amd.baseline.state_response import ACROSS, edge_states, elements_wanted, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import fold
 from n2amd.dft.siesta.frame import read_frame
@@ -236,6 +236,39 @@ def test_slopes_need_no_finer_mesh(real, zeroth, monkeypatch):
     assert all_points == ingredients.mesh_of(frame.structure.cell).n_points
     error = np.linalg.norm(found[few] - found[all_points], axis=1)
     assert (error < 5e-3 * np.linalg.norm(found[all_points], axis=1)).all()
+
+
+@pytest.mark.parametrize(("below", "above"), [(2, 2), (8, 8), (1, 3), (8, 0), (6, 5)])
+def test_elements_on_either_side_and_across_the_gap(below, above):
+    a, b = elements_wanted(below, above)
+    pairs = set(zip(a.tolist(), b.tolist()))
+    assert len(pairs) == len(a)
+    assert {(n, n) for n in range(below + above)} <= pairs
+    near = [(v, c) for v, c in pairs if v < below <= c]
+    assert len(near) == min(below, ACROSS) * min(above, ACROSS)
+    assert not near or (below - 1, below) in near
+    assert len(pairs) == below * (below + 1) // 2 + above * (above + 1) // 2 + len(near)
+
+
+def test_elements_across_the_gap_move_as_the_response_says(real, density, zeroth):
+    from n2amd.network.density_data import fit_frame
+
+    frame, basis = real
+    fitted = fit_frame(frame, zeroth, 5.0)
+    rng = np.random.default_rng(6)
+    step = 2e-3 * rng.normal(size=len(fitted.coefficients)) * np.abs(fitted.coefficients)
+    charges = zeroth.model.auxiliary.charges_of(frame.structure.numbers)
+    step -= charges * (charges @ step) / (charges @ charges)
+    below, above = edge_states(frame, basis)[0]
+    offsets = basis.orbital_offsets(frame.structure.numbers)
+    changes = []
+    for sign in (1, -1):
+        h0 = zeroth.matrix(frame.structure, fitted.coefficients + sign * step, frame.hamiltonian.pairs)
+        changes.append(below.vectors.T @ fold(h0, offsets).real @ above.vectors)
+    change = ((changes[0] - changes[1]) / 2).ravel()
+    rows = slice(6, 10)  # behind three elements on either side
+    predicted = fitted.sample.response.numpy()[rows].astype(float) @ step
+    np.testing.assert_allclose(predicted, change, atol=0.1 * np.abs(change).max())
 
 
 def test_response_needs_only_the_reference(real, density, zeroth):

@@ -27,6 +27,8 @@ from n2amd.orbitals.basis import Basis
 
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.
 ATOMS_PER_STATE, FEWEST_STATES, MOST_STATES = 6, 2, 8
+#: States on each side whose elements with those of the other side are looked at too.
+ACROSS = 4
 #: Cells with more atoms than this are looked at at Gamma only.
 GAMMA_FROM = 24
 
@@ -80,6 +82,25 @@ def edge_states(frame: Frame, basis: Basis) -> list[tuple[EdgeStates, EdgeStates
             )
         )
     return found
+
+
+def elements_wanted(below: int, above: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of states whose elements are looked at: all on either side of the gap, the nearest across it.
+
+    Those across it are what couplings are made of: their change in time over the gap.
+
+    Parameters
+    ----------
+    below, above
+        Valence and conduction states; all are counted from the lowest.
+    """
+    valence, conduction = np.triu_indices(below), np.triu_indices(above)
+    across = np.meshgrid(
+        np.arange(max(below - ACROSS, 0), below), below + np.arange(min(above, ACROSS)), indexing="ij"
+    )
+    first = [valence[0], conduction[0] + below, across[0].ravel()]
+    second = [valence[1], conduction[1] + below, across[1].ravel()]
+    return np.concatenate(first), np.concatenate(second)
 
 
 def response_fields(
@@ -136,24 +157,19 @@ def state_response(
     fields, missing, levels = list[NDArray[np.complex128]](), list[float](), list[int]()
     orbitals = ingredients.orbitals(basis)
     edges = [(-np.inf, 0), (np.inf, 0)]
-    for sides in edge_states(frame, basis):
-        k = sides[0].kpoint
-        h0 = fold(reference, offsets, k).real
-        for side, states in enumerate(sides):
-            values = states_on_mesh(orbitals, frame.structure, mesh, states.vectors, k)
-            elements = states.vectors.T @ h0 @ states.vectors
-            a, b = np.triu_indices(len(states.energies))
-            products = values[a] * values[b]
-            fields.append(
-                response_fields(products, waves, kernel, 2 * ingredients.rydberg * ingredients.bohr)
-            )
-            diagonal = np.diag(states.energies)[a, b]
-            edge = len(states.energies) - 1 if side == 0 else 0
+    for below, above in edge_states(frame, basis):
+        energies = np.concatenate([below.energies, above.energies])
+        vectors = np.hstack([below.vectors, above.vectors])
+        values = states_on_mesh(orbitals, frame.structure, mesh, vectors, below.kpoint)
+        a, b = elements_wanted(len(below.energies), len(above.energies))
+        coulomb = 2 * ingredients.rydberg * ingredients.bohr
+        fields.append(response_fields(values[a] * values[b], waves, kernel, coulomb))
+        for side, edge in enumerate((len(below.energies) - 1, len(below.energies))):
             row = len(missing) + int(np.flatnonzero((a == edge) & (b == edge))[0])
-            energy = states.energies[edge]
-            if energy > edges[0][0] if side == 0 else energy < edges[1][0]:
-                edges[side] = (energy, row)
-            levels += (len(missing) + np.flatnonzero(a == b)).tolist()
-            missing += (diagonal - elements[a, b]).tolist()
+            if energies[edge] > edges[0][0] if side == 0 else energies[edge] < edges[1][0]:
+                edges[side] = (energies[edge], row)
+        levels += (len(missing) + np.flatnonzero(a == b)).tolist()
+        elements = vectors.T @ fold(reference, offsets, below.kpoint).real @ vectors
+        missing += (np.diag(energies) - elements)[a, b].tolist()
     response = design.integrals(np.concatenate(fields))
     return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]), tuple(levels))
