@@ -48,6 +48,13 @@ def test_damage_is_put_aside(tmp_path: Path, how: str, capsys: pytest.CaptureFix
     assert "kept as x.npz.damaged" in line
 
 
+def test_a_single_array_is_no_restart_file(tmp_path: Path) -> None:
+    with open(tmp_path / "x.npz", "wb") as stream:
+        np.save(stream, ARRAYS["a"])
+    assert load_arrays(tmp_path / "x.npz", "job") is None
+    assert (tmp_path / "x.npz.damaged").exists()
+
+
 def test_arrays_that_lack_one_are_put_aside(tmp_path: Path) -> None:
     save_arrays(tmp_path / "x.npz", "job", {"a": ARRAYS["a"]})
     assert load_arrays(tmp_path / "x.npz", "job", ARRAYS) is None

@@ -23,7 +23,16 @@ from n2amd.storage import atomic_path
 
 T = TypeVar("T")
 #: What readers of numpy, zip, JSON and torch files raise where the content is not what was written.
-_DAMAGE = (EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, InputError)
+_DAMAGE = (
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    InputError,
+)
 _IDENTITY = "identity"
 
 
