@@ -43,7 +43,7 @@ rule run_dft:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=720,
     params:
-        code=code("commands/dft.py:run"),
+        code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
         settings=lambda w: source(w).engine.model_dump_json(),
         frames=lambda w: chunk_frames(w) if source(w).structures.file else "",

@@ -71,7 +71,7 @@ use rule run_dft as label_by_engine with:
     benchmark:
         f"<benchmarks>/{ROUND}/label_by_engine.tsv"
     params:
-        code=code("commands/dft.py:run"),
+        code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
         settings=lambda w: source(w).engine.model_dump_json(),
         frames="",
