@@ -13,7 +13,7 @@ from n2amd.baseline.density_fit import LONGEST_WAVE
 from n2amd.baseline.mesh import Mesh, coarser
 from n2amd.baseline.mesh_potential import local_xc_kernel
 from n2amd.baseline.multipoles import superpose_multipoles
-from n2amd.baseline.zeroth import SMALLEST_DENSITY, ZerothHamiltonian
+from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.structure import Structure
 
 #: Longest wave of the mesh over that of the fit. On TiO2 slopes of levels are within 6e-4 of the whole mesh's
@@ -47,6 +47,4 @@ def slope_kernel(
     atoms = zeroth.densities(structure, mesh)
     placed = ingredients.on_mesh(structure)
     change = superpose_multipoles(placed, mesh, zeroth.model.auxiliary.atoms, coefficients)
-    # where a model density dips below zero, in empty space, there is none
-    total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
-    return mesh, local_xc_kernel(total, rydberg=ingredients.rydberg, bohr=ingredients.bohr)
+    return mesh, local_xc_kernel(atoms.changed(change), rydberg=ingredients.rydberg, bohr=ingredients.bohr)

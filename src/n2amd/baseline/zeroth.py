@@ -120,11 +120,9 @@ class ZerothHamiltonian:
     ) -> NDArray[np.float64]:
         """Potential of neutral atoms and a change of their density on the mesh, eV."""
         rydberg, bohr = self.ingredients.rydberg, self.ingredients.bohr
-        # where a model density dips below zero, in empty space, there is none
-        total = np.maximum(atoms.density + change, SMALLEST_DENSITY) + atoms.core
         rules = self.ingredients.discretisation
         _, xc = xc_potential(
-            total,
+            atoms.changed(change),
             mesh,
             self.ingredients.functional,
             rydberg=rydberg,
@@ -179,3 +177,10 @@ class NeutralAtoms:
     potential: NDArray[np.float64]
     density: NDArray[np.float64]
     core: NDArray[np.float64]
+
+    def changed(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Density with the core once the atoms' has changed, (n1, n2, n3), 1/A^3.
+
+        Where a model density dips below zero, in empty space, there is none.
+        """
+        return np.maximum(self.density + change, SMALLEST_DENSITY) + self.core
