@@ -114,7 +114,28 @@ def test_cells_are_counted_by_size_and_by_independence():
 def test_shortest_reciprocal_vector_of_a_skew_cell():
     # fcc: the shortest is along 111, of length 2 pi sqrt(3) / a
     cell = 2.0 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
-    assert smallest_g(cell) == pytest.approx(2 * np.pi * np.sqrt(3) / 4)
+    assert smallest_g(Structure(cell, np.zeros((1, 3)), np.array([14]))) == pytest.approx(
+        2 * np.pi * np.sqrt(3) / 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        # a wider vacuum holds no longer waves of the density; more of the sheet does
+        ([3.0, 4.0, 12.0], 2 * np.pi / 4.0),
+        ([3.0, 4.0, 30.0], 2 * np.pi / 4.0),
+        ([3.0, 6.0, 30.0], 2 * np.pi / 6.0),
+        ([20.0, 5.0, 30.0], 2 * np.pi / 5.0),
+        # a molecule has no long waves whatever its box
+        ([20.0, 25.0, 30.0], 2 * np.pi / 7.0),
+        ([20.0, 40.0, 30.0], 2 * np.pi / 7.0),
+    ],
+)
+def test_vacuum_holds_no_waves(cell, expected):
+    # two atoms on both sides of the border: the vacuum is in the middle of the cell
+    atoms = Structure(np.diag(cell), np.array([[0.1, 0.1, 0.4], [0.2, 0.3, cell[2] - 0.4]]), np.array([6, 6]))
+    assert smallest_g(atoms) == pytest.approx(expected)
 
 
 def test_geometries_are_told_apart_and_found_again():

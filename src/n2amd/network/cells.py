@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from n2amd.structure import Structure
 
@@ -17,6 +16,8 @@ from n2amd.structure import Structure
 INDEPENDENT_A = 0.1
 #: Two geometries are the same if they agree to this, Angstrom.
 _SAME_A = 1e-4
+#: An empty layer this wide parts what is on both sides, Angstrom: the density has ended.
+VACUUM_A = 7.0
 #: Rounding of a reciprocal length: thermal strain is no other cell.
 SAME_G = 0.97
 
@@ -32,7 +33,7 @@ class CellGroup:
     n_independent
         Frames that are more than a moment of motion apart.
     smallest_g
-        Length of the shortest reciprocal vector (2 pi included) of any of them, 1/Angstrom.
+        Shortest of `smallest_g` of any of them, 1/Angstrom.
     """
 
     n_atoms: int
@@ -79,7 +80,7 @@ class TrainingCells:
         for structure in trained:
             by_size.setdefault(structure.n_atoms, []).append(structure)
         groups = tuple(
-            CellGroup(n, len(frames), _independent(frames), min(smallest_g(f.cell) for f in frames))
+            CellGroup(n, len(frames), _independent(frames), min(map(smallest_g, frames)))
             for n, frames in sorted(by_size.items())
         )
         return cls(groups, frozenset(map(geometry_hash, [*trained, *validated])))
@@ -95,14 +96,29 @@ class TrainingCells:
         return cls(groups, frozenset(document["geometries"]))
 
 
-def smallest_g(cell: NDArray[np.float64]) -> float:
-    """Length of the shortest reciprocal lattice vector (2 pi included) of a cell (3, 3), 1/Angstrom.
+def smallest_g(structure: Structure) -> float:
+    """Length of the shortest reciprocal vector (2 pi included) of the directions that atoms fill, 1/Angstrom.
 
-    It is found among combinations of up to two of each vector: enough unless the cell is far from reduced.
+    Across a layer of vacuum the density has no waves that a wider vacuum would lengthen: a sheet counts with
+    its two-dimensional cell, a tube with its period, a molecule as if vacuum were all that parts it from its
+    images. The vector is found among combinations of up to two of each: enough unless the cell is far from
+    reduced.
     """
-    reciprocal = 2 * np.pi * np.linalg.inv(cell).T
-    indices = np.array([n for n in product(range(-2, 3), repeat=3) if any(n)])
+    filled = structure.cell[[not empty for empty in _across_vacuum(structure)]]
+    if not len(filled):
+        return 2 * np.pi / VACUUM_A
+    reciprocal = 2 * np.pi * np.linalg.pinv(filled).T
+    indices = np.array([n for n in product(range(-2, 3), repeat=len(filled)) if any(n)])
     return float(np.linalg.norm(indices @ reciprocal, axis=1).min())
+
+
+def _across_vacuum(structure: Structure) -> list[bool]:
+    """Say for each lattice vector whether an empty layer parts the atoms from their images along it."""
+    reciprocal = np.linalg.inv(structure.cell)
+    heights = 1 / np.linalg.norm(reciprocal, axis=0)
+    ordered = np.sort(structure.positions @ reciprocal % 1.0, axis=0)
+    empty = np.diff(np.vstack([ordered, ordered[:1] + 1.0]), axis=0).max(axis=0) * heights
+    return [bool(width >= VACUUM_A) for width in empty]
 
 
 def geometry_hash(structure: Structure) -> str:

@@ -119,7 +119,7 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors
     evidence = Evidence(
         name=frame.name,
         n_atoms=frame.structure.n_atoms,
-        smallest_g=smallest_g(frame.structure.cell),
+        smallest_g=smallest_g(frame.structure),
         beyond_max=float(np.abs(beyond).max(initial=0.0)),
         beyond_rms=float(np.sqrt((beyond**2).mean())) if len(beyond) else 0.0,
         raw_shift=prediction.raw_shift,

@@ -64,7 +64,7 @@ def cells_to_come(cell: Structure, n_frames: int, settings: HamiltonianSettings)
     """
     split = split_indices(n_frames, settings.validation_fraction, settings.test_fraction, settings.seed)
     count = len(split.train)
-    return TrainingCells((CellGroup(cell.n_atoms, count, count, smallest_g(cell.cell)),), frozenset())
+    return TrainingCells((CellGroup(cell.n_atoms, count, count, smallest_g(cell)),), frozenset())
 
 
 def with_frames_to_come(
@@ -90,7 +90,7 @@ def with_frames_to_come(
         cell.n_atoms,
         there.n_frames + count,
         there.n_independent + count,
-        min(there.smallest_g, smallest_g(cell.cell)),
+        min(there.smallest_g, smallest_g(cell)),
     )
     return TrainingCells(tuple(groups[n] for n in sorted(groups)), cells.geometries)
 
@@ -135,7 +135,7 @@ def judge_trajectory(label: str, first: Structure, cells: TrainingCells) -> list
 
 
 def _longer_waves(name: str, target: Structure, cells: TrainingCells) -> Finding | None:
-    shortest = smallest_g(target.cell)
+    shortest = smallest_g(target)
     if shortest >= SAME_G * cells.smallest_g:
         return None
     return Finding(
