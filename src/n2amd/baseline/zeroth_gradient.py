@@ -4,9 +4,9 @@
 
     dW = w . d(T + V_KB)  +  sum over points of V dn + n dV_NA + K n d(rho_atoms + core) + (K n + V_H[n]) drho
 
-with K the second derivative of the discretised exchange-correlation energy. Orbitals, neutral atoms, cores and
-density functions move through the points of the mesh, so that the egg-box effect is in these derivatives as
-it is in H0. With the weights of a pair of states they are its matrix element <i|dH0|j> at fixed coefficients.
+with K the second derivative of the discretised exchange-correlation energy. Orbitals, neutral atoms, cores
+and density functions move through the points of the mesh, so that the egg-box effect is in these derivatives
+as it is in H0. With the weights of a pair of states they are <i|dH0|j> at fixed coefficients of the states.
 """
 
 from __future__ import annotations
