@@ -66,7 +66,7 @@ def vectors(
             bands = [
                 (band_named(i, occupied), band_named(j, occupied)) for i, j in map(_two, pair or ["VBM,CBM"])
             ]
-            vectors = nac_vectors(predictor, atoms, bands, chosen, number or 0)
+            vectors = nac_vectors(predictor, atoms, bands, chosen, number)
         found.append(FrameVectors(number or 0, vectors, velocities))
     with within(structure):
         require_one_cell(found)

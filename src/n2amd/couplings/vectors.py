@@ -86,7 +86,7 @@ def nac_vectors(
     structure: Structure,
     bands: Sequence[tuple[int, int]],
     settings: StatesSettings,
-    frame: int | str,
+    frame: int | None = None,
 ) -> NacVectors:
     """Derivative couplings of pairs of states.
 
@@ -101,7 +101,7 @@ def nac_vectors(
     settings
         K point, solver and tolerance; which states are solved follows from the pairs.
     frame
-        Named in errors.
+        Number of the structure where there are several, named in errors.
 
     Raises
     ------
@@ -111,7 +111,8 @@ def nac_vectors(
     """
     predictor.cross_overlap("exact")  # refuses overlaps that are not known between two geometries
     solver = _solver_for(predictor, structure, bands, settings, frame)
-    states = solver.solve(structure, frame)
+    # by name: of a frame with a name block_si counts the states at the window's ends, whatever its number
+    states = solver.solve(structure, "asked for" if frame is None else str(frame))
     chosen = np.array(bands, dtype=np.int64)
     places = chosen - solver.window.low
     energies = states.energies[places]
@@ -150,7 +151,7 @@ def _solver_for(
     structure: Structure,
     bands: Sequence[tuple[int, int]],
     settings: StatesSettings,
-    frame: int | str,
+    frame: int | None,
 ) -> FrameSolver:
     """Solver of the states of all pairs, and one more on each side, where there is one."""
     basis = predictor.basis
@@ -179,7 +180,7 @@ def _solver_for(
     return FrameSolver.for_structure(predictor, settings.model_copy(update=window), structure)
 
 
-def _check_levels(bands: NDArray[np.int64], energies: NDArray[np.float64], frame: int | str) -> None:
+def _check_levels(bands: NDArray[np.int64], energies: NDArray[np.float64], frame: int | None) -> None:
     for (i, j), e in zip(bands, energies):
         if abs(gap := e[1] - e[0]) < DEGENERATE_EV:
             raise InputError(
