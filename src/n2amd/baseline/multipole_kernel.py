@@ -124,7 +124,7 @@ def _sort(begin: int, end: int, place: Any, grid: Any, box: Any, work: Any) -> N
 
 
 @njit(cache=True, fastmath=FUSED)
-def _harmonics(k: int, ends: Any, begin: int, n: int, work: Any) -> int:
+def component_count(k: int, ends: Any, begin: int, n: int, work: Any) -> int:
     """Fill the harmonics of `n` sorted points of interval k; returns how many components matter there."""
     highest = 0
     for l in range(len(ends)):
@@ -145,7 +145,7 @@ def _add_sorted(table: Any, ends: Any, work: Any, field: Any) -> None:
             n = min(BATCH, starts[k + 1] - begin)
             t, point = work.place[3, begin : begin + n], work.point[begin : begin + n]
             value[:n] = 0.0
-            for m in range(_harmonics(k, ends, begin, n, work)):
+            for m in range(component_count(k, ends, begin, n, work)):
                 a, b, c, d = table[k, 0, m], table[k, 1, m], table[k, 2, m], table[k, 3, m]
                 harmonic = work.harmonics[m]
                 for p in range(n):
@@ -168,7 +168,7 @@ def _sum_sorted(sums: Any, ends: Any, work: Any, field: Any) -> None:
                 two[p] = one[p] * t[p]
                 three[p] = two[p] * t[p]
                 four[p] = three[p] * t[p]
-            for m in range(_harmonics(k, ends, begin, n, work)):
+            for m in range(component_count(k, ends, begin, n, work)):
                 harmonic = work.harmonics[m]
                 a, b, c, d = 0.0, 0.0, 0.0, 0.0
                 for p in range(n):
@@ -180,6 +180,13 @@ def _sum_sorted(sums: Any, ends: Any, work: Any, field: Any) -> None:
                 sums[k, 1, m] += b
                 sums[k, 2, m] += c
                 sums[k, 3, m] += d
+
+
+@njit(cache=True)
+def sort_points(begin: int, end: int, place: Any, grid: Any, box: Any, work: Any) -> None:
+    """Sort the points of planes begin..end - 1 by their distance from the atom."""
+    _count(begin, end, place, grid, box, work)
+    _sort(begin, end, place, grid, box, work)
 
 
 @njit(cache=True)
@@ -212,8 +219,7 @@ def visit_atom(
     step = max(1, len(work.node) // max(1, (high[1] - low[1] + 1) * line))
     for begin in range(low[0], high[0] + 1, step):
         end = min(begin + step, high[0] + 1)
-        _count(begin, end, place, grid, box, work)
-        _sort(begin, end, place, grid, box, work)
+        sort_points(begin, end, place, grid, box, work)
         if add:
             _add_sorted(table, ends, work, field)
         else:

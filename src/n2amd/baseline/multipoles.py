@@ -4,7 +4,7 @@
 
 The functions of one l are contracted first: an atom has one radial function for each (l, m), a piecewise
 cubic polynomial, so that the cost of a point does not grow with the number of functions. The projection is
-the transpose of the same sums.
+the transpose of the same sums, the gradient their derivative with the places of the atoms.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
+from n2amd.baseline.mesh_gradient_kernel import harmonic_gradients
+from n2amd.baseline.multipole_gradient_kernel import gradient_of_atom
 from n2amd.baseline.multipole_kernel import Sorted, visit_atom
 from n2amd.baseline.multipole_table import MultipoleTable
 from n2amd.baseline.superposition import functions_of, reaches
@@ -61,11 +63,7 @@ def superpose_multipoles(
         coefficients is another one.
     """
     setup = _Setup.of(structure, mesh, functions)
-    if coefficients.shape != (setup.offsets[-1],):
-        raise InputError(
-            f"coefficients of shape {coefficients.shape} for {setup.offsets[-1]} functions",
-            field="coefficients",
-        )
+    setup.check_coefficients(coefficients)
     field = np.zeros(mesh.n_points)
     for atom in range(structure.n_atoms) if atoms is None else atoms:
         own = coefficients[setup.offsets[atom] : setup.offsets[atom + 1]]
@@ -107,9 +105,7 @@ def project_multipoles(
         As `superpose_multipoles`, or if the field has another shape.
     """
     setup = _Setup.of(structure, mesh, functions)
-    if field.shape != mesh.shape:
-        raise InputError(f"a field of shape {field.shape} on a mesh of {mesh.shape} points", field="field")
-    flat = np.ascontiguousarray(field, dtype=np.float64).reshape(-1)
+    flat = _flat(field, mesh)
     result = np.zeros(setup.offsets[-1])
     for atom in range(structure.n_atoms) if atoms is None else atoms:
         table = setup.tables[setup.element[atom]]
@@ -117,6 +113,54 @@ def project_multipoles(
         visit_atom(False, *setup.arguments(atom), sums, flat)  # type: ignore[call-arg]
         result[setup.offsets[atom] : setup.offsets[atom + 1]] = table.expand(sums)
     return result
+
+
+def multipole_gradient(
+    structure: Structure,
+    mesh: Mesh,
+    functions: Mapping[int, Sequence[Shell]],
+    coefficients: NDArray[np.float64],
+    field: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Derivative of the sum over points of field x `superpose_multipoles` with respect to the positions.
+
+    There is no volume element: multiply by that of the mesh for an integral.
+
+    Parameters
+    ----------
+    structure, mesh, functions, coefficients
+        As for `superpose_multipoles`.
+    field
+        (n1, n2, n3); it stays where it is.
+
+    Returns
+    -------
+    gradient
+        (n_atoms, 3), in the units of field times coefficient times R per Angstrom.
+
+    Raises
+    ------
+    InputError
+        As `superpose_multipoles` and `project_multipoles`.
+    """
+    setup = _Setup.of(structure, mesh, functions)
+    setup.check_coefficients(coefficients)
+    flat = _flat(field, mesh)
+    gradients = harmonic_gradients()
+    result = np.zeros((structure.n_atoms, 3))
+    for atom in range(structure.n_atoms):
+        own = coefficients[setup.offsets[atom] : setup.offsets[atom + 1]]
+        table = setup.tables[setup.element[atom]].contract(own)
+        gradient_of_atom(*setup.arguments(atom), table, gradients, flat, result[atom])  # type: ignore[call-arg]
+    # the functions look back at their atom
+    return -result
+
+
+def _flat(field: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:
+    """Field as (n_points,)."""
+    if field.shape != mesh.shape:
+        raise InputError(f"a field of shape {field.shape} on a mesh of {mesh.shape} points", field="field")
+    return np.ascontiguousarray(field, dtype=np.float64).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -146,6 +190,14 @@ class _Setup:
         work = Sorted.reserve(lines * longest, intervals, max(table.l_max for table in tables))
         shape = np.array(mesh.shape)
         return cls(structure, mesh.cell, shape, element, tables, offsets, low, high, work)
+
+    def check_coefficients(self, coefficients: NDArray[np.float64]) -> None:
+        """Refuse coefficients of other functions."""
+        if coefficients.shape != (self.offsets[-1],):
+            raise InputError(
+                f"coefficients of shape {coefficients.shape} for {self.offsets[-1]} functions",
+                field="coefficients",
+            )
 
     def arguments(self, atom: int) -> tuple[Any, ...]:
         """Arguments of the compiled loop for one atom, up to the table."""

@@ -1,4 +1,4 @@
-"""`n2amd couplings`: join the shards, follow the states, make couplings; compare them with DFT's."""
+"""`n2amd couplings`: join the shards, follow the states, make couplings; compare them with DFT's; vectors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from n2amd.commands import nac_vectors
 
 if TYPE_CHECKING:
     from n2amd.couplings.store import Couplings
@@ -188,3 +190,6 @@ def export(
         out, couplings, load_section("dynamics", dynamics), code, method, temperature, seed
     )
     typer.echo(f"{out}: {frames} frames of bands {bands[0]}..{bands[1]}, with INICON, DEPHTIME and inp")
+
+
+app.command()(nac_vectors.vectors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,13 +44,13 @@ def predict_density(network: DensityNetwork, structure: Structure) -> NDArray[np
     InputError
         If the structure has an element that the model does not know.
     """
-    graph, waves = _inputs(network, structure)
+    graph, waves = density_inputs(network, structure)
     (coefficients,) = network.coefficients(graph, [waves])
     return coefficients.cpu().numpy()
 
 
-def _inputs(network: DensityNetwork, structure: Structure) -> tuple[Graph, FieldWaves]:
-    """Graph and waves of a structure, where the network is."""
+def density_inputs(network: DensityNetwork, structure: Structure) -> tuple[Graph, FieldWaves]:
+    """Graph and waves of a structure, where the network is and in its precision."""
     parameter = next(network.parameters())
     cutoff = network.architecture.message_cutoff
     graph = build_graph(structure, network.numbers, cutoff, {}, parameter.dtype).to(parameter.device)
@@ -67,7 +68,7 @@ def density_draws(network: DensityNetwork, doubt: DensityDoubt, structure: Struc
     InputError
         If the structure has an element that the model does not know.
     """
-    graph, waves = _inputs(network, structure)
+    graph, waves = density_inputs(network, structure)
     (mean,) = network.coefficients(graph, [waves])
     return (mean + weight_changes(network, graph, waves, doubt.draws).T).cpu().numpy()
 
@@ -81,14 +82,22 @@ def predict_pairs(network: HamiltonianNetwork, structure: Structure) -> BlockMat
     InputError
         If the structure has an element that the model does not know.
     """
+    pairs, graph = pair_inputs(network, structure)
+    site, pair = network(graph)
+    atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
+    cpu_site = {z: blocks.cpu() for z, blocks in site.items()}
+    return assemble(pairs, atoms_of, cpu_site, {key: blocks.cpu() for key, blocks in pair.items()})
+
+
+def pair_inputs(
+    network: HamiltonianNetwork, structure: Structure
+) -> tuple[dict[SpeciesPair, PairIndex], Graph]:
+    """Off-site pairs of a structure that the network predicts, and their graph, where the network is."""
     parameter = next(network.parameters())
     pairs = off_site(find_pairs(structure, network.architecture.ranges, half=True))
     cutoff = network.architecture.message_cutoff
     graph = build_graph(structure, network.numbers, cutoff, pairs, parameter.dtype)
-    site, pair = network(graph.to(parameter.device))
-    atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
-    cpu_site = {z: blocks.cpu() for z, blocks in site.items()}
-    return assemble(pairs, atoms_of, cpu_site, {key: blocks.cpu() for key, blocks in pair.items()})
+    return pairs, graph.to(parameter.device)
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,12 @@ class HamiltonianPredictor:
         finer = self.model.zeroth.ingredients.on_finer_mesh(factor)
         zeroth = replace(self.model.zeroth, ingredients=finer)
         return replace(self, model=replace(self.model, zeroth=zeroth))
+
+    def in_double_precision(self) -> HamiltonianPredictor:
+        """Return the predictor with copies of its networks in float64, for derivatives of H."""
+        density, pair = deepcopy(self.model.density), deepcopy(self.model.pair)
+        doubled = replace(self.model, density=density and density.double(), pair=pair and pair.double())
+        return replace(self, model=doubled)
 
     def density(self, structure: Structure) -> NDArray[np.float64]:
         """Density coefficients that H0 of a structure is made of, (n_total,).

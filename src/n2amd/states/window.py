@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from n2amd.errors import InputError
 
 #: Electron counts further than this from an even number are refused.
 _COUNT_TOLERANCE = 1e-6
+#: Names of states next to the gap.
+_EDGE = re.compile(r"(?P<edge>VBM|CBM)(?P<steps>[+-][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,34 @@ def occupied_bands(n_electrons: float) -> int:
             remedy="use a neutral, closed-shell cell: an even number of electrons",
         )
     return n_occupied
+
+
+def band_named(name: str, n_occupied: int) -> int:
+    """Return the state, 0-based from the lowest, that a name stands for.
+
+    Parameters
+    ----------
+    name
+        VBM, CBM, VBM-1, CBM+2 and so on, or the number itself.
+    n_occupied
+        Doubly occupied bands.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    text = name.strip().upper()
+    if found := _EDGE.fullmatch(text):
+        edge = n_occupied - 1 if found["edge"] == "VBM" else n_occupied
+        return edge + int(found["steps"] or 0)
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise InputError(
+        f"{name!r} names no state",
+        field="pair",
+        remedy="write VBM, VBM-1, CBM, CBM+2, or the state's number from 0",
+    )
 
 
 def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) -> StateWindow:
