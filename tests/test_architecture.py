@@ -33,8 +33,11 @@ FLOOR = {
     "config",
     "config_contradictions",
     "config_data",
+    "config_faults",
     "config_section",
     "config_states",
+    "config_yaml",
+    "paths",
     "__init__",
 }
 # what a part may import besides the floor and itself
