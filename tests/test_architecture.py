@@ -56,6 +56,7 @@ ALLOWED = {
     "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
     "hopping": {"couplings"},
     "analysis": {"couplings", "hopping"},
+    "preflight": {"analysis", "baseline", "dataset", "dft", "forcefield", "interop", "network", "states"},
     "interop": {"orbitals", "blocks", "dataset", "hopping", "couplings", "states"},
 }
 TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}

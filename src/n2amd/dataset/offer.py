@@ -82,13 +82,20 @@ def structures_of_frames(
     InputError
         As `offer_of_frames`.
     """
+    return [structure for _, structure in geometries_of_frames(paths, code, n_electrons, exclude)]
+
+
+def geometries_of_frames(
+    paths: Sequence[Path], code: Code, n_electrons: float | None, exclude: Sequence[str] = ()
+) -> list[tuple[Path, Structure]]:
+    """Return the folders and structures of DFT output, as `structures_of_frames`."""
     reader = reader_for(code, n_electrons)
     with TemporaryDirectory() as scratch, work_folder(Path(scratch) / "frames") as work:
         folders = without_excluded(reader.find([work.folder_of(path) for path in paths]), exclude)
         if reader.geometry is not None:
-            return [reader.geometry(folder) for folder in folders]
+            return [(folder, reader.geometry(folder)) for folder in folders]
         places = np.linspace(0, len(folders) - 1, min(len(folders), WHOLE_FRAMES)).astype(int)
-        return [reader.read(folders[k], code)[0].structure for k in places]
+        return [(folders[k], reader.read(folders[k], code)[0].structure) for k in places]
 
 
 def offer_of_frames(
