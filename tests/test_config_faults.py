@@ -245,6 +245,24 @@ def test_labels_of_scissors_are_unlike() -> None:
         validate(document)
 
 
+@pytest.mark.parametrize(
+    ("material", "label", "sentence"),
+    [
+        ("logs", "pbe", "a material cannot be called 'logs'"),
+        ("Si", "2x2x2", "a functional cannot be called '2x2x2'"),
+        ("Si", "figures", "a functional cannot be called 'figures'"),
+    ],
+)
+def test_names_that_share_a_folder_of_the_results(material: str, label: str, sentence: str) -> None:
+    source = {"code": "honpas", "paths": ["frames"]}
+    document = {
+        "materials": {material: {"structure": "cell.vasp", "functionals": {label: source}}},
+        "supercells": ["1x1x1"],
+    }
+    with pytest.raises(InputError, match=sentence):
+        validate(document)
+
+
 def test_other_spellings_of_a_supercell_are_one() -> None:
     document = job()
     document["supercells"] = [[2, 2, 2], "3 X 3 x 1", "4×4×4"]

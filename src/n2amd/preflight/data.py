@@ -22,6 +22,7 @@ from n2amd.structure import Structure
 def check_frames(source: DataSource, place: str, faults: Faults) -> bool:
     """Look for frames in every folder that is named; whether all have some, each of them once."""
     before = len(faults.errors)
+    trained_on: set[Path] = set()
     for field in ("paths", "trajectory_paths"):
         folders: list[Path] = []
         for path in getattr(source, field):
@@ -34,6 +35,13 @@ def check_frames(source: DataSource, place: str, faults: Faults) -> bool:
                 remedy="name each folder once, and none inside another",
             )
             faults.add(f"{place}.{field}", error)
+        both = trained_on.intersection(folder.resolve() for folder in folders)
+        if both:
+            faults.warn(
+                f"{place}.{field}",
+                f"{len(both)} of these frames are in paths, too: the network is judged on what it learned from",
+            )
+        trained_on.update(folder.resolve() for folder in folders)
     return len(faults.errors) == before
 
 
