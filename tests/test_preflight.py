@@ -108,7 +108,11 @@ def test_many_faults_are_told_at_once(check: Check, tmp_path: Path) -> None:
         (lambda job, pbe: job.update(supercells=["90x90x90"]), "the supercell 90x90x90 has 4374000 atoms"),
         (
             lambda job, pbe: pbe.update(exclude=["frame_9999"]),
-            "none of 8 frames, frame_0000 to frame_0007, is called",
+            "none of 8 frames, frame_0000 to frame_0007,",
+        ),
+        (
+            lambda job, pbe: pbe.update(trajectory_paths=pbe["paths"]),
+            "8 of these frames are in paths, too",
         ),
         (lambda job, pbe: pbe.update(exclude=["frame_000[0-5]"]), "2 frames cannot give 1 for validation"),
         (

@@ -39,7 +39,7 @@ def check_frames(source: DataSource, place: str, faults: Faults) -> bool:
         if both:
             faults.warn(
                 f"{place}.{field}",
-                f"{len(both)} of these frames are in paths, too: the network is judged on what it learned from",
+                f"{len(both)} of these frames are in paths, too: what was learned from judges the network",
             )
         trained_on.update(folder.resolve() for folder in folders)
     return len(faults.errors) == before
