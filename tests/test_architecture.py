@@ -33,8 +33,11 @@ FLOOR = {
     "config",
     "config_contradictions",
     "config_data",
+    "config_faults",
     "config_section",
     "config_states",
+    "config_yaml",
+    "paths",
     "__init__",
 }
 # what a part may import besides the floor and itself
@@ -53,6 +56,7 @@ ALLOWED = {
     "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
     "hopping": {"couplings"},
     "analysis": {"couplings", "hopping"},
+    "preflight": {"analysis", "baseline", "dataset", "dft", "forcefield", "interop", "network", "states"},
     "interop": {"orbitals", "blocks", "dataset", "hopping", "couplings", "states"},
 }
 TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}

@@ -87,7 +87,7 @@ def test_every_option_is_described_with_its_unit() -> None:
         ({"supercells": ["2x2"]}, "supercells.0", "2x2"),
         ({"supercells": ["0x1x1"]}, "supercells.0", "0x1x1"),
         ({"hamiltonian": {"channels": []}}, "hamiltonian.channels", "at least one"),
-        ({"materials": {}}, "materials", "at least 1"),
+        ({"materials": {}}, "materials", "at least one"),
     ],
 )
 def test_bad_values_are_named(change: dict, where: str, what: str) -> None:

@@ -68,7 +68,8 @@ def main() -> None:
     except StoppedElsewhereError as error:
         sys.exit(error.exit_code)
     except N2amdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for sentence in error.sentences:
+            print(f"error: {sentence}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -7,19 +7,21 @@ validates the whole. Unknown keys are errors.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from n2amd.config_contradictions import contradictions
 from n2amd.config_data import DATA_SECTIONS, DataSource
 from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics and analysis take it
-from n2amd.config_section import Section
+from n2amd.config_faults import faults_of
+from n2amd.config_section import SUPERCELL, Section, Seed, Supercells, Text, Unique, WrittenPath
 from n2amd.config_states import StatesSettings
-from n2amd.errors import InputError
+from n2amd.config_yaml import parse_yaml, read_yaml
+from n2amd.errors import InputError, raise_all
+from n2amd.paths import folder_named, near_names
 
 Method = Literal["dish", "dish_renewal", "fssh", "fssh_mc", "ehrenfest", "sdm", "ida"]
 Preset = Literal["test", "quick", "paper"]
@@ -31,7 +33,9 @@ class ForceFieldSettings(Section):
     preset: Preset = Field(
         "quick", description="`quick`: laptop; `paper`: the paper's, for a GPU; `test`: CI."
     )
-    max_epochs: int | None = Field(None, ge=1, description="Training epochs; default: the preset's.")
+    max_epochs: int | None = Field(
+        None, ge=1, le=10**6, description="Training epochs; default: the preset's."
+    )
     batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="Adam's; default: the preset's.")
     validation_fraction: float = Field(
@@ -42,7 +46,7 @@ class ForceFieldSettings(Section):
         "auto", description="Ahead-of-time compilation for MD; auto: where a C++ compiler is found."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and run.")
-    seed: int = Field(1, ge=0, description="Seed of splits and weights.")
+    seed: Seed = Field(1, description="Seed of splits and weights.")
 
 
 class HamiltonianSettings(Section):
@@ -55,18 +59,22 @@ class HamiltonianSettings(Section):
         "atom pairs, on top of H0 or alone; auto: the best that the data allow.",
     )
     density_steps: int | None = Field(
-        None, ge=1, description="Optimiser steps of the density network; default: the preset's."
+        None, ge=1, le=10**8, description="Optimiser steps of the density network; default: the preset's."
     )
-    channels: list[int] | None = Field(None, description="Channels per l = 0..l_max; default: the preset's.")
+    channels: list[Annotated[int, Field(ge=1, le=4096)]] | None = Field(
+        None, min_length=1, max_length=9, description="Channels per l = 0..l_max; default: the preset's."
+    )
     layers: int | None = Field(None, ge=1, le=8, description="Message-passing layers; default: the preset's.")
     message_cutoff_A: float | None = Field(
         None, gt=1, le=12, description="Cutoff of message passing, Angstrom."
     )
-    steps: int | None = Field(None, ge=1, description="Optimiser steps of stage 1 (MAE of H).")
+    steps: int | None = Field(None, ge=1, le=10**8, description="Optimiser steps of stage 1 (MAE of H).")
     band_steps: int | None = Field(
-        None, ge=0, description="Optimiser steps of stage 2 (+ the error seen by the states)."
+        None, ge=0, le=10**8, description="Optimiser steps of stage 2 (+ the error seen by the states)."
     )
-    band_weight: float = Field(1.0, ge=0, description="Weight of the error seen by the states in stage 2.")
+    band_weight: float = Field(
+        1.0, ge=0, le=10**6, description="Weight of the error seen by the states in stage 2."
+    )
     batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="AdamW's; default: the preset's.")
     validation_fraction: float = Field(
@@ -74,32 +82,31 @@ class HamiltonianSettings(Section):
     )
     test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and predict.")
-    seed: int = Field(1, ge=0, description="Seed of splits, weights and batches.")
-
-    @field_validator("channels")
-    @classmethod
-    def _positive(cls, value: list[int] | None) -> list[int] | None:
-        if value is not None and (not value or min(value) < 1):
-            raise ValueError("channels must list at least one positive number, one for each l = 0..l_max")
-        return value
+    seed: Seed = Field(1, description="Seed of splits, weights and batches.")
 
 
 class TrajectorySettings(Section):
     """Molecular dynamics with the force field: equilibration, then NVE."""
 
     temperature_K: float = Field(300.0, gt=0, le=5000, description="Target temperature, Kelvin.")
-    timestep_fs: float = Field(1.0, gt=0, le=5, description="Time step of MD and of the couplings, fs.")
-    equilibration_steps: int = Field(500, ge=0, description="Langevin steps before NVE.")
-    frames: int = Field(400, ge=2, description="NVE frames kept, one a time step.")
+    timestep_fs: float = Field(1.0, ge=0.01, le=5, description="Time step of MD and of the couplings, fs.")
+    equilibration_steps: int = Field(500, ge=0, le=10**8, description="Langevin steps before NVE.")
+    frames: int = Field(400, ge=2, le=10**7, description="NVE frames kept, one a time step.")
     friction_per_fs: float = Field(0.02, gt=0, le=1, description="Langevin friction, 1/fs.")
     max_drift_meV_per_atom_per_ps: float = Field(
-        5.0, gt=0, description="Largest drift of the conserved energy; beyond it the trajectory is refused."
+        5.0,
+        gt=0,
+        le=10**9,
+        description="Largest drift of the conserved energy; beyond it the trajectory is refused.",
     )
     max_temperature_ratio: float = Field(
-        3.0, gt=1, description="NVE temperature over target beyond which the trajectory is called blown up."
+        3.0,
+        gt=1,
+        le=10**6,
+        description="NVE temperature over target beyond which the trajectory is called blown up.",
     )
-    checkpoint_every: int = Field(100, ge=1, description="Frames between restart points.")
-    seed: int = Field(1, ge=0, description="Seed of velocities and thermostat.")
+    checkpoint_every: int = Field(100, ge=1, le=10**7, description="Frames between restart points.")
+    seed: Seed = Field(1, description="Seed of velocities and thermostat.")
 
 
 class CouplingsSettings(Section):
@@ -122,7 +129,9 @@ class CouplingsSettings(Section):
 class DynamicsSettings(Section):
     """Surface hopping on the classical path."""
 
-    methods: list[Method] = Field(["dish", "fssh"], min_length=1, description="Methods to run.")
+    methods: Annotated[list[Method], Unique] = Field(
+        ["dish", "fssh"], min_length=1, description="Methods to run."
+    )
     carrier: Literal["electron", "hole", "pair"] = Field(
         "electron", description="What relaxes: an electron, a hole, or an electron-hole pair."
     )
@@ -138,6 +147,7 @@ class DynamicsSettings(Section):
     dephasing_time_fs: float | None = Field(
         None,
         gt=0,
+        le=10**6,
         description="One pure-dephasing time for all pairs, fs; default: from the gap fluctuations.",
     )
     waiting: Literal["deterministic", "exponential"] = Field(
@@ -151,10 +161,13 @@ class DynamicsSettings(Section):
     )
     substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
     kinetic_energy_eV: float | None = Field(
-        None, gt=0, description="Kinetic energy of the nuclei (sdm), eV; default: that of a large solid."
+        None,
+        gt=0,
+        le=10**9,
+        description="Kinetic energy of the nuclei (sdm), eV; default: that of a large solid.",
     )
-    output_stride: int = Field(1, ge=1, description="Steps between stored populations.")
-    seeds: list[int] = Field([1], min_length=1, description="Seeds; one run each.")
+    output_stride: int = Field(1, ge=1, le=10**9, description="Steps between stored populations.")
+    seeds: Annotated[list[Seed], Unique] = Field([1], min_length=1, description="Seeds; one run each.")
 
     @model_validator(mode="after")
     def _options_of_methods(self) -> DynamicsSettings:
@@ -172,19 +185,23 @@ class AnalysisSettings(Section):
 
     bootstrap: int = Field(200, ge=10, le=100000, description="Bootstrap resamples of initial conditions.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of intervals.")
-    block_fs: float = Field(50.0, gt=0, description="Shortest memory that a trajectory is taken to have, fs.")
-    seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
+    block_fs: float = Field(
+        50.0, gt=0, le=10**9, description="Shortest memory that a trajectory is taken to have, fs."
+    )
+    seed: Seed = Field(1, description="Seed of the bootstrap.")
     model_doubt: bool = Field(
         True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_samples`)."
     )
-    layers: dict[str, list[int | str]] | None = Field(
+    layers: dict[Text, Annotated[list[int | str], Field(min_length=1)]] | None = Field(
         None,
+        min_length=1,
         description="Layers that populations are projected on, by name: atoms counted from 0, ranges `0-11`, "
         "elements; default: found by bonds, then by gaps along the third lattice vector.",
     )
     spectrum_lag_fs: float | None = Field(
         None,
         gt=0,
+        le=10**9,
         description="Largest lag of the spectral density, fs: longer resolves more and knows it worse; "
         "default: half of the trajectory, at most 1000.",
     )
@@ -194,12 +211,21 @@ class AnalysisSettings(Section):
 OVERRIDABLE = ("forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
 
 
+class FrameOfData(Section):
+    """A structure that is a frame of the data."""
+
+    frame: str = Field(description="Name of its folder, or of the end of its path.")
+
+
 class Material(Section):
     """A crystal with its DFT data."""
 
-    structure: Path = Field(description="Unit cell that supercells are built of (any format ASE reads).")
     functionals: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], DataSource] = Field(
         min_length=1, description="Data sets by functional label."
+    )
+    structure: WrittenPath = Field(
+        description="Unit cell that supercells are built of: a file of any format ASE reads, the folder of a "
+        "DFT frame, or `{frame: NAME}`, a frame found by its name in the `paths` of the functionals."
     )
     forcefield_functional: str | None = Field(
         None, description="Functional whose data train the force field; default: the first."
@@ -208,17 +234,28 @@ class Material(Section):
         default_factory=dict, description="Keys of the general sections that differ for this material."
     )
 
+    @field_validator("structure", mode="before", json_schema_input_type=Path | FrameOfData)
+    @classmethod
+    def _of_a_frame(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        name = value.get("frame")
+        if set(value) != {"frame"} or not isinstance(name, str | int):
+            raise ValueError(f"{value} names no frame; write a path, or {{frame: NAME}}")
+        sources = info.data.get("functionals", {}).values()  # none where these are wrong themselves
+        return folder_named(str(name), [path for source in sources for path in source.paths])
+
     @model_validator(mode="after")
     def _known(self) -> Material:
         label = self.forcefield_functional
-        if label is not None and label not in self.functionals:
-            raise ValueError(
-                f"forcefield_functional {label!r} is not among functionals {sorted(self.functionals)}"
-            )
-        if unknown := set(self.overrides) - set(OVERRIDABLE):
-            raise ValueError(
-                f"overrides: unknown section {sorted(unknown)[0]!r}, choose from {list(OVERRIDABLE)}"
-            )
+        for what, name, known in (
+            *(("forcefield_functional", label, list(self.functionals)) for _ in range(label is not None)),
+            *(("overrides: section", section, list(OVERRIDABLE)) for section in self.overrides),
+        ):
+            if name not in known:
+                near = near_names(str(name), known)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"{what} {name!r} is none of {', '.join(known)}{meant}")
         return self
 
     @property
@@ -233,10 +270,8 @@ class Config(Section):
     materials: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Material] = Field(
         min_length=1, description="Materials by name."
     )
-    supercells: list[Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")]] = Field(
-        min_length=1, description="Supercells as AxBxC."
-    )
-    results: Path = Field(Path("results"), description="Output folder.")
+    supercells: Supercells = Field(min_length=1, description="Supercells as AxBxC, e.g. 2x2x2.")
+    results: WrittenPath = Field(Path("results"), description="Output folder.")
     forcefield: ForceFieldSettings = Field(default_factory=ForceFieldSettings)
     hamiltonian: HamiltonianSettings = Field(default_factory=HamiltonianSettings)
     trajectory: TrajectorySettings = Field(default_factory=TrajectorySettings)
@@ -244,15 +279,6 @@ class Config(Section):
     couplings: CouplingsSettings = Field(default_factory=CouplingsSettings)
     dynamics: DynamicsSettings = Field(default_factory=DynamicsSettings)
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
-
-    @model_validator(mode="after")
-    def _sections_valid(self) -> Config:
-        for material in self.materials:
-            for name in OVERRIDABLE:
-                self.section(name, material)
-            if problem := next(contradictions(self, material), None):
-                raise ValueError(problem)
-        return self
 
     def section(self, name: str, material: str) -> Any:
         """Return the settings of one stage for one material, its overrides applied."""
@@ -275,37 +301,11 @@ SECTIONS: dict[str, type[Section]] = {
 
 def parse_supercell(text: str) -> tuple[int, int, int]:
     """Read "2x2x2" as (2, 2, 2)."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
+    if re.fullmatch(SUPERCELL, text, re.ASCII) is None:
         raise InputError(
             f"{text!r} is not a supercell", field="supercell", remedy="write three numbers as in 2x2x2"
         )
-    return tuple(int(g) for g in match.groups())  # type: ignore[return-value]
-
-
-def _option_names() -> set[str]:
-    models: list[type[Section]] = [Config, Material, *SECTIONS.values()]
-    return {name for model in models for name in model.model_fields}
-
-
-def _one_sentence(error: ValidationError, file: str | None) -> InputError:
-    # a misspelt option explains the one that seems to be missing
-    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "(top level)"
-    if first["type"] == "extra_forbidden":
-        near = get_close_matches(str(first["loc"][-1]), _option_names(), n=1)
-        problem = "there is no such option"
-        remedy = f"did you mean {near[0]}?" if near else "look it up in docs/configuration.md"
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-        shown = repr(first.get("input"))
-        value = "" if first["type"] in ("missing", "value_error") else f" (got {shown[:80]})"
-        problem, remedy = f"{message[0].lower()}{message[1:]}{value}", "correct it in the configuration"
-        choices = re.findall(r"'([^']+)'", first.get("ctx", {}).get("expected", ""))
-        if near := get_close_matches(str(first.get("input")).lower(), choices, n=1):
-            remedy = f"did you mean {near[0]}?"
-    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return InputError(problem + more, file=file, field=where, remedy=remedy)
+    return tuple(int(word) for word in text.split("x"))  # type: ignore[return-value]
 
 
 def validate(document: Any, file: str | None = None) -> Config:
@@ -314,12 +314,28 @@ def validate(document: Any, file: str | None = None) -> Config:
     Raises
     ------
     InputError
-        One sentence naming the field, the value and the remedy.
+        A sentence for each fault, naming the option, the value and the remedy.
     """
     try:
-        return Config.model_validate(document)
+        job = Config.model_validate(document)
     except ValidationError as error:
-        raise _one_sentence(error, file) from None
+        raise_all(faults_of(error, Config, document, file, sections=SECTIONS))
+        raise  # of no kind that is known
+    raise_all(list(_overrides_faults(job, file)))
+    problems = dict.fromkeys(problem for name in job.materials for problem in contradictions(job, name))
+    raise_all([InputError(problem, file=file) for problem in problems])
+    return job
+
+
+def _overrides_faults(job: Config, file: str | None) -> Iterator[InputError]:
+    """Say what is wrong with the options that materials override."""
+    for name, material in job.materials.items():
+        for section, overrides in material.overrides.items():
+            try:
+                job.section(section, name)
+            except ValidationError as error:
+                place = ("materials", name, "overrides", section)
+                yield from faults_of(error, SECTIONS[section], overrides, file, place, SECTIONS)
 
 
 def load(path: str | Path, *changes: str | Path) -> Config:
@@ -327,7 +343,7 @@ def load(path: str | Path, *changes: str | Path) -> Config:
 
     Snakemake merges several `--configfile` in the same way: mappings key by key, lists replaced whole.
     """
-    document = _read_yaml(path)
+    document = read_yaml(path)
     if document is None:
         raise InputError(
             "the configuration is empty",
@@ -335,7 +351,7 @@ def load(path: str | Path, *changes: str | Path) -> Config:
             remedy="name materials and supercells, see config/test.yaml",
         )
     for change in changes:
-        above = _read_yaml(change)
+        above = read_yaml(change)
         document = document if above is None else _merged(document, above)
     return validate(document, ", ".join(map(str, (path, *changes))))
 
@@ -362,36 +378,14 @@ def load_section(name: str, text: str | None, changes: dict[str, Any] | None = N
     file = f"--settings of {name}"
     if text is not None:
         if text.lstrip().startswith("{"):
-            document = _parse_yaml(text, file)
+            document = parse_yaml(text, file)
         else:
-            file, document = text, _read_yaml(text)
+            file, document = text, read_yaml(text)
     document = {} if document is None else document
     if isinstance(document, dict):
         document = {**document, **{key: value for key, value in (changes or {}).items() if value is not None}}
     try:
         return SECTIONS[name].model_validate(document)
     except ValidationError as error:
-        raise _one_sentence(error, file) from None
-
-
-def _read_yaml(path: str | Path) -> Any:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            "the configuration file does not exist", file=path, remedy="check the path"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", file=path, remedy="pass a YAML file") from None
-    return _parse_yaml(text, path)
-
-
-def _parse_yaml(text: str, path: str | Path) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" near line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"not valid YAML{line}", file=path, remedy="correct the indentation or quoting"
-        ) from None
+        raise_all(faults_of(error, SECTIONS[name], document, file, sections=SECTIONS))
+        raise

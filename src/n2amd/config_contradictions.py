@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from n2amd.config_section import SUPERCELL
 
 if TYPE_CHECKING:
     from n2amd.config import Config
 
 #: Codes whose frames do not say what their Hamiltonian is made of: networks of atom pairs learn it.
 WITHOUT_DENSITY = ("abacus", "deeph")
+#: Folders beside those of the materials, and beside those of a material's functionals and supercells.
+FOLDERS_OF_RESULTS, FOLDERS_OF_MATERIALS = ("logs", "benchmarks", "figures"), ("figures",)
 
 
 def contradictions(job: Config, name: str) -> Iterator[str]:
     """Say what about one material will be refused at a later stage, whatever its data."""
     material = job.materials[name]
+    yield from _names_that_are_taken(job, name)
     trajectory, states, dynamics = (job.section(s, name) for s in ("trajectory", "states", "dynamics"))
     if states.shards > trajectory.frames - 1:
         yield (
@@ -49,6 +55,18 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _names_that_are_taken(job: Config, name: str) -> Iterator[str]:
+    """Say which names would have two things share a folder of the results."""
+    if name in FOLDERS_OF_RESULTS:
+        yield f"a material cannot be called {name!r}: the results have such a folder; give it another name"
+    for label in job.materials[name].functionals:
+        if label in FOLDERS_OF_MATERIALS or re.fullmatch(SUPERCELL, label):
+            yield (
+                f"materials.{name}: a functional cannot be called {label!r}: the results have such a folder; "
+                "give it another label"
+            )
 
 
 def _active_learning(job: Config, name: str) -> Iterator[str]:

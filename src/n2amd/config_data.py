@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from n2amd.config_section import Section
+from n2amd.config_section import Section, Seed, Supercell, Text, Texts, Unique, WrittenPath, WrittenPaths
 
 DftCode = Literal["honpas", "siesta", "openmx", "cp2k", "abacus", "deeph", "pyscf"]
 Mesh = tuple[
@@ -15,18 +14,25 @@ Mesh = tuple[
 ]
 
 
+def _name(value: object) -> object:
+    # YAML reads a frame called 12 as a number
+    return str(value) if isinstance(value, int) else value
+
+
+#: Name of a frame, or a pattern of names.
+FrameName = Annotated[Text, BeforeValidator(_name)]
+
+
 class StructureSettings(Section):
     """Structures that DFT is run on: a supercell with random strain, slid or bent layers, rattled atoms."""
 
-    file: Path | None = Field(
+    file: WrittenPath | None = Field(
         None,
         description="Structures to take as they are (extxyz: MD, active learning), instead of making them.",
     )
     chunks: int = Field(1, ge=1, le=10**5, description="Jobs that the structures are cut into.")
     frames_per_chunk: int = Field(10, ge=1, le=10**5, description="Structures of one job.")
-    supercell: Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")] = Field(
-        "1x1x1", description="Supercell of the material's structure, AxBxC."
-    )
+    supercell: Supercell = Field("1x1x1", description="Supercell of the material's structure, AxBxC.")
     temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
         [300.0], min_length=1, description="Temperatures of the rattle, Kelvin, taken in turn."
     )
@@ -54,7 +60,7 @@ class StructureSettings(Section):
         description="Largest curvature, 1/Angstrom, of a sheet bent into a wave (1 / radius of a tube).",
     )
     layer_gap_A: float = Field(1.5, gt=0, le=20, description="Empty height, Angstrom, that parts two layers.")
-    seed: int = Field(1, ge=0, description="Seed; structure n depends on the seed and on n alone.")
+    seed: Seed = Field(1, description="Seed; structure n depends on the seed and on n alone.")
 
     @property
     def frames(self) -> int:
@@ -72,7 +78,7 @@ class DftSettings(Section):
     """What every engine needs to know."""
 
     functional: Literal["PBE", "HSE06"] = Field("PBE", description="Exchange-correlation functional.")
-    basis: str | dict[str, str] = Field(
+    basis: Text | Texts = Field(
         "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one an element."
     )
     kpoints: Mesh = Field((3, 3, 3), description="K mesh, always with Gamma in it.")
@@ -88,14 +94,12 @@ class Cp2kSettings(DftSettings):
     """DFT by CP2K, a program of its own: PBE with k points; HSE06 at Gamma only."""
 
     program: Literal["cp2k"] = Field("cp2k", description="CP2K.")
-    command: str | None = Field(
+    command: Text | None = Field(
         None, description="How CP2K is started, e.g. `mpiexec -n 4 cp2k.psmp`; default: the one on the PATH."
     )
-    basis_file: str = Field("BASIS_MOLOPT", description="CP2K's file of basis sets.")
-    potential: str | dict[str, str] = Field(
-        "GTH-PBE", description="Pseudopotential: one for all, or one an element."
-    )
-    potential_file: str = Field("GTH_POTENTIALS", description="CP2K's file of pseudopotentials.")
+    basis_file: Text = Field("BASIS_MOLOPT", description="CP2K's file of basis sets.")
+    potential: Text | Texts = Field("GTH-PBE", description="Pseudopotential: one for all, or one an element.")
+    potential_file: Text = Field("GTH_POTENTIALS", description="CP2K's file of pseudopotentials.")
     cutoff_Ry: float = Field(200.0, ge=50, le=5000, description="Cutoff of the finest grid, Rydberg.")
     rel_cutoff_Ry: float = Field(
         40.0, ge=10, le=500, description="Cutoff that assigns Gaussians to grids, Rydberg."
@@ -128,7 +132,7 @@ class PyscfSettings(DftSettings):
     """DFT by PySCF, in Python: PBE and HSE06 with k points, for small cells."""
 
     program: Literal["pyscf"] = Field("pyscf", description="PySCF.")
-    pseudopotential: str = Field("gth-pbe", description="Pseudopotential by PySCF's name.")
+    pseudopotential: Text = Field("gth-pbe", description="Pseudopotential by PySCF's name.")
     ke_cutoff_Ha: float | None = Field(
         None,
         gt=0,
@@ -158,8 +162,15 @@ class PyscfSettings(DftSettings):
         return self
 
 
+def _program(value: object) -> str | None:
+    name = value.get("program") if isinstance(value, dict) else getattr(value, "program", None)
+    return None if name is None else str(name)
+
+
 #: A program to run, told apart by `program`.
-Engine = Annotated[Cp2kSettings | PyscfSettings, Field(discriminator="program")]
+Engine = Annotated[
+    Annotated[Cp2kSettings, Tag("cp2k")] | Annotated[PyscfSettings, Tag("pyscf")], Discriminator(_program)
+]
 
 
 class Scissor(Section):
@@ -168,10 +179,21 @@ class Scissor(Section):
     label: str = Field(
         "scissor", pattern=r"^[A-Za-z0-9-]+$", description="Name of the variant: FUNCTIONAL+LABEL."
     )
-    gap_eV: float = Field(gt=0, description="Gap at the equilibrium structure after the shift, eV.")
+    gap_eV: float = Field(gt=0, le=50, description="Gap at the equilibrium structure after the shift, eV.")
     reference_gap_eV: float | None = Field(
-        None, gt=0, description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean."
+        None,
+        gt=0,
+        le=50,
+        description="Gap that is shifted to gap_eV, eV; default: the trajectory's canonical mean.",
     )
+
+
+def _labels_once(scissors: list[Scissor]) -> list[Scissor]:
+    labels = [scissor.label for scissor in scissors]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"two scissors have the label {label!r}; give each a label of its own")
+    return scissors
 
 
 class ActiveLearningSettings(Section):
@@ -187,7 +209,7 @@ class ActiveLearningSettings(Section):
         "functional's own `engine`; `folder`: you compute them, the run stops and says where the results go. "
         "Default: `engine` where there is one, else `scf`.",
     )
-    supercell: Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*$")] | None = Field(
+    supercell: Supercell | None = Field(
         None,
         description="Supercell AxBxC whose trajectory the frames are chosen from; default: the job's first.",
     )
@@ -208,8 +230,20 @@ class DataSource(Section):
     """One functional: DFT data, given or to be computed, with a network of its own."""
 
     code: DftCode | None = Field(None, description="The DFT code that wrote the files in `paths`.")
-    paths: list[Path] = Field(
-        default_factory=list, description="Folders of independent frames, for training."
+    paths: WrittenPaths = Field(
+        default_factory=list,
+        description="Folders of independent frames, for training; patterns such as `data/set_*` stand for "
+        "what they match, in natural order, here and in the other lists of paths.",
+    )
+    exclude: Annotated[list[FrameName], Unique] = Field(
+        default_factory=list,
+        description="Frames of `paths` to leave out, by name or pattern (`frame_0012`, `md_*_1?`; with a `/` "
+        "the folders above count too, `set_1/frame_*`).",
+    )
+    near_duplicates: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="What to do with copies: refuse a geometry that is there twice; or skip it, and every "
+        "frame nearer than 0.03 Angstrom (root mean square) to one before.",
     )
     engine: Engine | None = Field(
         None, description="DFT to run instead of `paths`: `program` (`cp2k` or `pyscf`) and its options."
@@ -217,31 +251,31 @@ class DataSource(Section):
     structures: StructureSettings = Field(
         default_factory=StructureSettings, description="Structures that the engine computes."
     )
-    trajectory_paths: list[Path] = Field(
+    trajectory_paths: WrittenPaths = Field(
         default_factory=list, description="Folders of consecutive DFT frames, for the parity of couplings."
     )
-    density_paths: list[Path] = Field(
+    density_paths: WrittenPaths = Field(
         [],
         max_length=1,
         description="Further frames of which only the densities are kept (`n2amd hamiltonian densities`): "
         "they train the density network.",
     )
-    forcefield_paths: list[Path] = Field(
+    forcefield_paths: WrittenPaths = Field(
         default_factory=list,
         description="Extended XYZ files of further DFT frames with energies and forces, for the force field.",
     )
-    forcefield_test_paths: list[Path] = Field(
+    forcefield_test_paths: WrittenPaths = Field(
         default_factory=list,
         description="Extended XYZ files of DFT frames that only judge the force field.",
     )
     trajectory_timestep_fs: float = Field(
-        1.0, gt=0, le=10, description="Time between consecutive frames, fs."
+        1.0, ge=0.001, le=10, description="Time between consecutive frames, fs."
     )
     without_bands: bool = Field(
         False, description="Accept frames whose code left no eigenvalues; H is not verified then."
     )
     electrons: float | None = Field(
-        None, gt=0, description="Electrons in the cell, where the files do not say (DeepH folders)."
+        None, gt=0, le=10**6, description="Electrons in the cell, where the files do not say (DeepH folders)."
     )
     fit_overlap: bool | None = Field(
         None,
@@ -252,8 +286,10 @@ class DataSource(Section):
         default_factory=ActiveLearningSettings,
         description="Rounds of frames that the network chooses and that are labelled.",
     )
-    scissors: list[Scissor] = Field(default_factory=list, description="Scissor variants.")
-    band_path: list[str] = Field(
+    scissors: Annotated[list[Scissor], AfterValidator(_labels_once)] = Field(
+        default_factory=list, description="Scissor variants."
+    )
+    band_path: list[Text] = Field(
         default_factory=list,
         description="Special points for the band structure, e.g. [G, X, M, G]; empty: seekpath's.",
     )

@@ -17,9 +17,18 @@ HEAD = """# Configuration
 
 A job is one YAML file. `n2amd config check FILE` checks it, `n2amd config show FILE` prints it with every
 default filled in. A misspelt option is an error, and so is a value out of bounds: the message names the
-option, the value and the remedy. Several files may be given, here and to `make run CONFIG="A B"`: the keys
-of the later ones are laid over the earlier, mappings key by key, lists replaced whole. Paths are relative to
-the folder the workflow is started in.
+option, the value and the remedy; all faults are told at once. Several files may be given, here and to `make
+run CONFIG="A B"`: the keys of the later ones are laid over the earlier, mappings key by key, lists replaced
+whole. Paths are relative to the folder the workflow is started in; `~` is the home folder and `$NAME` a
+variable of the environment. In lists of paths `*`, `?`, `[...]` and `**` are patterns: they stand for what
+they match, in natural order.
+
+`n2amd config check` opens everything that is named, before anything is trained: structures (a cell with
+volume, no atoms on each other, elements that the data have), folders (frames of the named code, none of them
+twice), further frames of the force field, special points of band paths, layers, basis and mesh of an engine,
+and whether the results can be written. It warns where something is unusual but may be meant: supercells far
+beyond the training cells, a time step that looks like picoseconds, a scissor that closes the gap, a program
+that is not on this machine. `--no-frames` leaves the DFT frames unread.
 
 A stage sees only its own section: changing one reruns that stage and what depends on it, nothing else.
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from n2amd.config_section import Section
+
+Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
 class StatesSettings(Section):
@@ -27,7 +29,7 @@ class StatesSettings(Section):
         description="Direct solver of block_si: dense, on CPU or GPU; or sparse, on CPU (pip install "
         "pypardiso).",
     )
-    kpoint: tuple[float, float, float] = Field(
+    kpoint: tuple[Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
     )
     shards: int = Field(
@@ -43,7 +45,9 @@ class StatesSettings(Section):
         description="H0 of a learned density: mesh finer by this along each vector than the DFT code's. 1 is "
         "the code's own Hamiltonian, whose levels move with the atoms against the mesh; at 2 they hardly do.",
     )
-    residual_tolerance_eV: float = Field(1e-5, gt=0, description="Largest residual ||(H - E S) c||, eV.")
+    residual_tolerance_eV: float = Field(
+        1e-5, gt=0, le=1, description="Largest residual ||(H - E S) c||, eV."
+    )
     doubt_samples: int = Field(
         16,
         ge=0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,11 @@ class N2amdError(Exception):
     """Base of every error that the command line prints as one sentence, without a traceback."""
 
     exit_code = 1
+
+    @property
+    def sentences(self) -> list[str]:
+        """What to tell the user, a sentence each."""
+        return [str(self)]
 
 
 class ComputationError(N2amdError):
@@ -61,6 +66,37 @@ class InputError(N2amdError):
             place.append(f"field {field!r}")
         sentence = f"{', '.join(place)}: {problem}" if place else problem
         super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+
+
+class SeveralFaultsError(InputError):
+    """All that is wrong with an input, where more than one thing is: a sentence each.
+
+    Parameters
+    ----------
+    errors
+        Two or more; the place of the first is that of the whole.
+    """
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.problem, file=first.file, frame=first.frame, field=first.field, remedy=first.remedy
+        )
+        self.errors = tuple(errors)
+        self.args = ("\n".join(self.sentences),)
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each error."""
+        return [str(error) for error in self.errors]
+
+
+def raise_all(errors: Sequence[InputError]) -> None:
+    """Raise one error as it is, several as one, and nothing where there is none."""
+    if len(errors) > 1:
+        raise SeveralFaultsError(errors)
+    if errors:
+        raise errors[0]
 
 
 @contextmanager

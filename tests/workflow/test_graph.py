@@ -185,6 +185,20 @@ def test_silicon_from_dft(pristine: Project) -> None:
     assert jobs == total(COMPUTED, supercell_jobs(shards=4, variants=1, projected=False), END)
 
 
+def test_frames_are_chosen_where_the_given_data_are_read_only(pristine: Project) -> None:
+    def change(document: dict) -> None:
+        add_rounds(document, 1, label_by="folder")
+        source = document["materials"]["TiO2"]["functionals"]["pbe"]
+        source |= {"paths": ["resources/*/TiO2_6_trai?"], "exclude": ["md_*_1?"], "near_duplicates": "skip"}
+
+    shown = pristine.snakemake("-n", "-p", "--configfile", pristine.config("chosen", change)).stdout
+    ingestions = [line for line in shown.splitlines() if "n2amd dataset ingest" in line]
+    assert len(ingestions) == 3
+    chosen = [line for line in ingestions if "--exclude 'md_*_1?' --near-duplicates skip" in line]
+    assert ["resources/tio2-honpas/TiO2_6_train" in line for line in chosen] == [True]
+    assert sum("--exclude" in line or "--near-duplicates" in line for line in ingestions) == 1
+
+
 def compute_silicon(document: dict, *, chunks: int = 2, **structures: object) -> None:
     """Let an engine compute the frames of the test job."""
     source = document["materials"]["TiO2"]["functionals"]["pbe"]

@@ -1,6 +1,13 @@
 """Structures -> DFT, where it is to be run; DFT output folders -> checked data sets."""
 
 
+def chosen_for_ingestion(wildcards):
+    """Return the options that say which of the given frames a data set is made of."""
+    given = source(wildcards)
+    options = [word for name in given.exclude for word in ("--exclude", shlex.quote(name))]
+    return " ".join([*options, *(["--near-duplicates", "skip"] if given.near_duplicates == "skip" else [])])
+
+
 rule generate_structures:
     """Make the structures of one chunk; structure n depends on the seed and on n alone, so more chunks are just more."""
     input:
@@ -78,8 +85,10 @@ rule ingest_dataset:
         dft=lambda w: source(w).written_by,
         folders=dft_folders,
         given=given_to_ingestion,
+        chosen=chosen_for_ingestion,
     shell:
         "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional} {params.given}"
+        " {params.chosen}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 

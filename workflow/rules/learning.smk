@@ -95,6 +95,7 @@ use rule ingest_dataset as ingest_labels with:
         dft=lambda w: source(w).written_by,
         folders=lambda w: [folder_of_labels(w)],
         given=lambda w, input: f"{given_to_ingestion(w)} --expect {shlex.quote(input.structures)}",
+        chosen="",
 
 
 rule add_labels:

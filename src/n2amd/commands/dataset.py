@@ -6,13 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 app = typer.Typer(
     help="Ingest DFT frames into a checked data set; check, describe, split, merge, export it.",
@@ -30,6 +26,13 @@ class DftCode(StrEnum):
     abacus = "abacus"
     deeph = "deeph"
     pyscf = "pyscf"
+
+
+class NearDuplicates(StrEnum):
+    """What to do with copies of frames."""
+
+    refuse = "refuse"
+    skip = "skip"
 
 
 class ExportFormat(StrEnum):
@@ -56,7 +59,9 @@ PerFrame = Annotated[
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Frame folders, folders of them, or archives.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Frame folders, folders of them, archives, or patterns ('set_*').")
+    ],
     code: Annotated[DftCode, typer.Option(help="DFT code that wrote the files.")],
     out: Annotated[Path, typer.Option(help="Data set file to write.")],
     consecutive: Annotated[bool, typer.Option(help="The frames follow each other in time.")] = False,
@@ -71,6 +76,15 @@ def ingest(
         typer.Option(help="Structures that were to be computed (extended XYZ); say which are missing."),
     ] = None,
     json: GateJson = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out frames of this name or pattern (frame_0012, 'md_*_1?'); may be repeated."
+        ),
+    ] = None,
+    near_duplicates: Annotated[
+        NearDuplicates, typer.Option(help="Refuse a geometry that is there twice, or skip near-copies.")
+    ] = NearDuplicates.refuse,
     skip_bad: Annotated[
         bool, typer.Option(help="Drop frames that fail instead of refusing the whole.")
     ] = False,
@@ -96,16 +110,19 @@ def ingest(
     from n2amd.interop.extxyz import read_structures
     from n2amd.storage import single_writer
 
+    places = _expanded(paths)
     wanted = read_structures(expect) if expect else []
     if expect:
-        require_results(paths, len(wanted), expect, code.value)
+        require_results(places, len(wanted), expect, code.value)
     with single_writer(out), frame_progress("ingesting") as progress:
         result = run(
-            paths,
+            places,
             out,
             code=code.value,
             functional=functional,
             timestep_fs=timestep_fs if consecutive else None,
+            exclude=exclude or (),
+            near_duplicates=near_duplicates.value,
             skip_bad=skip_bad,
             without_bands=without_bands,
             n_electrons=electrons,
@@ -113,7 +130,7 @@ def ingest(
             progress=progress,
         )
         if expect:
-            require_all(out, wanted, expect, paths)
+            require_all(out, wanted, expect, places)
     for _, reason in result.refused:
         typer.echo(f"warning: dropped: {reason}", err=True)
     _report_gate(out, json, result.refused, result.warnings, per_frame)
@@ -123,7 +140,7 @@ def ingest(
 @app.command()
 def check(path: Dataset, json: GateJson = None, per_frame: PerFrame = None) -> None:
     """Pass the frames of a data set through the gate again, from what the file holds."""
-    from n2amd.commands.gate_table import print_gate, print_warnings
+    from n2amd.commands.gate_table import print_gate, print_warnings, write_gate
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.check import check_dataset
 
@@ -132,7 +149,7 @@ def check(path: Dataset, json: GateJson = None, per_frame: PerFrame = None) -> N
     print_gate(names, figures, per_frame)
     print_warnings(warnings)
     if json is not None:
-        _write_gate(json, path, names, figures, [], warnings)
+        write_gate(json, path, names, figures, [], warnings)
     typer.echo(f"{path}: ok ({len(names)} frames)")
 
 
@@ -324,6 +341,18 @@ def rotations(
     typer.echo(f"{path}: ok ({len(results) + 1} orientations)")
 
 
+def _expanded(paths: Sequence[str]) -> list[Path]:
+    """Replace patterns by what they match."""
+    from n2amd.errors import InputError
+    from n2amd.paths import expand_patterns
+
+    try:
+        return expand_patterns(paths)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise InputError(problem, field="paths", remedy=remedy) from None
+
+
 def available_cores() -> int:
     """Cores this process may use, divided by the threads that OMP_NUM_THREADS already claims for each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -339,45 +368,11 @@ def _report_gate(
     per_frame: bool | None,
 ) -> None:
     """Print the figures stored with a data set and the warnings; write them as JSON where asked for."""
-    from n2amd.commands.gate_table import print_gate, print_warnings
+    from n2amd.commands.gate_table import print_gate, print_warnings, write_gate
     from n2amd.dataset.store import read_gate, read_names
 
     names, figures = read_names(path), read_gate(path)
     print_gate(names, figures, per_frame)
     print_warnings(warnings)
     if json is not None:
-        _write_gate(json, path, names, figures, refused, warnings)
-
-
-def _write_gate(
-    json: Path,
-    path: Path,
-    names: Sequence[str],
-    figures: Mapping[str, NDArray[np.float64]],
-    refused: Sequence[tuple[str, str]],
-    warnings: Sequence[tuple[str, Mapping[str, str]]],
-) -> None:
-    from math import isnan
-
-    from ase.data import chemical_symbols
-
-    from n2amd.dataset.store import read_basis
-    from n2amd.storage import write_json
-
-    columns = {name: values.tolist() for name, values in figures.items()}
-    frames = [
-        {"name": name} | {check: found[row] for check, found in columns.items() if not isnan(found[row])}
-        for row, name in enumerate(names)
-    ]
-    reasons = [{"name": name, "reason": reason} for name, reason in refused]
-    doubts = [{"name": name, **sentences} for name, sentences in warnings]
-    basis = read_basis(path)
-    orbitals = {chemical_symbols[z]: basis[z].n_orbitals for z in basis.numbers}
-    document = {
-        "dataset": str(path),
-        "orbitals": orbitals,
-        "frames": frames,
-        "refused": reasons,
-        "warnings": doubts,
-    }
-    write_json(json, document, inputs=[path])
+        write_gate(json, path, names, figures, refused, warnings)

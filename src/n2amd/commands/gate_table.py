@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +92,38 @@ def print_warnings(warnings: Sequence[tuple[str, Mapping[str, str]]]) -> None:
     for (first, sentence), *others in grouped.values():
         more = f" (and {len(others)} frames more)" if others else ""
         typer.echo(f"warning: frame {first}{more}: {sentence}", err=True)
+
+
+def write_gate(
+    json: Path,
+    path: Path,
+    names: Sequence[str],
+    figures: Mapping[str, NDArray[np.float64]],
+    refused: Sequence[tuple[str, str]],
+    warnings: Sequence[tuple[str, Mapping[str, str]]],
+) -> None:
+    """Write the figures of every frame, the frames that were dropped and the warnings as JSON."""
+    from math import isnan
+
+    from ase.data import chemical_symbols
+
+    from n2amd.dataset.store import read_basis
+    from n2amd.storage import write_json
+
+    columns = {name: values.tolist() for name, values in figures.items()}
+    frames = [
+        {"name": name} | {check: found[row] for check, found in columns.items() if not isnan(found[row])}
+        for row, name in enumerate(names)
+    ]
+    reasons = [{"name": name, "reason": reason} for name, reason in refused]
+    doubts = [{"name": name, **sentences} for name, sentences in warnings]
+    basis = read_basis(path)
+    orbitals = {chemical_symbols[z]: basis[z].n_orbitals for z in basis.numbers}
+    document = {
+        "dataset": str(path),
+        "orbitals": orbitals,
+        "frames": frames,
+        "refused": reasons,
+        "warnings": doubts,
+    }
+    write_json(json, document, inputs=[path])

@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from n2amd.dataset.checks import BY_NAME
+from n2amd.dataset.choice import Copies, without_excluded
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.parts import Part, read_part, work_folder, write_part
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
+from n2amd.dft.files import frame_name
 from n2amd.dft.readers import reader_for
 from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.conventions import Code
@@ -62,6 +65,8 @@ def ingest(
     code: Code,
     functional: str | None = None,
     timestep_fs: float | None = None,
+    exclude: Sequence[str] = (),
+    near_duplicates: Literal["refuse", "skip"] = "refuse",
     skip_bad: bool = False,
     without_bands: bool = False,
     n_electrons: float | None = None,
@@ -83,6 +88,11 @@ def ingest(
     timestep_fs
         The frames follow each other in time, by this step; None: they are independent. Velocities that the
         code did not give are derived (see `n2amd.dataset.series.verlet_velocities`).
+    exclude
+        Names or patterns of frames to leave out.
+    near_duplicates
+        "refuse": a geometry that is there twice is an error. "skip": it is dropped, and so is every frame
+        that is a near-copy of one before (`n2amd.dataset.choice.Copies`).
     skip_bad
         Drop frames that fail instead of refusing the whole.
     without_bands
@@ -104,37 +114,42 @@ def ingest(
     InputError
         Naming the frame, the check, the value and the remedy; or if no frame is left.
     """
-    if timestep_fs is not None and skip_bad:
+    if timestep_fs is not None and (skip_bad or near_duplicates == "skip"):
         raise InputError(
             "a frame dropped from consecutive frames leaves a gap in time",
-            field="skip-bad",
+            field="skip-bad" if skip_bad else "near-duplicates",
             remedy="correct the frame, or ingest the parts before and after it separately",
         )
     out = Path(out)
     refused: list[tuple[str, str]] = []
     warnings: list[tuple[str, Mapping[str, str]]] = []
     with work_folder(out) as work:
-        folders = reader_for(code, n_electrons).find([work.folder_of(Path(path)) for path in paths])
+        found = reader_for(code, n_electrons).find([work.folder_of(Path(path)) for path in paths])
+        folders = without_excluded(found, exclude, consecutive=timestep_fs is not None)
         settings = f"{code} without bands" if without_bands else code
         if n_electrons is not None:
             settings += f" {n_electrons:g} electrons"
         parts = ((folder, work.part_of(folder, settings)) for folder in folders)
         read = partial(read_and_measure, code=code, without_bands=without_bands, n_electrons=n_electrons)
-        series = Series(timestep_fs)
+        series, copies = Series(timestep_fs), Copies(looked_for=near_duplicates == "skip")
         with create_dataset(out, code=code, functional=functional, timestep_fs=timestep_fs) as writer:
             for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), read, jobs), 1):
                 try:
                     if isinstance(outcome, InputError):
                         raise outcome
-                    series.check(outcome.frame)
-                    writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
-                    series.add(outcome.frame)
-                    if outcome.warnings:
-                        warnings.append((outcome.frame.name, outcome.warnings))
+                    if twin := copies.of(outcome.frame):
+                        refused.append((frame_name(folder), twin))
+                    else:
+                        series.check(outcome.frame)
+                        writer.append(outcome.frame, outcome.basis, outcome.figures, outcome.sha256)
+                        series.add(outcome.frame)
+                        copies.add(outcome.frame)
+                        if outcome.warnings:
+                            warnings.append((outcome.frame.name, outcome.warnings))
                 except InputError as error:
                     if not skip_bad:
                         raise
-                    refused.append((f"{folder.parent.name}/{folder.name}", str(error)))
+                    refused.append((frame_name(folder), str(error)))
                 progress(done, len(folders))
             series.finish()
     return Ingestion(writer.n_frames, refused, warnings)

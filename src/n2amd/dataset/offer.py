@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from n2amd.dataset.choice import without_excluded
 from n2amd.dataset.electrons import Census
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.parts import work_folder
@@ -68,7 +69,9 @@ def offer_of_dataset(path: str | Path) -> Offer:
     return Offer(len(names), Census.of_dataset(path), read_basis(path), n_spin, without)
 
 
-def structures_of_frames(paths: Sequence[Path], code: Code, n_electrons: float | None) -> list[Structure]:
+def structures_of_frames(
+    paths: Sequence[Path], code: Code, n_electrons: float | None, exclude: Sequence[str] = ()
+) -> list[Structure]:
     """Return the structures of DFT output in the order that a data set made of it has.
 
     Where a code's reader knows no shorter way than to read whole frames, only `WHOLE_FRAMES` of them, evenly
@@ -79,17 +82,28 @@ def structures_of_frames(paths: Sequence[Path], code: Code, n_electrons: float |
     InputError
         As `offer_of_frames`.
     """
+    return [structure for _, structure in geometries_of_frames(paths, code, n_electrons, exclude)]
+
+
+def geometries_of_frames(
+    paths: Sequence[Path], code: Code, n_electrons: float | None, exclude: Sequence[str] = ()
+) -> list[tuple[Path, Structure]]:
+    """Return the folders and structures of DFT output, as `structures_of_frames`."""
     reader = reader_for(code, n_electrons)
     with TemporaryDirectory() as scratch, work_folder(Path(scratch) / "frames") as work:
-        folders = reader.find([work.folder_of(path) for path in paths])
+        folders = without_excluded(reader.find([work.folder_of(path) for path in paths]), exclude)
         if reader.geometry is not None:
-            return [reader.geometry(folder) for folder in folders]
+            return [(folder, reader.geometry(folder)) for folder in folders]
         places = np.linspace(0, len(folders) - 1, min(len(folders), WHOLE_FRAMES)).astype(int)
-        return [reader.read(folders[k], code)[0].structure for k in places]
+        return [(folders[k], reader.read(folders[k], code)[0].structure) for k in places]
 
 
 def offer_of_frames(
-    paths: Sequence[Path], code: Code, n_electrons: float | None, elements: Collection[int]
+    paths: Sequence[Path],
+    code: Code,
+    n_electrons: float | None,
+    elements: Collection[int],
+    exclude: Sequence[str] = (),
 ) -> Offer:
     """Look at DFT output: at the first frame, and at further ones until all elements were seen.
 
@@ -101,6 +115,8 @@ def offer_of_frames(
         DFT code that wrote them; electrons in the cell, where the files do not say.
     elements
         Atomic numbers looked for.
+    exclude
+        Frames that are left out.
 
     Raises
     ------
@@ -109,7 +125,7 @@ def offer_of_frames(
     """
     reader = reader_for(code, n_electrons)
     with TemporaryDirectory() as scratch, work_folder(Path(scratch) / "frames") as work:
-        folders = reader.find([work.folder_of(path) for path in paths])
+        folders = without_excluded(reader.find([work.folder_of(path) for path in paths]), exclude)
         frames: list[Frame] = []
         atoms: dict = {}
         for folder in folders:

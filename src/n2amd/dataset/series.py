@@ -65,7 +65,7 @@ class Series:
                 raise InputError(
                     f"the {what} of frame {twin}",
                     frame=frame.name,
-                    remedy="remove one of the two"
+                    remedy="remove one of the two, name it in exclude, or set near_duplicates to skip"
                     if what.startswith("geometry")
                     else "keep the files of one run together: one seems to be a copy of the other frame's",
                 )

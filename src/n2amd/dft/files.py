@@ -12,6 +12,7 @@ from pathlib import Path
 import zstandard
 
 from n2amd.errors import InputError
+from n2amd.paths import natural
 
 
 def _decompress_zstd(data: bytes) -> bytes:
@@ -75,15 +76,8 @@ def _frames_under(path: Path, marks: Sequence[str]) -> Iterator[Path]:
     if any(next(path.glob(mark + end), None) for mark in marks for end in ("", *DECOMPRESSORS)):
         yield path
         return
-    for folder in sorted((p for p in path.iterdir() if p.is_dir()), key=_natural):
+    for folder in sorted((p for p in path.iterdir() if p.is_dir()), key=lambda p: natural(p.name)):
         yield from _frames_under(folder, marks)
-
-
-def _natural(path: Path) -> tuple[list[str], list[int], str]:
-    """Sort frame_2 before frame_10."""
-    text = "".join(c if c.isdigit() else " " for c in path.name)
-    letters = "".join(" " if c.isdigit() else c for c in path.name)
-    return letters.split(), [int(word) for word in text.split()], path.name
 
 
 def locate(folder: Path, pattern: str, *, beside: bool = False) -> Path | None:

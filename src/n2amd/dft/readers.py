@@ -77,4 +77,5 @@ def reader_for(code: Code, n_electrons: float | None = None) -> Reader:
             field="electrons",
             remedy=f"leave it out; it is for {', '.join(ELECTRONS_OPTIONAL)}",
         )
-    return Reader(module.find_frames, partial(module.read_frame, n_electrons=n_electrons))
+    read = partial(module.read_frame, n_electrons=n_electrons)
+    return Reader(module.find_frames, read, getattr(module, "read_geometry", None))

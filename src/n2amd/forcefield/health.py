@@ -56,10 +56,11 @@ def fault(
     atom = int(np.argmax(kinetic_energies))
     if kinetic_energies[atom] > LARGEST_KINETIC_KT * BOLTZMANN_EV_K * target_temperature:
         return f"atom {atom} flies off with a kinetic energy of {kinetic_energies[atom]:.2f} eV"
-    return _contact(structure)
+    return contact(structure)
 
 
-def _contact(structure: Structure) -> str | None:
+def contact(structure: Structure) -> str | None:
+    """Say which two atoms, images too, are nearer than any in condensed matter; None where none are."""
     from ase.data import chemical_symbols, covalent_radii
     from vesin import NeighborList
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 from n2amd.errors import InputError
@@ -19,7 +20,7 @@ def read_structure(path: str | Path, frame: int | None = None) -> Structure:
     Parameters
     ----------
     path
-        POSCAR, or any file that ASE reads.
+        POSCAR, any file that ASE reads, or the folder of a DFT frame.
     frame
         Which of several, from 0; default: the last.
 
@@ -34,6 +35,8 @@ def read_structure(path: str | Path, frame: int | None = None) -> Structure:
     path = Path(path)
     if not path.exists():
         raise InputError("the structure file does not exist", file=path, remedy="check the path")
+    if path.is_dir():
+        return _of_dft_frame(path)
     if path.is_file() and POSCAR.search(path.name):
         if frame:
             raise InputError(f"a POSCAR has no frame {frame}", file=path, remedy="leave it out")
@@ -52,6 +55,29 @@ def read_structure(path: str | Path, frame: int | None = None) -> Structure:
     if atoms.cell.rank < 3:
         raise InputError("the structure has no three lattice vectors", file=path, remedy="add the cell")
     return Structure.from_ase(atoms)
+
+
+def _of_dft_frame(folder: Path) -> Structure:
+    """Structure of a DFT frame, of whichever code."""
+    # by name, as readers are everywhere: a stage that reads a unit cell does not depend on their code
+    readers = import_module("n2amd.dft.readers")
+    for code in readers.MODULES:
+        reader = readers.reader_for(code)
+        try:
+            found = reader.find([folder])
+        except InputError:
+            continue
+        if found != [folder]:
+            raise InputError(
+                f"holds {len(found)} frames of {code}", file=folder, remedy="name the folder of one of them"
+            )
+        structure: Structure = (
+            reader.geometry(folder) if reader.geometry is not None else reader.read(folder, code)[0].structure
+        )
+        return structure
+    raise InputError(
+        "is a folder without a DFT frame", file=folder, remedy="name a file with a structure, or a DFT frame"
+    )
 
 
 def _text(path: Path) -> str:

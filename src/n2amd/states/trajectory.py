@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.fields import array, number, word
+from n2amd.states.motion import Motion, check_times, fixed_cell, follow
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
+
+#: Atomic numbers that there are.
+ELEMENTS = set(range(1, 119))
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
     Raises
     ------
     InputError
-        If the file is not a whole trajectory, its time step is not positive, it holds positions that are not
-        finite, or has no such shard.
+        If the file is not a whole trajectory, its time step is not positive, it has no such shard, or its
+        frames cannot follow each other (`n2amd.states.motion`): all of them are looked at.
     """
     with open_hdf5(path, "trajectory") as file:
         timestep = number(file, "timestep_fs", positive=True)
@@ -99,17 +103,18 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
             )
         n_frames = len(found)
         start, stop = shard_range(n_frames, shards, shard)
-        positions = found[start : stop + 1]
-        finite = np.isfinite(positions).all(axis=(1, 2))
-        if not finite.all():
+        check_times(file, timestep)
+        first = _with_cell_of(file, found[0], numbers)
+        if not np.isfinite(first.cell).all() or first.volume < 1e-6 or not set(numbers.tolist()) <= ELEMENTS:
             raise InputError(
-                "positions are not finite",
+                "the lattice vectors span no volume, or an atom is of no element",
                 file=path,
-                frame=start + int(np.argmin(finite)),
-                field="positions",
+                field="cell, numbers",
                 remedy="run the trajectory again",
             )
-        structure = _with_cell_of(file, positions[0], numbers)
+        temperature = number(file, "temperature_K") if "temperature_K" in file.attrs else None
+        positions = follow(file, Motion.of(first, timestep, temperature), start, stop)
+        structure = first.with_positions(positions[0])
         return TrajectorySlice(start, n_frames, timestep, structure, positions, found[0])
 
 
@@ -130,4 +135,7 @@ def read_cell(path: str | Path) -> tuple[str, Structure]:
 
 def _with_cell_of(file: h5py.File, positions: NDArray[np.float64], numbers: NDArray[np.int64]) -> Structure:
     pbc = tuple(bool(p) for p in file["pbc"][...])
-    return Structure(array(file, "cell", (3, 3)), positions, numbers, pbc)  # type: ignore[arg-type]
+    cell = fixed_cell(file)
+    if cell is None:
+        cell = array(file, "cell", (3, 3))
+    return Structure(cell, positions, numbers, pbc)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from n2amd.dft.files import find_frame_folders, frame_name, require
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
+from n2amd.structure import Structure
 
 #: Any of these files makes a folder the folder of a frame.
 MARKS = ("hamiltonian.h5", "overlap.h5", "hamiltonians.h5", "overlaps.h5", "orbital_types.dat")
@@ -99,3 +100,15 @@ def read_frame(
         origin={"code": code, "bands": "none"},
     )
     return frame, basis
+
+
+def read_geometry(folder: str | Path) -> Structure:
+    """Read the structure of a folder without its matrices.
+
+    Raises
+    ------
+    InputError
+        If its files are missing or damaged.
+    """
+    folder = Path(folder)
+    return (read_present(folder) if is_present(folder) else read_legacy(folder)).structure
