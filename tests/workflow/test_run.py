@@ -92,13 +92,26 @@ class TestRealRun:
         assert len(figures) == 5 + 1 + 7 + 2
         assert all(figure.stat().st_size > 1000 for figure in figures)
         report = (completed.folder / RESULTS / "report.html").read_text()
-        assert "populations" in report
+        assert report.count('src="data:image/svg+xml;base64,') == len(figures)
+        sections = ("answer", "comparison", "force-field-and-trajectory", "hamiltonian-network", "couplings")
+        places = [
+            report.index(f'id="{name}"') for name in (*sections, "dephasing-and-dynamics", "making", "rules")
+        ]
+        assert places == sorted(places)
+        assert ">solve states</text>" in report
 
     def test_second_run_does_nothing(self, completed: Project) -> None:
         files = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
-        completed.run(*RUN)
+        said = completed.run(*RUN).stdout
         after = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
         assert after == files
+        # but for the answer, which ends every run
+        assert "TiO2 pbe 1x1x1: lifetime" in said
+        assert "do not believe this lifetime, because" in said
+        assert said.splitlines()[-1] == f"report: {RESULTS}/report.html"
+
+    def test_a_dry_run_says_no_answer(self, completed: Project) -> None:
+        assert "lifetime" not in completed.run(*RUN, "-n").stdout
 
     def test_killed_at_every_stage_it_still_completes(
         self, completed: Project, real_project: Project

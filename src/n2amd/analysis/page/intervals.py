@@ -12,6 +12,8 @@ Case = dict[str, Any]
 #: Width and height of a bar with its axis, and of a bar in a table, in pixels.
 WIDTH, HEIGHT = 460, 60
 ROW_WIDTH, ROW_HEIGHT = 170, 18
+#: Powers of ten between which there is room for words.
+_MOST_TICKS = 6
 #: Of an axis with words, and of one without.
 _MARGIN, _NARROW = 24, 6
 
@@ -27,6 +29,8 @@ class Axis:
 
     def at(self, lifetime_ns: float) -> float:
         """Place of a lifetime, held within the axis."""
+        if lifetime_ns <= 0:
+            return self.margin
         share = (math.log10(lifetime_ns) - self.first) / (self.last - self.first)
         return self.margin + (self.width - 2 * self.margin) * min(max(share, 0.0), 1.0)
 
@@ -39,7 +43,8 @@ def axis_of(cases: list[Case], width: float = ROW_WIDTH, margin: float = _NARROW
         for end in (case["lifetime_ns"][key] for key in ("value", "low", "high"))
         if end is not None and end > 0
     ]
-    first, last = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
+    first = math.floor(math.log10(min(ends, default=1.0)))
+    last = math.ceil(math.log10(max(ends, default=1.0)))
     return Axis(first, max(last, first + 1), width, margin)
 
 
@@ -49,7 +54,8 @@ def interval_bar(case: Case) -> str:
     quoted, band = case["lifetime_ns"], case["tau_band_ns"]
     y = 16
     parts = [f'<path class="axis" d="M{_MARGIN} 34H{WIDTH - _MARGIN}"/>']
-    for power in range(axis.first, axis.last + 1):
+    step = math.ceil((axis.last - axis.first) / _MOST_TICKS)
+    for power in range(axis.first, axis.last + 1, step):
         x = axis.at(10.0**power)
         parts.append(f'<path class="axis" d="M{x:.1f} 31v6"/>')
         parts.append(f'<text x="{x:.1f}" y="52">{time_text(10.0**power)}</text>')

@@ -39,9 +39,11 @@ def read_graph(dot: Path) -> dict[str, set[str]]:
             f"cannot be read ({error})", file=dot, remedy="write it with `snakemake --rulegraph dot`"
         ) from error
     names = dict(_NODE.findall(text))
-    if not names:
-        raise InputError("holds no rule", file=dot, remedy="write it with `snakemake --rulegraph dot`")
     kept = {key: name for key, name in names.items() if name != "all" and not name.startswith("draw_")}
+    if not kept:
+        raise InputError(
+            "holds no rule but those that draw", file=dot, remedy="write it with `snakemake --rulegraph dot`"
+        )
     graph: dict[str, set[str]] = {name: set() for name in kept.values()}
     for source, target in _EDGE.findall(text):
         if source in kept and target in kept:
