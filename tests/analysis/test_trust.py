@@ -323,3 +323,12 @@ def test_a_trajectory_that_does_not_tell_its_drift_is_no_error(
     couplings = write_couplings(tmp_path / "couplings.h5")
     files = CaseFiles((trajectory, couplings), case_files["dephasing"], case_files["lifetime"])
     assert build_case(files, functional="pbe")["drift_meV_per_atom_per_ps"] is None
+
+
+def test_every_check_stands_in_the_documentation() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
+    section = page.split("## Can the lifetime be believed?")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[0].strip("| ") for line in section.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [check.name for check in verdict(sound_case()).checks]
+    assert "fourteen checks" in section
+    assert len(rows) == 1 + 14
