@@ -4,7 +4,9 @@ set -euo pipefail
 
 read -r -a config <<<"$1"
 results=$(n2amd config show "${config[@]}" --field results)
-graph=$(mktemp)
-trap 'rm -f "$graph"' EXIT
-snakemake --quiet all --rulegraph dot --configfile "${config[@]}" >"$graph"
-n2amd analysis report "$results" --graph "$graph"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# --quiet would hide errors too
+snakemake --rulegraph dot --configfile "${config[@]}" >"$scratch/rules.dot" 2>"$scratch/said" ||
+  { cat "$scratch/said" >&2; exit 1; }
+n2amd analysis report "$results" --graph "$scratch/rules.dot"

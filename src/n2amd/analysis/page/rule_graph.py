@@ -103,27 +103,35 @@ def _way(points: list[tuple[float, float]], attributes: str = "") -> str:
 def _without_circles(
     graph: Mapping[str, set[str]],
 ) -> tuple[dict[str, set[str]], list[tuple[str, str]]]:
-    """Take out the arrows (source, rule) that close a circle, and return them beside."""
-    kept: dict[str, set[str]] = {}
-    back: list[tuple[str, str]] = []
-    open_: set[str] = set()
+    """Take out the arrows (source, rule) that close a circle, seen from the rules that need nothing.
 
-    def visit(rule: str) -> None:
-        open_.add(rule)
-        kept[rule] = set()
-        for source in sorted(graph[rule]):
-            if source in open_:
+    Those that are taken out are returned beside.
+    """
+    followers: dict[str, list[str]] = {rule: [] for rule in graph}
+    for rule, sources in graph.items():
+        for source in sources:
+            followers[source].append(rule)
+    kept: dict[str, set[str]] = {rule: set() for rule in graph}
+    back: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    above: set[str] = set()
+
+    def visit(source: str) -> None:
+        seen.add(source)
+        above.add(source)
+        for rule in sorted(followers[source]):
+            if rule in above:
                 back.append((source, rule))
                 continue
             kept[rule].add(source)
-            if source not in kept:
-                visit(source)
-        open_.remove(rule)
+            if rule not in seen:
+                visit(rule)
+        above.remove(source)
 
-    for rule in graph:
-        if rule not in kept:
+    for rule in sorted(graph, key=lambda rule: len(graph[rule])):
+        if rule not in seen:
             visit(rule)
-    return {rule: kept[rule] for rule in graph}, [pair for pair in back if pair[0] != pair[1]]
+    return kept, [pair for pair in back if pair[0] != pair[1]]
 
 
 def _reduced(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
