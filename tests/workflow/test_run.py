@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from page_project import DOT, default_cases, write_results
 from workflow_project import Project
 
 RUN = ("workflow/run.sh", "config/test.yaml", "--cores", "2", "--quiet", "all")
@@ -110,9 +111,6 @@ class TestRealRun:
         assert "do not believe this lifetime, because" in said
         assert said.splitlines()[-1] == f"report: {RESULTS}/report.html"
 
-    def test_a_dry_run_says_no_answer(self, completed: Project) -> None:
-        assert "lifetime" not in completed.run(*RUN, "-n").stdout
-
     def test_killed_at_every_stage_it_still_completes(
         self, completed: Project, real_project: Project
     ) -> None:
@@ -206,3 +204,40 @@ class TestLocks:
         done = project.run("workflow/run.sh", config, check=False)
         assert done.returncode == 2
         assert "nowhere.vasp does not exist" in done.stderr
+
+
+class TestAnswer:
+    """How a run ends, on results that are there: a stand-in for Snakemake computes nothing."""
+
+    @pytest.fixture
+    def finished_results(self, real_project: Project) -> Project:
+        binaries = real_project.folder / "bin"
+        binaries.mkdir()
+        (binaries / "rules.dot").write_text(DOT)
+        program = binaries / "snakemake"
+        program.write_text(f'#!/bin/sh\ncase "$*" in *--rulegraph*) cat {binaries}/rules.dot ;; esac\n')
+        program.chmod(0o755)
+        real_project.environment["PATH"] = f"{binaries}:{real_project.environment['PATH']}"
+        write_results(real_project.folder / RESULTS, default_cases())
+        return real_project
+
+    def test_it_says_lifetime_and_verdict_and_writes_the_page_once(self, finished_results: Project) -> None:
+        said = finished_results.run(*RUN).stdout.splitlines()
+        assert said[-1] == f"report: {RESULTS}/report.html"
+        assert "TiO2 pbe 2x2x2: lifetime 18.2 ns (95 % interval 9.72 to 61.3)" in said
+        assert "  do not believe this lifetime, because" in said
+        page = finished_results.folder / RESULTS / "report.html"
+        assert ">solve states</text>" in page.read_text()
+        written = identity(page)
+        assert finished_results.run(*RUN).stdout.splitlines() == said
+        assert identity(page) == written
+        # a figure alone makes it new
+        later = page.stat().st_mtime + 10
+        os.utime(finished_results.folder / RESULTS / "TiO2/pbe/figures/bands.svg", (later, later))
+        finished_results.run(*RUN)
+        assert identity(page) != written
+
+    def test_a_dry_run_has_no_answer(self, finished_results: Project) -> None:
+        for options in (("-n",), ("--until", "summary")):
+            assert "lifetime" not in finished_results.run(*RUN, *options).stdout
+        assert not (finished_results.folder / RESULTS / "report.html").exists()
