@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard
 
 from n2amd.analysis.length import HARDLY, ROUGHLY
+from n2amd.analysis.tables import number
 from n2amd.units import BOLTZMANN_EV_K
 
 Case = dict[str, Any]
@@ -73,8 +74,8 @@ def gap_error(case: Case) -> Check:
     return Check(
         name,
         _by_factor(factor),
-        f"the gap is {error:.3g} meV from DFT's on held-out frames{of_cell} (mean gap {gap:.3g} eV, "
-        f"fluctuation {1000 * spread:.3g} meV), {_on_lifetime(factor)}",
+        f"the gap is {number(error)} meV from DFT's on held-out frames{of_cell} (mean gap {number(gap)} eV, "
+        f"fluctuation {number(1000 * spread)} meV), {_on_lifetime(factor)}",
     )
 
 
@@ -132,9 +133,9 @@ def doubt_of_model(case: Case) -> Check:
     if not _is_number(factor):
         return Check(name, "unknown", "what the network doubts of its band edges and coupling")
     spread = _at(case, "model_doubt", "gap_meV", "spread")
-    of_gap = f"its gap by {spread:.2g} meV, " if _is_number(spread) else ""
+    of_gap = f"its gap by {number(spread, 2)} meV, " if _is_number(spread) else ""
     return Check(
-        name, _by_factor(factor), f"the network doubts {of_gap}the lifetime by a factor of {factor:.3g}"
+        name, _by_factor(factor), f"the network doubts {of_gap}the lifetime by a factor of {number(factor)}"
     )
 
 
@@ -178,8 +179,8 @@ def force_error(case: Case) -> Check:
     return Check(
         name,
         outcome,
-        f"forces are {error:.3g} meV/Å from DFT's on held-out frames, {100 * share:.2g} % of their rms of "
-        f"{size:.3g} meV/Å",
+        f"forces are {number(error)} meV/Å from DFT's on held-out frames, {number(100 * share, 2)} % of "
+        f"their rms of {number(size)} meV/Å",
     )
 
 
@@ -206,7 +207,7 @@ def drift(case: Case) -> Check:
     return Check(
         name,
         _by_factor(factor),
-        f"the conserved energy drifts by {abs(rate):.2g} meV/atom/ps, {gained:.2g} meV/atom over the "
+        f"the conserved energy drifts by {number(abs(rate), 2)} meV/atom/ps, {number(gained, 2)} meV/atom over the "
         f"trajectory, {_on_lifetime(factor)}",
     )
 
@@ -223,7 +224,7 @@ def coupling_parity(case: Case) -> Check:
     return Check(
         name,
         _by_factor(factor),
-        f"the rms coupling of the band edges{where} is {model:.3g} meV, DFT's {dft:.3g} meV, "
+        f"the rms coupling of the band edges{where} is {number(model)} meV, DFT's {number(dft)} meV, "
         f"{_on_lifetime(factor)}",
     )
 
@@ -238,7 +239,7 @@ def interval(case: Case) -> Check:
     if low is None or high is None or low <= 0:
         return Check(name, "bad", "; ".join(filter(None, ["its interval is open", frames])))
     width = high / low
-    text = f"its interval of {low:.3g} to {high:.3g} ns spans a factor of {width:.2g}"
+    text = f"its interval of {number(low)} to {number(high)} ns spans a factor of {number(width, 2)}"
     if frames:
         more = f", at least {needed} are needed" if needed else ""
         return Check(name, "bad", f"{text}; {frames}{more}")
@@ -277,7 +278,7 @@ def estimate(case: Case) -> Check:
     return Check(
         "perturbative estimate",
         outcome,
-        f"the lifetime is {ratio:.2f} times the estimate τ(gap/NAC)²/2 of {case['estimate_ns']:.3g} ns",
+        f"the lifetime is {ratio:.2f} times the estimate τ(gap/NAC)²/2 of {number(case['estimate_ns'])} ns",
     )
 
 
@@ -334,12 +335,12 @@ def _by_factor(factor: float) -> Outcome:
 def _on_lifetime(factor: float) -> str:
     if math.isinf(factor):
         return "of which no lifetime can be made"
-    small = f"{factor:.3g}" == "1"
-    return "which does not change the lifetime" if small else f"a factor of {factor:.3g} on the lifetime"
+    small = number(factor) == "1"
+    return "which does not change the lifetime" if small else f"a factor of {number(factor)} on the lifetime"
 
 
 def _bound(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}"
+    return "?" if value is None else number(value)
 
 
 def _apart(one: dict[str, float | None], other: dict[str, float | None]) -> bool:
