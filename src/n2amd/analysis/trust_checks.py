@@ -207,8 +207,8 @@ def drift(case: Case) -> Check:
     return Check(
         name,
         _by_factor(factor),
-        f"the conserved energy drifts by {number(abs(rate), 2)} meV/atom/ps, {number(gained, 2)} meV/atom over the "
-        f"trajectory, {_on_lifetime(factor)}",
+        f"the conserved energy drifts by {number(abs(rate), 2)} meV/atom/ps, {number(gained, 2)} meV/atom "
+        f"over the trajectory, {_on_lifetime(factor)}",
     )
 
 
