@@ -35,8 +35,7 @@ run: setup
 	@workflow/run.sh "$(CONFIG)" --cores $(CORES) $(ARGS)
 
 report: setup
-	@results=$$(n2amd config show $(CONFIG) --field results); \
-	snakemake --configfile $(CONFIG) --report "$$results/report.html"
+	@workflow/report.sh "$(CONFIG)"
 
 # one process a core, up to four, and one thread a process: the numbers do not depend on the machine
 PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

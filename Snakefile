@@ -12,9 +12,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-report: "workflow/report/workflow.rst"
-
-
 # A configuration given with --configfile replaces the default one; it is not merged into it.
 if "materials" not in config:
 

@@ -134,6 +134,13 @@ OPTIONAL = (
         commands=("g++",),
         files=("gcc*", "cc", "c++", "clang*"),
     ),
+    OptionalProgram(
+        marker="chromium",
+        remedy="apt-get install --no-install-recommends chromium",
+        commands=("chromium", "chromium-browser", "google-chrome"),
+        one_is_enough=True,
+        files=("chromium*", "google-chrome*", "chrome", "/usr/lib/chromium"),
+    ),
     OptionalProgram(marker="gpu", remedy="a CUDA device", obstacle=_no_gpu),
 )
 

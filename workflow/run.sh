@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the workflow, then write its report: workflow/run.sh "CONFIG ..." [options of snakemake]
+# Run the workflow, write its report and say its answer: workflow/run.sh "CONFIG ..." [options of snakemake]
 # A run that was killed leaves Snakemake's lock behind; it is removed here, but only when no live run holds the folder.
 set -euo pipefail
 
@@ -31,8 +31,12 @@ fi
 
 snakemake --profile "${PROFILE:-profiles/local}" "$@" --configfile "${config[@]}"
 
-if [ "$results/summary.json" -nt "$results/report.html" ]; then
-  snakemake --quiet all --report "$results/.report.html" --configfile "${config[@]}"
-  mv "$results/.report.html" "$results/report.html"
-  echo "report: $results/report.html"
+# a dry run or a part of the graph has no answer of its own
+case " $* " in *" -n "* | *" --dry-run "* | *" --until"* | *" -U "* | *" --omit-from"* | *" -O "*) exit 0 ;; esac
+
+page=$results/report.html
+if [ "$results/summary.json" -nt "$page" ] || [ -n "$(find "$results" -name '*.svg' -newer "$page" -print -quit)" ]; then
+  workflow/report.sh "${config[*]}" >/dev/null
 fi
+n2amd analysis verdict "$results/summary.json"
+echo "report: $page"

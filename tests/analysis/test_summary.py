@@ -45,6 +45,8 @@ HEADLINE_KEYS = {
     "seeds",
     "cpu_seconds",
     "model_doubt",
+    "drift_meV_per_atom_per_ps",
+    "runs",
 }
 STAGES = [
     "ingest",

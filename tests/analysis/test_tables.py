@@ -39,6 +39,7 @@ def a_case(functional: str, supercell: str, atoms: int, numbers: tuple[float, ..
         "lifetime_ns": {"value": life, "low": life / 1.5, "high": 1.5 * life, "method": "m"},
         "tau_band_ns": {"low": life / 1.2, "high": 1.2 * life},
         "estimate_ns": life,
+        "trust": {"level": "with care"},
         "confidence": 0.95,
     }
 

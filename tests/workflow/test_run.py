@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from page_project import DOT, default_cases, write_results
 from workflow_project import Project
 
 RUN = ("workflow/run.sh", "config/test.yaml", "--cores", "2", "--quiet", "all")
@@ -92,13 +93,23 @@ class TestRealRun:
         assert len(figures) == 5 + 1 + 7 + 2
         assert all(figure.stat().st_size > 1000 for figure in figures)
         report = (completed.folder / RESULTS / "report.html").read_text()
-        assert "populations" in report
+        assert report.count('src="data:image/svg+xml;base64,') == len(figures)
+        sections = ("answer", "comparison", "force-field-and-trajectory", "hamiltonian-network", "couplings")
+        places = [
+            report.index(f'id="{name}"') for name in (*sections, "dephasing-and-dynamics", "making", "rules")
+        ]
+        assert places == sorted(places)
+        assert ">solve states</text>" in report
 
     def test_second_run_does_nothing(self, completed: Project) -> None:
         files = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
-        completed.run(*RUN)
+        said = completed.run(*RUN).stdout
         after = {file: identity(file) for file in (completed.folder / RESULTS).rglob("*") if file.is_file()}
         assert after == files
+        # but for the answer, which ends every run
+        assert "TiO2 pbe 1x1x1: lifetime" in said
+        assert "do not believe this lifetime, because" in said
+        assert said.splitlines()[-1] == f"report: {RESULTS}/report.html"
 
     def test_killed_at_every_stage_it_still_completes(
         self, completed: Project, real_project: Project
@@ -193,3 +204,40 @@ class TestLocks:
         done = project.run("workflow/run.sh", config, check=False)
         assert done.returncode == 2
         assert "nowhere.vasp does not exist" in done.stderr
+
+
+class TestAnswer:
+    """How a run ends, on results that are there: a stand-in for Snakemake computes nothing."""
+
+    @pytest.fixture
+    def finished_results(self, real_project: Project) -> Project:
+        binaries = real_project.folder / "bin"
+        binaries.mkdir()
+        (binaries / "rules.dot").write_text(DOT)
+        program = binaries / "snakemake"
+        program.write_text(f'#!/bin/sh\ncase "$*" in *--rulegraph*) cat {binaries}/rules.dot ;; esac\n')
+        program.chmod(0o755)
+        real_project.environment["PATH"] = f"{binaries}:{real_project.environment['PATH']}"
+        write_results(real_project.folder / RESULTS, default_cases())
+        return real_project
+
+    def test_it_says_lifetime_and_verdict_and_writes_the_page_once(self, finished_results: Project) -> None:
+        said = finished_results.run(*RUN).stdout.splitlines()
+        assert said[-1] == f"report: {RESULTS}/report.html"
+        assert "TiO2 pbe 2x2x2: lifetime 18.2 ns (95 % interval 9.72 to 61.3)" in said
+        assert "  do not believe this lifetime, because" in said
+        page = finished_results.folder / RESULTS / "report.html"
+        assert ">solve states</text>" in page.read_text()
+        written = identity(page)
+        assert finished_results.run(*RUN).stdout.splitlines() == said
+        assert identity(page) == written
+        # a figure alone makes it new
+        later = page.stat().st_mtime + 10
+        os.utime(finished_results.folder / RESULTS / "TiO2/pbe/figures/bands.svg", (later, later))
+        finished_results.run(*RUN)
+        assert identity(page) != written
+
+    def test_a_dry_run_has_no_answer(self, finished_results: Project) -> None:
+        for options in (("-n",), ("--until", "summary")):
+            assert "lifetime" not in finished_results.run(*RUN, *options).stdout
+        assert not (finished_results.folder / RESULTS / "report.html").exists()

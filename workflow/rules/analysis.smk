@@ -137,12 +137,7 @@ rule summary:
         cases=every_case("<results>/{material}/{supercell}/{variant}/analysis/case.json"),
     output:
         summary="<results>/summary.json",
-        table=report(
-            "<results>/summary.csv",
-            caption="../report/summary.rst",
-            category="Summary",
-            labels={"table": "all cases"},
-        ),
+        table="<results>/summary.csv",
         tables=multiext(
             "<results>/tables/",
             *(
@@ -154,12 +149,7 @@ rule summary:
                 "scaling.md",
             ),
         ),
-        page=report(
-            "<results>/tables/tables.html",
-            caption="../report/tables.rst",
-            category="Summary",
-            labels={"table": "functionals and supercells"},
-        ),
+        page="<results>/tables/tables.html",
         parquet="<results>/summary.parquet",
     log:
         "<logs>/summary.log",

@@ -360,11 +360,6 @@ def labelled_frames(w):
     return [*source.forcefield_paths, *source.forcefield_test_paths]
 
 
-def labels_of(folder):
-    """Return the labels that tell the figures of a kind apart in the report."""
-    return {name: f"{{{name}}}" for name in re.findall(r"{(\w+)}", folder)}
-
-
 def every_figure():
     """Return all figures of the job."""
     figures = []

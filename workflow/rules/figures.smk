@@ -1,30 +1,30 @@
-"""One figure for everything that a person would rather look at; the report shows them with their captions."""
+"""One figure for everything that a person would rather look at; `n2amd analysis report` puts them on a page."""
 
 MODEL = "<results>/{material}/{functional}"
 SUPERCELL = "<results>/{material}/{supercell}"
 CASE = "<results>/{material}/{supercell}/{variant}"
 PARENT = "<results>/{material}/{supercell}/{functional}"
 
-# what: the files it is drawn from, the folder it goes into, its place in the report
+# what: the files it is drawn from, the folder it goes into
 FIGURES = {
-    "forcefield-energy": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
-    "forcefield-force": (f"{MODEL}/forcefield.json", MODEL, "Force field"),
-    "phonons": (f"{SUPERCELL}/phonons.json", SUPERCELL, "Force field"),
-    "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL, "Hamiltonian"),
-    "doubt": (lambda w: every_round("judged.json", w), MODEL, "Hamiltonian"),
-    "bands": (f"{MODEL}/bands.json", MODEL, "Hamiltonian"),
-    "nac-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
-    "population-parity": (f"{MODEL}/nac_parity.json", MODEL, "Couplings"),
-    "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE, "Couplings"),
-    "spectral-density": (of_parent(f"{PARENT}/spectrum.json"), CASE, "Couplings"),
-    "character": (of_parent(f"{PARENT}/character.json"), CASE, "Couplings"),
-    "dephasing": (of_parent(f"{PARENT}/dephasing.json"), CASE, "Dynamics"),
-    "populations": (populations_and_lifetime, CASE, "Dynamics"),
-    "lifetime-tau": (f"{CASE}/analysis/lifetime.json", CASE, "Dynamics"),
-    "scaling": ("<results>/summary.json", "<results>", "Summary"),
+    "forcefield-energy": (f"{MODEL}/forcefield.json", MODEL),
+    "forcefield-force": (f"{MODEL}/forcefield.json", MODEL),
+    "phonons": (f"{SUPERCELL}/phonons.json", SUPERCELL),
+    "hamiltonian": (f"{MODEL}/hamiltonian.json", MODEL),
+    "doubt": (lambda w: every_round("judged.json", w), MODEL),
+    "bands": (f"{MODEL}/bands.json", MODEL),
+    "nac-parity": (f"{MODEL}/nac_parity.json", MODEL),
+    "population-parity": (f"{MODEL}/nac_parity.json", MODEL),
+    "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE),
+    "spectral-density": (of_parent(f"{PARENT}/spectrum.json"), CASE),
+    "character": (of_parent(f"{PARENT}/character.json"), CASE),
+    "dephasing": (of_parent(f"{PARENT}/dephasing.json"), CASE),
+    "populations": (populations_and_lifetime, CASE),
+    "lifetime-tau": (f"{CASE}/analysis/lifetime.json", CASE),
+    "scaling": ("<results>/summary.json", "<results>"),
 }
 
-for what, (sources, folder, category) in FIGURES.items():
+for what, (sources, folder) in FIGURES.items():
 
     rule:
         name:
@@ -32,12 +32,7 @@ for what, (sources, folder, category) in FIGURES.items():
         input:
             sources=sources,
         output:
-            figure=report(
-                f"{folder}/figures/{what}.svg",
-                caption=f"../report/{what}.rst",
-                category=category,
-                labels={"figure": what.replace("-", " "), **labels_of(folder)},
-            ),
+            figure=f"{folder}/figures/{what}.svg",
         log:
             f"{folder}/figures/{what}.log".replace("<results>", "<logs>"),
         benchmark:

@@ -139,6 +139,8 @@ def build_case(
                 "mean": float(array(trajectory, "temperature", (whole(trajectory, "n_frames", 2),)).mean()),
             },
         }
+        drift = "drift_meV_per_atom_per_ps"
+        made[drift] = number(trajectory, drift) if drift in trajectory.attrs else None
         seed = whole(trajectory, "seed")
     case = {
         **labels,
@@ -161,6 +163,7 @@ def build_case(
         # reports of older versions do not have it
         "model_doubt": lifetime.get("model_doubt"),
         **_model_errors(files),
+        "runs": _runs(lifetime),
         "seeds": _seeds(files, lifetime, seed),
         "cpu_seconds": _cpu_seconds(files),
     }
@@ -173,14 +176,25 @@ def _model_errors(files: CaseFiles) -> dict[str, Any]:
     if files.forcefield is not None:
         report = conforming(read_report(files.forcefield), shapes.FORCEFIELD)
         errors["forcefield"] = {
-            key: at(report, "test", key)
-            for key in ("energy_mae_meV_per_atom", "force_mae_meV_per_A", "n_frames")
+            **{
+                key: at(report, "test", key)
+                for key in ("energy_mae_meV_per_atom", "force_mae_meV_per_A", "n_frames")
+            },
+            "force_rms_dft_meV_per_A": report["test"].get("force_rms_dft_meV_per_A"),
         }
     if files.hamiltonian is not None:
         report = conforming(read_report(files.hamiltonian), shapes.HAMILTONIAN)
         errors["hamiltonian"] = {
-            key: at(report, "test", key)
-            for key in ("mae_meV", "vbm_mae_meV", "cbm_mae_meV", "gap_mae_meV", "n_frames")
+            **{
+                key: at(report, "test", key)
+                for key in ("mae_meV", "vbm_mae_meV", "cbm_mae_meV", "gap_mae_meV", "n_frames")
+            },
+            # reports of older versions do not have these
+            **{
+                key: report["test"].get(key)
+                for key in ("false_states", "false_states_in_gap", "largest_trained_cell_atoms")
+            },
+            "largest_cell": _largest_cell(report),
         }
     if files.nac_parity is not None:
         report = conforming(read_report(files.nac_parity), shapes.NAC_PARITY)
@@ -188,6 +202,29 @@ def _model_errors(files: CaseFiles) -> dict[str, Any]:
             key: at(report, key) for key in ("mae_meV", "rms_dft_meV", "gap_edge", "n_frames")
         }
     return errors
+
+
+def _largest_cell(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Errors of the network on the largest cells that it was judged on."""
+    if not report.get("by_cell"):
+        return None
+    conforming(report, {"by_cell": [shapes.OF_CELL]})
+    largest = max(report["by_cell"], key=lambda row: row["n_atoms"])
+    return {key: largest[key] for key in shapes.OF_CELL}
+
+
+def _runs(lifetime: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each run of surface hopping saw."""
+    return [
+        {
+            "method": fit["method"],
+            "seed": fit["seed"],
+            "decayed": fit["decayed"],
+            "hops": fit["arrivals"]["hops"],
+            "lifetime_ns": fit["arrivals"]["lifetime_ns"],
+        }
+        for fit in lifetime["fits"].values()
+    ]
 
 
 def _seeds(files: CaseFiles, lifetime: dict[str, Any], trajectory: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from n2amd.analysis.lifetime import (
 )
 from n2amd.analysis.model_doubt import ModelDoubt, model_doubt
 from n2amd.analysis.populations import Run, analyse_run
+from n2amd.analysis.trust_checks import ESTIMATE_FACTOR, FEWEST_HOPS
 from n2amd.config import Scissor
 from n2amd.couplings.doubt import read_doubt_of_edges
 from n2amd.errors import ComputationError, InputError
@@ -39,10 +40,6 @@ from n2amd.hopping.checks import check_dephasing
 from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor
 from n2amd.hopping.propagators import Scheme, build
 
-#: Hops below which a Monte Carlo lifetime is not made the headline.
-FEWEST_HOPS = 10
-#: Headline over the estimate beyond which, either way, the two are said to differ.
-ESTIMATE_FACTOR = 2.0
 #: Coupling below which it is rounding of identical frames, eV.
 NO_COUPLING = 1e-12
 #: Fluctuation of a gap below which it is rounding, eV.

@@ -68,6 +68,14 @@ LIFETIME = {
     "estimate_ratio": float,
     "confidence": float,
     "verdict": str,
+    "fits": Each(
+        {
+            "method": str,
+            "seed": int,
+            "decayed": float,
+            "arrivals": {"hops": int, "lifetime_ns": {"value": Maybe(float), **BOUNDS}},
+        }
+    ),
     "seed": int,
 }
 FORCEFIELD = {
@@ -81,6 +89,8 @@ HAMILTONIAN = {
     },
     "seed": int,
 }
+#: Of `by_cell` of `hamiltonian.json`.
+OF_CELL = {"n_atoms": int, "n_frames": int, "gap_mae_meV": Maybe(float), "larger_than_trained": ANY}
 NAC_PARITY = {
     "mae_meV": float,
     "rms_dft_meV": float,
@@ -103,6 +113,30 @@ CASE = {
     "forcefield": Maybe(dict.fromkeys(("energy_mae_meV_per_atom", "force_mae_meV_per_A"), Maybe(float))),
     "nac_parity": Maybe({"gap_edge": {"mae_meV": Maybe(float)}}),
     "cpu_seconds": {"by_file": Each({"stage": STAGES, "seconds": float})},
+}
+#: Keys of a case that older versions did not write.
+CASE_SINCE: dict[str, Any] = {
+    "timestep_fs": float,
+    "drift_meV_per_atom_per_ps": Maybe(float),
+    "runs": Maybe(Each({"method": str, "hops": int, "lifetime_ns": BOUNDS})),
+    "states": Maybe(
+        dict.fromkeys(("n_frames", "frames_with_false_states", "frames_judged", "frames_outside"), int)
+    ),
+    "warnings": Each(str),
+}
+#: A case of the summary, which has the CPU time by stage only, and what the report reads beside.
+SUMMARY = {
+    "cases": [
+        {
+            **{key: shape for key, shape in CASE.items() if key != "cpu_seconds"},
+            "trust": {
+                "level": ("believe", "with care", "do not believe"),
+                "reasons": Each(str),
+                "checks": Each({"name": str, "outcome": ("good", "care", "bad", "unknown"), "found": str}),
+            },
+        }
+    ],
+    "scaling": Each({}),
 }
 
 #: What each figure of a report is drawn from.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from n2amd.analysis.case import total_cpu
 from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
-from n2amd.analysis.shapes import CASE, conforming
+from n2amd.analysis.shapes import CASE, CASE_SINCE, conforming
 from n2amd.analysis.tables import supercells_table
+from n2amd.analysis.trust import verdict
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
 from n2amd.versions import versions
@@ -43,14 +44,14 @@ def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     if not cases:
         raise InputError("no case was given", field="cases", remedy="pass at least one case.json")
     for case in cases:
-        conforming(case, CASE)
+        conforming(case, {**CASE, **{key: shape for key, shape in CASE_SINCE.items() if key in case}})
     files = [case.get("__file__") for case in cases]
     by_file = {path: record for case in cases for path, record in at(case, "cpu_seconds", "by_file").items()}
     plain = []
     for case in cases:
         kept = {key: value for key, value in case.items() if key not in ("__file__", "provenance")}
         seconds = {stage: value for stage, value in kept["cpu_seconds"].items() if stage != "by_file"}
-        plain.append({**kept, "cpu_seconds": seconds})
+        plain.append({**kept, "cpu_seconds": seconds, "trust": verdict(case).document()})
     labels = [tuple(at(case, key) for key in ("material", "functional", "supercell")) for case in cases]
     for index, label in enumerate(labels):
         if label in labels[:index]:
@@ -94,6 +95,8 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
                 "lifetime_low_ns": case["lifetime_ns"]["low"],
                 "lifetime_high_ns": case["lifetime_ns"]["high"],
                 "lifetime_method": case["lifetime_ns"]["method"],
+                "trust": case["trust"]["level"],
+                "trust_reasons": "; ".join(case["trust"]["reasons"]),
                 "length": case["length"]["judgement"],
                 "frames_needed": case["length"]["frames_needed"],
                 "lifetime_tau_low_ns": case["tau_band_ns"]["low"],
@@ -107,7 +110,7 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    text = ("material", "functional", "supercell", "lifetime_method", "length")
+    text = ("material", "functional", "supercell", "lifetime_method", "length", "trust", "trust_reasons")
     # a column of nothing but None would otherwise become `object`, and Parquet would lose its type
     return frame.astype({name: float for name in frame.columns if name not in (*text, "n_atoms", "n_frames")})
 

@@ -66,6 +66,20 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{float(text):.0f}" if "e" in text and 1 <= abs(value) < 1e6 else text
 
 
+def time_unit(time_ns: float) -> tuple[float, str]:
+    """Choose the unit that suits a time, with its number to the ns: (1e-3, "µs"), (1, "ns"), .."""
+    for factor, unit in ((1e-3, "µs"), (1.0, "ns"), (1e3, "ps")):
+        if time_ns * factor >= 1:
+            return factor, unit
+    return 1e6, "fs"
+
+
+def time_text(time_ns: float) -> str:
+    """Write a time in the unit that suits it."""
+    factor, unit = time_unit(time_ns)
+    return f"{number(time_ns * factor)} {unit}"
+
+
 def with_interval(interval: dict[str, float | None]) -> str:
     """Write a value and what it lies between."""
     value, low, high = (number(interval[key]) for key in ("value", "low", "high"))
@@ -89,6 +103,7 @@ QUANTITIES: tuple[tuple[str, Callable[[Case], str]], ...] = (
     ("Lifetime over τ ± 1 fs (ns)", lambda case: between(case["tau_band_ns"])),
     ("Trajectory", lambda case: case["length"]["judgement"]),
     ("Estimate τ(gap/NAC)²/2 (ns)", lambda case: number(case["estimate_ns"])),
+    ("Verdict", lambda case: case["trust"]["level"]),
 )
 
 

@@ -225,6 +225,7 @@ def case(
     )
     document = build_case(gathered, functional=functional, material=material, supercell=supercell)
     document["warnings"] = _cell_warnings(hamiltonian, trajectory)
+    document["states"] = _soundness(gathered.by_stage.get("states", []))
     write_json(out, document)
     label = " ".join(document[key] for key in ("material", "functional", "supercell"))
     life = document["lifetime_ns"]
@@ -247,6 +248,14 @@ def _cell_warnings(hamiltonian: Path | None, trajectory: Path) -> list[str]:
         return []
     cells = TrainingCells.from_document({"groups": stored, "geometries": []})
     return [str(finding) for finding in judge_trajectory(*read_cell(trajectory), cells)]
+
+
+def _soundness(shards: list[Path]) -> dict[str, int] | None:
+    """Count the frames with false states and those beyond the training data, where there are shards."""
+    from n2amd.states.soundness import soundness
+    from n2amd.states.store import read_shard
+
+    return soundness(map(read_shard, shards)) if shards else None
 
 
 @app.command()
@@ -278,8 +287,41 @@ def summary(
             typer.echo(f"warning: {one['material']} {one['functional']}: {said}", err=True)
     console = Console()
     # a log file has no width of its own
-    wide = console if console.is_terminal else Console(width=180)
+    wide = console if console.is_terminal else Console(width=200)
     wide.print(printed_table(document["cases"]))
+
+
+@app.command()
+def verdict(
+    summary: Annotated[Path, typer.Argument(help="summary.json.")],
+    most: Annotated[int, typer.Option(min=1, help="Cases whose reasons are told; the others by level.")] = 4,
+) -> None:
+    """Say the lifetime of each case, whether to believe it, and why not."""
+    from n2amd.analysis.documents import read_report
+    from n2amd.analysis.shapes import SUMMARY, conforming
+    from n2amd.analysis.spoken import answer
+
+    typer.echo(answer(conforming(read_report(summary), SUMMARY), most))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder of results, with summary.json and the figures.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default: report.html in the folder.")
+    ] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="Rules as `snakemake --rulegraph dot` writes them, to be drawn last.")
+    ] = None,
+) -> None:
+    """Write one page with the answer, every figure and how it was made; it needs no network."""
+    from n2amd.analysis.page.document import write_page
+
+    page = out or results / "report.html"
+    left_out = write_page(results, page, graph)
+    typer.echo(f"report: {page}")
+    if left_out:
+        typer.echo(f"note: {left_out} figures were left out to keep the page small; they are in {results}")
 
 
 # where the states live and what moves them

@@ -9,6 +9,7 @@ import numpy as np
 from n2amd.analysis.documents import at
 from n2amd.analysis.figures import style
 from n2amd.analysis.populations import Run
+from n2amd.analysis.tables import time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +23,6 @@ _BOTH: Final = (
     ("dft", "DFT", style.GREY, "-", 1.8),
     ("model", "network", style.BLUE, (0, (3, 1.6)), 1.1),
 )
-
-
-def readable_time(lifetime_ns: float) -> str:
-    """Write a lifetime in the unit that suits it."""
-    for factor, unit in ((1e-3, "µs"), (1, "ns"), (1e3, "ps")):
-        if lifetime_ns * factor >= 1:
-            return f"{lifetime_ns * factor:.3g} {unit}"
-    return f"{lifetime_ns * 1e6:.3g} fs"
 
 
 def _time_axis(axes: Axes, longest: float) -> float:
@@ -57,7 +50,7 @@ def population_parity(report: dict[str, Any]) -> Figure:
     recombined = at(found, "recombination")
     for who, name, colour, dashes, width in _BOTH:
         lifetime = recombined[f"lifetime_{who}_ns"]
-        label = name if lifetime is None else f"{name}, {readable_time(lifetime)}"
+        label = name if lifetime is None else f"{name}, {time_text(lifetime)}"
         share = 100 * np.asarray(recombined[who], float)
         left.plot(time, share, color=colour, ls=dashes, lw=width, label=label)
     left.set(xlabel="Time (fs)", ylabel="Recombined (%)")
@@ -107,7 +100,7 @@ def populations(runs: list[Run], report: dict[str, Any] | None = None) -> Figure
                 color=colour,
                 lw=0.9,
                 ls=(0, (4, 2)),
-                label=f"fit, {readable_time(value)}",
+                label=f"fit, {time_text(value)}",
             )
     left.set(ylabel="Recombined (%)")
     left.margins(x=0)
