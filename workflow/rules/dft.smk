@@ -15,8 +15,8 @@ rule generate_structures:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        mem_mb=memory("generate_structures"),
+        runtime=minutes("generate_structures"),
     params:
         code=code("commands/structures.py:generate"),
         settings=lambda w: source(w).structures.model_dump_json(exclude={"chunks", "frames_per_chunk"}),
@@ -40,8 +40,8 @@ rule run_dft:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=720,
+        mem_mb=memory("run_dft"),
+        runtime=minutes("run_dft"),
     params:
         code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
@@ -70,8 +70,8 @@ rule ingest_dataset:
         "../../envs/learning.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("ingest_dataset"),
+        runtime=minutes("ingest_dataset"),
     params:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
@@ -97,8 +97,8 @@ rule ingest_dft_trajectory:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("ingest_dft_trajectory"),
+        runtime=minutes("ingest_dft_trajectory"),
     params:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
@@ -124,8 +124,8 @@ rule fit_overlap:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("fit_overlap"),
+        runtime=minutes("fit_overlap"),
     params:
         code=code("commands/overlap.py:fit"),
         kind=lambda w: section("couplings", w).overlap,
