@@ -1,8 +1,8 @@
 """Jobs of this folder in SLURM's queue, and what its partitions offer.
 
-Snakemake's executor names every job of a run by the run's UUID, starts it in the folder of the workflow and writes
-the rule into its comment. A run that was killed leaves such jobs behind; they go on and write the files that a new
-run would submit again.
+Snakemake's executor names every job of a run by the run's UUID, starts it in the folder of the workflow and
+writes the rule into its comment. A run that was killed leaves such jobs behind; they go on and write files
+that a new run would submit again.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def cluster_partitions() -> dict[str, dict[str, int]]:
 
 
 def parse_nodes(listed: str) -> dict[str, dict[str, int]]:
-    """Return the limits of partitions from lines `partition|time limit|CPUs|MB|generic resources`, one a node."""
+    """Return the limits of partitions from lines `partition|time limit|CPUs|MB|gres`, one a node."""
     found: dict[str, dict[str, int]] = {}
     for line in listed.splitlines():
         fields = line.strip().split("|", 4)

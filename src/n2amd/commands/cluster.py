@@ -27,7 +27,7 @@ def wait(
 ) -> None:
     """Wait until the jobs that a stopped run of this folder left in SLURM have ended; their files are kept.
 
-    Where there is no SLURM, or it does not answer, there is nothing to wait for: the command says so and ends.
+    Where there is no SLURM, or it does not answer, nothing is waited for, and the command says so.
     """
     import shutil
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Bytes of a frame's folder an atom where matrices are stored packed (.xz, .gz) and as they are, measured on rutile
-#: with double zeta and polarisation: fewer orbitals or shorter radii make smaller files, and the guess too low.
+#: Bytes of a frame's folder an atom where matrices are stored packed (.xz, .gz) and as they are, measured on
+#: rutile with double zeta and polarisation: fewer orbitals or shorter radii make smaller files.
 PACKED_BYTES, PLAIN_BYTES = 50e3, 260e3
 #: Bytes of a line of an extended XYZ file with positions and forces.
 LINE_BYTES = 110.0

@@ -1,6 +1,6 @@
 """Partitions of a cluster, and whether a job fits one of them.
 
-The file is that of Snakemake's option `slurm-partition-config`, which chooses the partition of each job from it;
+The file is that of Snakemake's option `slurm-partition-config`: the partition of each job is chosen from it.
 `n2amd cluster partitions` writes it.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake_interface_common.exceptions import WorkflowError
 
 from n2amd.errors import InputError
 
@@ -53,7 +54,9 @@ class Partition:
     def __str__(self) -> str:
         limits = [(self.memory_MB, "MB"), (self.minutes, "min"), (self.threads, "threads")]
         known = [f"{value:g} {unit}" for value, unit in limits if value < inf]
-        return f"{self.name}: {', '.join([*known, *([f'{self.gpus:g} GPU'] if self.gpus else [])]) or 'no limits'}"
+        if self.gpus:
+            known.append(f"{self.gpus:g} GPU")
+        return f"{self.name}: {', '.join(known) or 'no limits'}"
 
 
 _KEYS = {
@@ -106,7 +109,7 @@ def _partition(file: Path, name: str, entry: Any) -> Partition:
             continue
         try:
             limits[field] = _minutes(entry[key]) if field == "minutes" else float(entry[key])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, WorkflowError):
             raise InputError(
                 f"is {entry[key]!r}, not a {'time' if field == 'minutes' else 'number'}",
                 file=file,
@@ -131,12 +134,12 @@ def offers_gpu(partitions: Sequence[Partition]) -> bool:
 
 
 def grown(partitions: Sequence[Partition], need: Need, attempt: int) -> Need:
-    """Return what a later attempt asks for: as many times more, up to the limits of a partition that holds the first.
+    """Return what a later attempt asks for: as many times more, up to the limits of a partition that fits.
 
     Parameters
     ----------
     partitions
-        None: no limits are known.
+        Empty where no limits are known.
     need
         Of the first attempt.
     attempt
@@ -171,6 +174,6 @@ def require_fit(partitions: Sequence[Partition], need: Need, job: str, file: Pat
     raise InputError(
         f"{job} asks for {need}, which no partition has ({'; '.join(map(str, partitions))})",
         file=file,
-        remedy="make the job smaller (more states.shards, a smaller supercell, fewer threads) or list a larger "
-        "partition",
+        remedy="make the job smaller (more states.shards, a smaller supercell, fewer threads) "
+        "or list a larger partition",
     )

@@ -1,7 +1,7 @@
 """What the jobs beside the shards ask for: trainings, molecular dynamics, fits, surface hopping, analysis.
 
-Seconds are CPU seconds of one thread on the machine of the benchmarks and memory is the largest resident set; a
-request adds room for slower machines, the start of the program, and the two Snakemakes inside every SLURM job.
+Seconds are CPU seconds of one thread on the machine of the benchmarks, memory is the largest resident set; a
+request adds room for slower machines, the start of the program, and the two Snakemakes inside every job.
 More threads are not counted as faster. All stages that take long go on where they were stopped, so that a job
 that was ended for its time is only tried again, with more of it.
 """
@@ -59,7 +59,7 @@ def request(seconds: float, gigabytes: float) -> Request:
     return Request(minutes, math.ceil(memory / 500) * 500)
 
 
-def matrices_GB(n_orbitals: float, count: float) -> float:
+def matrices_memory(n_orbitals: float, count: float) -> float:
     """Memory of dense complex matrices, GB."""
     return count * n_orbitals**2 * 16e-9
 
@@ -94,8 +94,8 @@ class Training:
     GB_per_atom: float
 
 
-# Lengths and batches are those of network/presets.py and forcefield/presets.py, which import torch: two seconds in
-# each of thousands of jobs. A test holds them against each other.
+# Lengths and batches are those of network/presets.py and forcefield/presets.py, which import torch: seconds
+# in each of thousands of jobs. A test holds them against each other.
 DENSITY = {
     "test": Training(40, 12, 0, 4e-3, 0.01),
     "quick": Training(550, 48, 0, 8.5e-3, 0.022),
@@ -103,8 +103,8 @@ DENSITY = {
 }
 PAIRS = {
     "test": Training(70, 0, 2, 4e-3, 0.01),
-    "quick": Training(1200, 0, 2, 15e-3, 0.03),
-    "paper": Training(200000, 0, 4, 80e-3, 0.15),
+    "quick": Training(1200, 0, 2, 22e-3, 0.01),
+    "paper": Training(200000, 0, 4, 120e-3, 0.05),
 }
 FORCE_FIELD = {
     "test": Training(5, 0, 2, 1e-3, 0.001),
@@ -121,7 +121,7 @@ COMPILE_S = 130.0
 def ingestion(data: DataSize, threads: int) -> Request:
     """Reading and checking DFT frames, `threads` at a time."""
     n = USUAL_ORBITALS * data.largest
-    one = NUMPY_GB + 0.004 * data.largest + matrices_GB(n, 5)
+    one = NUMPY_GB + 0.004 * data.largest + matrices_memory(n, 5)
     seconds = 10 + (0.08 * data.atoms + data.frames * 8 * dense_s(n)) / max(1, threads)
     return request(seconds, (threads + 1) * one)
 
@@ -158,7 +158,7 @@ def hamiltonian_training(settings: HamiltonianSettings, data: DataSize, orbitals
     sizes = [atoms * size * preset.GB_per_atom for preset, _, atoms, size in costs]
     both = sum(times) if settings.model == "density+pair" else max(times)
     # validation diagonalises frames as a whole, and the data set is in memory
-    held = matrices_GB(orbitals, 6) + 2e-4 * data.atoms
+    held = matrices_memory(orbitals, 6) + 2e-4 * data.atoms
     return request(20 + 1.1 * both, LEARNING_GB + max(sizes) + held)
 
 
@@ -220,17 +220,17 @@ def phonons(frames: int, n_atoms: int, *, fits: bool) -> Request:
     gigabytes = LEARNING_GB + frames * n_atoms * 24e-9 * 6
     seconds = 20.0 + frames * n_atoms * 1e-5
     if fits:
-        gigabytes += matrices_GB(3 * n_atoms, 4)
+        gigabytes += matrices_memory(3 * n_atoms, 4)
         seconds += 10 * dense_s(3 * n_atoms) + 0.05 * n_atoms
     return request(seconds, gigabytes)
 
 
 def evaluation(data: DataSize, orbitals: float, *, held_out: float, points: int = 10) -> Request:
-    """Errors of the network on held-out frames (a share of all), each at some k points; its bands likewise."""
+    """Errors, or bands, of the network on held-out frames (a share of all), each at some k points."""
     frames = max(2, math.ceil(held_out * data.frames))
     plain = frame_cost(max(1, data.largest), orbitals, StatesSettings(solver="dense"))
     seconds = 20 + frames * (3 * plain.hamiltonian_s + points * dense_s(orbitals))
-    gigabytes = LEARNING_GB + matrices_GB(orbitals, 10) + 0.004 * data.largest
+    gigabytes = LEARNING_GB + matrices_memory(orbitals, 10) + 0.004 * data.largest
     return request(seconds, gigabytes)
 
 
@@ -244,14 +244,14 @@ def self_consistent(frames: int, n_atoms: int, n_orbitals: float, threads: int) 
     """Frames computed self-consistently, `threads` at a time: two dozen cycles of H and its states."""
     frame = frame_cost(n_atoms, n_orbitals, StatesSettings(solver="dense"))
     seconds = 25 * frames * (frame.hamiltonian_s + 4 * dense_s(n_orbitals)) / max(1, threads)
-    return request(20 + seconds, threads * (frame.memory_GB + matrices_GB(n_orbitals, 8)))
+    return request(20 + seconds, threads * (frame.memory_GB + matrices_memory(n_orbitals, 8)))
 
 
 def dft(frames: int, n_atoms: int, threads: int, *, hybrid: bool) -> Request:
-    """Single points by CP2K or PySCF, `threads` frames at a time; scaled from eight atoms of silicon, 34 CPU s."""
+    """Single points by CP2K or PySCF, `threads` at a time; scaled from eight atoms of silicon, 34 CPU s."""
     one = 34 * (n_atoms / 8) ** 2.5 * (10 if hybrid else 1)
     n = USUAL_ORBITALS * n_atoms
-    memory = threads * (1.0 + 0.02 * n_atoms + matrices_GB(n, 20))
+    memory = threads * (1.0 + 0.02 * n_atoms + matrices_memory(n, 20))
     return request(20 + frames * one / max(1, threads), memory)
 
 
@@ -264,7 +264,7 @@ def assembly(frames: int, n_atoms: int, states: StatesSettings) -> Request:
     )
 
 
-def couplings_GB(frames: int, states: StatesSettings) -> float:
+def couplings_memory(frames: int, states: StatesSettings) -> float:
     """Memory of a couplings file's energies, overlaps and couplings."""
     n = states.valence + states.conduction
     return frames * 4 * n**2 * 8e-9
@@ -284,10 +284,10 @@ def dynamics(
     each = 1e-7 * n * settings.trajectories + 2e-6 * n**2 * substeps
     seconds = 10 + settings.samples * steps * each / max(1, ranks) + 1e-6 * frames * n**3 * substeps
     stored = settings.samples * steps / settings.output_stride * n * 8e-9 * 3
-    return request(seconds, NUMPY_GB + couplings_GB(frames, states) + frames * n**2 * 64e-9 + stored)
+    return request(seconds, NUMPY_GB + couplings_memory(frames, states) + frames * n**2 * 64e-9 + stored)
 
 
 def analysis(settings: AnalysisSettings, frames: int, states: StatesSettings) -> Request:
     """Dephasing, spectra, lifetimes, figures, tables."""
     seconds = 10 + 0.02 * settings.bootstrap + 0.01 * frames
-    return request(seconds, NUMPY_GB + 4 * couplings_GB(frames, states))
+    return request(seconds, NUMPY_GB + 4 * couplings_memory(frames, states))
