@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from n2amd.cost.partitions import Need, Partition, grown, offers_gpu, read_partitions, require_fit
+from n2amd.cost.partitions import (
+    Need,
+    Partition,
+    grown,
+    offers_gpu,
+    read_partitions,
+    require_fit,
+    spread_over_tries,
+)
 from n2amd.errors import InputError
 
 CPU = Partition("cpu", minutes=1440, memory_MB=64000, threads=32)
@@ -65,6 +73,15 @@ def test_what_fits_nowhere_is_refused_with_its_numbers() -> None:
     assert "states.shards" in sentence
     with pytest.raises(InputError, match="1 GPU"):
         require_fit([CPU], Need(60, 1000, 1, 1), "train_hamiltonian")
+
+
+def test_a_long_job_may_take_several_tries() -> None:
+    assert spread_over_tries([CPU, GPU], Need(1500, 1000), 3) == Need(1440, 1000)
+    assert spread_over_tries([CPU, GPU], Need(1500, 1000, gpus=1), 3) == Need(600, 1000, gpus=1)
+    assert spread_over_tries([CPU, GPU], Need(1500, 100000), 3) == Need(600, 100000)
+    for unchanged in (Need(5000, 1000), Need(100, 1000), Need(1500, 10**6)):
+        assert spread_over_tries([CPU, GPU], unchanged, 3) == unchanged
+    assert spread_over_tries([], Need(10**6, 1000), 1) == Need(10**6, 1000)
 
 
 def test_a_later_try_asks_for_more_up_to_what_there_is() -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # no cgroups, no accounting; more CPUs than the machine may have: jobs are counted here and not timed
+# (OverTimeLimit: a slow machine ends none for its time)
 SLURM_CONF = """
 ClusterName=n2amd
 SlurmctldHost={host}(127.0.0.1)
@@ -44,8 +45,8 @@ MinJobAge=600
 KillWait=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 Gres=gpu:fake:2 State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=600 DefMemPerCPU=100 State=UP
-PartitionName=gpu Nodes={host} MaxTime=600 DefMemPerCPU=100 State=UP
+PartitionName=cpu Nodes={host} Default=YES MaxTime=600 DefMemPerCPU=100 OverTimeLimit=60 State=UP
+PartitionName=gpu Nodes={host} MaxTime=600 DefMemPerCPU=100 OverTimeLimit=60 State=UP
 """
 GRES_CONF = "NodeName={host} Name=gpu Type=fake File={folder}/gpu[0-1] Flags=nvidia_gpu_env\n"
 ETC = Path("/etc/slurm")
@@ -78,6 +79,15 @@ def wait_until_idle(daemons: list[subprocess.Popen], folder: Path) -> None:
         assert all(daemon.poll() is None for daemon in daemons), (folder / "slurmctld.log").read_text()
         time.sleep(0.1)
     raise AssertionError(f"the node is {state!r}: {(folder / 'slurmd.log').read_text()}")
+
+
+def cancel_all_jobs() -> None:
+    """End what a failed test left: without daemons its processes would go on."""
+    subprocess.run(["scancel", "--user=root"], check=True)
+    for _ in range(600):
+        if not subprocess.run(["squeue", "-h"], text=True, capture_output=True, check=False).stdout:
+            return
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -115,7 +125,10 @@ def running_slurm(folder: Path) -> Iterator[None]:
             daemons.append(subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True))
             time.sleep(0.3)
         wait_until_idle(daemons, folder)
-        yield
+        try:
+            yield
+        finally:
+            cancel_all_jobs()
     finally:
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)

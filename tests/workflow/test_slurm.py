@@ -45,7 +45,8 @@ def profile_of(project: Project, **changes: object) -> str:
         "retries": 1,
     }
     document["default-resources"]["slurm_account"] = "nobody"
-    document["set-threads"] = {"train_hamiltonian": 2, "solve_states": 2}
+    # no training: many threads on few cores wait for each other
+    document["set-threads"] = {"assemble_couplings": 2}
     document["set-resources"]["run_dynamics"]["tasks"] = 2
     document["set-resources"]["solve_states"] = {"gpu": 1}
     # None: without
@@ -80,12 +81,38 @@ def wrap(project: Project) -> None:
     project.environment["PATH"] = f"{program.parent}{os.pathsep}{project.environment['PATH']}"
 
 
-def until(happens: Callable[[], object], run: subprocess.Popen[str] | None = None) -> object:
+@dataclass(frozen=True)
+class Run:
+    """A process that goes on beside the test; what it prints would fill a pipe."""
+
+    process: subprocess.Popen[str]
+    file: Path
+
+    @classmethod
+    def start(cls, project: Project, file: Path, *words: str) -> Run:
+        with file.open("w") as output:
+            process = subprocess.Popen(
+                words,
+                cwd=project.folder,
+                env=project.environment,
+                text=True,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return cls(process, file)
+
+    def ended(self) -> str:
+        """Wait for its end and return what it printed."""
+        self.process.wait(timeout=LIMIT_S)
+        return self.file.read_text()
+
+
+def until(happens: Callable[[], object], run: Run | None = None) -> object:
     """Wait for something, as long as the workflow runs."""
     for _ in range(2 * LIMIT_S):
         if found := happens():
             return found
-        assert run is None or run.poll() is None, "the workflow ended first"
+        assert run is None or run.process.poll() is None, run.file.read_text()
         time.sleep(0.5)
     raise AssertionError("nothing happened")
 
@@ -121,8 +148,24 @@ FAILS, TIMES_OUT, CANCELLED = 7, 11, 9
 
 
 @pytest.fixture(scope="module")
-def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     project = copy_project(tmp_path_factory.mktemp("story"), stand_in=False)
+    runs: list[Run] = []
+    try:
+        yield tell(project, runs)
+    finally:
+        for run in runs:
+            run.process.kill()
+            run.process.wait()
+
+
+def tell(project: Project, runs: list[Run]) -> Story:
+    """Run everything; whoever calls ends the processes in `runs`."""
+
+    def start(*words: str) -> Run:
+        runs.append(Run.start(project, project.folder / f"output-{len(runs)}.txt", *words))
+        return runs[-1]
+
     wrap(project)
 
     def many(document: dict) -> None:
@@ -136,7 +179,7 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     for folder, number in (("fails", FAILS), ("hangs", TIMES_OUT), ("hangs", CANCELLED)):
         (project.folder / folder / str(number)).touch()
 
-    first = start(project, command)
+    first = start(*command)
     for number in (TIMES_OUT, CANCELLED):
         running = until(lambda n=number: [j for j in job_of_shard(n) if j["JobState"] == "RUNNING"], first)
         until(lambda n=number: not (project.folder / "hangs" / str(n)).exists(), first)
@@ -144,37 +187,32 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
         if number == CANCELLED:
             subprocess.run(["scancel", job], check=True)
         else:
-            subprocess.run(["scontrol", "update", f"JobId={job}", "EndTime=now"], check=True)
-    output = first.communicate(timeout=LIMIT_S)[0]
+            end_for_its_time(job)
+    output = first.ended()
     made = tuple(sorted(f.name for f in (project.folder / CASE / "states").glob("shard_*.h5")))
 
     # the one that is missing: Snakemake is killed while it runs
     (project.folder / "waits" / str(CANCELLED)).touch()
-    second = start(project, command)
+    second = start(*command)
     until(lambda: len([j for j in job_of_shard(CANCELLED) if j["JobState"] == "RUNNING"]), second)
-    second.send_signal(signal.SIGKILL)
-    second.communicate()
+    second.process.send_signal(signal.SIGKILL)
+    second.process.wait()
     project.run("snakemake", "--unlock", "--cores", "1", "--configfile", config)
     before = len(jobs_of_cluster())
     refused = project.run(*command, check=False)
     jobs_while_refused = len(jobs_of_cluster()) - before
-    waiting = subprocess.Popen(
-        ("n2amd", "cluster", "wait", "--every", "1"),
-        cwd=project.folder,
-        env=project.environment,
-        text=True,
-        stderr=subprocess.PIPE,
-    )
+    waiting = start(*N2AMD, "cluster", "wait", "--every", "1")
+    until(lambda: "waiting" in waiting.file.read_text(), waiting)
     (project.folder / "waits" / str(CANCELLED)).unlink()
-    waited = waiting.communicate(timeout=LIMIT_S)[1]
-    third = start(project, command)
-    rest = third.communicate(timeout=LIMIT_S)[0]
-    assert third.returncode == 0, rest
+    waited = waiting.ended()
+    third = start(*command)
+    rest = third.ended()
+    assert third.process.returncode == 0, rest
     return Story(
         project,
         command,
         output,
-        first.returncode != 0,
+        first.process.returncode != 0,
         made,
         refused.stdout + refused.stderr,
         jobs_while_refused,
@@ -183,15 +221,12 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     )
 
 
-def start(project: Project, command: tuple[str, ...]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=project.environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+def end_for_its_time(job: str) -> None:
+    """Make SLURM end a job as it does at its time limit, which here no other job comes to."""
+    subprocess.run(["scontrol", "update", "PartitionName=gpu", "OverTimeLimit=0"], check=True)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "EndTime=now"], check=True)
+    until(lambda: [j for j in jobs_of_cluster() if j["JobId"] == job and j["JobState"] == "TIMEOUT"])
+    subprocess.run(["scontrol", "update", "PartitionName=gpu", "OverTimeLimit=60"], check=True)
 
 
 def test_one_job_cancelled_and_everything_else_finished(story: Story) -> None:
@@ -241,11 +276,13 @@ def test_trainings_states_and_dynamics_ran_for_real(story: Story) -> None:
         (job,) = jobs_of(name)
         assert job["JobState"] == "COMPLETED"
         assert job["Partition"] == "cpu"
-    (training,) = (call for call in story.project.calls if "hamiltonian train" in call)
-    assert training.split()[1] == "2"
+    (job,) = jobs_of("assemble_couplings")
+    assert job["NumCPUs"] == "2"
+    (call,) = (call for call in story.project.calls if "couplings assemble" in call)
+    assert call.split()[1] == "2"
     assert {job["Partition"] for job in jobs_of("solve_states")} == {"gpu"}
     # job, threads, the fake GPU, command
-    assert {call.split()[1] for call in story.solved(0)} == {"2"}
+    assert {call.split()[1] for call in story.solved(0)} == {"1"}
     assert {call.split()[2] for call in story.solved(0)} <= {"0", "1"}
     (hopping,) = jobs_of("run_dynamics")
     assert hopping["NumTasks"] == "2"
@@ -261,7 +298,7 @@ def test_a_dry_run_shows_what_was_asked_for(story: Story) -> None:
         (job,) = jobs_of(rule)
         assert f"mem_mb={megabytes(job)}," in block[1]
         assert f"runtime={minutes(job)}" in block[1]
-    assert re.search(r"rule solve_states:[^$]*?threads: 2\n", text)
+    assert re.search(r"rule assemble_couplings:.*?threads: 2\n", text, re.DOTALL)
 
 
 def megabytes(job: dict[str, str]) -> float:

@@ -10,7 +10,7 @@ import sys
 
 from n2amd.cost import stages
 from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
-from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit
+from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit, spread_over_tries
 
 # jobs inherit it: every Snakemake of a run, the one that submits and those inside jobs, sees the same partitions
 PARTITIONS_VARIABLE = "N2AMD_SLURM_PARTITIONS"
@@ -155,6 +155,9 @@ def analysed(wildcards, threads):
     return stages.Request(max(r.minutes for r in requests), max(r.memory_MB for r in requests))
 
 
+# the codes whose output holds what H0 is made of
+WITH_INGREDIENTS = {"siesta", "honpas", "openmx", "cp2k", "pyscf"}
+
 # by rule; `analysed` where a rule is not named
 REQUESTS = {
     "ingest_dataset": lambda w, threads: stages.ingestion(data_of(w), threads),
@@ -164,7 +167,10 @@ REQUESTS = {
     "run_dft": computed_by_engine,
     "train_forcefield": lambda w, threads: stages.forcefield_training(section("forcefield", w), forces_of(w)),
     "train_hamiltonian": lambda w, threads: stages.hamiltonian_training(
-        section("hamiltonian", w), data_of(w), orbitals_of_data(w)
+        section("hamiltonian", w),
+        data_of(w),
+        orbitals_of_data(w),
+        knows_density=source(w).written_by in WITH_INGREDIENTS,
     ),
     "evaluate_hamiltonian": lambda w, threads: stages.evaluation(
         data_of(w), orbitals_of_data(w), held_out=section("hamiltonian", w).test_fraction
@@ -224,8 +230,9 @@ def need(rule, wildcards, threads, attempt):
     asked = REQUESTS.get(rule, analysed)(wildcards, threads)
     gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
     first = Need(asked.minutes, asked.memory_MB, threads, gpu)
-    job = " ".join([rule, *map(str, wildcards)])
-    require_fit(PARTITIONS, first, job, PARTITIONS_FILE)
+    if workflow.is_main_process:
+        first = spread_over_tries(PARTITIONS, first, 1 + workflow.execution_settings.retries)
+        require_fit(PARTITIONS, first, " ".join([rule, *map(str, wildcards)]), PARTITIONS_FILE)
     return grown(PARTITIONS, first, attempt)
 
 

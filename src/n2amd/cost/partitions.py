@@ -7,7 +7,7 @@ The file is that of Snakemake's option `slurm-partition-config`: the partition o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,31 @@ def offers_gpu(partitions: Sequence[Partition]) -> bool:
     return any(partition.gpus > 0 for partition in partitions)
 
 
+def spread_over_tries(partitions: Sequence[Partition], need: Need, tries: int) -> Need:
+    """Return a job cut to the longest time there is for it, if it can end within its tries.
+
+    Every stage that may take long goes on where it was ended, so that tries add up.
+
+    Parameters
+    ----------
+    partitions
+        Empty where no limits are known.
+    need
+        Of the whole job.
+    tries
+        How often the job is submitted at most.
+
+    Returns
+    -------
+    Need
+        `need` itself where it fits as a whole, or where no number of tries will do.
+    """
+    longest = max((p.minutes for p in partitions if p.holds(replace(need, minutes=0))), default=inf)
+    if longest < need.minutes <= tries * longest:
+        return replace(need, minutes=int(longest))
+    return need
+
+
 def grown(partitions: Sequence[Partition], need: Need, attempt: int) -> Need:
     """Return what a later attempt asks for: as many times more, up to the limits of a partition that fits.
 
@@ -152,9 +177,9 @@ def grown(partitions: Sequence[Partition], need: Need, attempt: int) -> Need:
     """
     minutes, memory = attempt * need.minutes, attempt * need.memory_MB
     if not partitions:
-        return Need(minutes, memory, need.threads, need.gpus)
+        return replace(need, minutes=minutes, memory_MB=memory)
     possible = [
-        Need(int(min(minutes, p.minutes)), int(min(memory, p.memory_MB)), need.threads, need.gpus)
+        replace(need, minutes=int(min(minutes, p.minutes)), memory_MB=int(min(memory, p.memory_MB)))
         for p in partitions
         if p.holds(need)
     ]

@@ -99,7 +99,7 @@ class Training:
 DENSITY = {
     "test": Training(40, 12, 0, 4e-3, 0.01),
     "quick": Training(550, 48, 0, 8.5e-3, 0.022),
-    "paper": Training(6000, 96, 0, 40e-3, 0.12),
+    "paper": Training(6000, 96, 0, 60e-3, 0.06),
 }
 PAIRS = {
     "test": Training(70, 0, 2, 4e-3, 0.01),
@@ -109,7 +109,7 @@ PAIRS = {
 FORCE_FIELD = {
     "test": Training(5, 0, 2, 1e-3, 0.001),
     "quick": Training(100, 0, 2, 1.7e-3, 0.005),
-    "paper": Training(2000, 0, 5, 15e-3, 0.05),
+    "paper": Training(2000, 0, 5, 60e-3, 0.02),
 }
 #: Molecular dynamics: CPU seconds and GB an atom, of a step.
 DYNAMICS_S = {"test": 0.2e-3, "quick": 0.5e-3, "paper": 4e-3}
@@ -131,8 +131,10 @@ def overlap_fit(data: DataSize) -> Request:
     return request(20 + 0.2 * data.atoms, LEARNING_GB + 0.008 * data.largest)
 
 
-def hamiltonian_training(settings: HamiltonianSettings, data: DataSize, orbitals: float) -> Request:
-    """Training of the Hamiltonian; where the data choose the model, the dearer of the two.
+def hamiltonian_training(
+    settings: HamiltonianSettings, data: DataSize, orbitals: float, *, knows_density: bool = True
+) -> Request:
+    """Training of the Hamiltonian.
 
     Parameters
     ----------
@@ -142,13 +144,16 @@ def hamiltonian_training(settings: HamiltonianSettings, data: DataSize, orbitals
         Training frames.
     orbitals
         Of the largest frame.
+    knows_density
+        Whether the data's code leaves what H0 is made of: `auto` then learns the density, else pairs.
     """
     costs = []
-    if settings.model in ("auto", "density", "density+pair"):
+    model = settings.model if settings.model != "auto" else ("density" if knows_density else "pair")
+    if model in ("density", "density+pair"):
         preset = DENSITY[settings.preset]
         atoms = max(preset.batch_atoms, data.largest)
         costs.append((preset, settings.density_steps or preset.length, atoms, 1.0))
-    if settings.model != "density":
+    if model != "density":
         preset = PAIRS[settings.preset]
         steps = _pair_steps(settings, preset)
         costs.append(
@@ -156,10 +161,9 @@ def hamiltonian_training(settings: HamiltonianSettings, data: DataSize, orbitals
         )
     times = [steps * atoms * size * preset.s_per_atom for preset, steps, atoms, size in costs]
     sizes = [atoms * size * preset.GB_per_atom for preset, _, atoms, size in costs]
-    both = sum(times) if settings.model == "density+pair" else max(times)
     # validation diagonalises frames as a whole, and the data set is in memory
     held = matrices_memory(orbitals, 6) + 2e-4 * data.atoms
-    return request(20 + 1.1 * both, LEARNING_GB + max(sizes) + held)
+    return request(20 + 1.1 * sum(times), LEARNING_GB + max(sizes) + held)
 
 
 def _pair_steps(settings: HamiltonianSettings, preset: Training) -> int:
