@@ -37,6 +37,16 @@ def profile_of(project: Project, **changes: object) -> str:
     folder = project.folder / "profiles/mine"
     shutil.copytree(project.folder / "profiles/slurm", folder)
     project.run(*N2AMD, "cluster", "partitions", "--out", "profiles/mine/partitions.yaml")
+    listed = yaml.safe_load((folder / "partitions.yaml").read_text())
+    assert listed["partitions"]["gpu"] == {
+        "max_gpu": 2,
+        "max_mem_mb": 64000,
+        "max_runtime": 600,
+        "max_threads": 8,
+    }
+    # one node is in both, but the GPUs are for the jobs that want them
+    listed["partitions"]["cpu"]["max_gpu"] = 0
+    (folder / "partitions.yaml").write_text(yaml.safe_dump(listed))
     document = yaml.safe_load((folder / "config.yaml").read_text())
     document |= {
         "slurm-partition-config": "profiles/mine/partitions.yaml",
