@@ -19,6 +19,7 @@ if "materials" not in config:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/dft.smk"
 include: "workflow/rules/forcefield.smk"
 include: "workflow/rules/hamiltonian.smk"
@@ -43,6 +44,7 @@ rule all:
 
 onstart:
     hold_run_lock()
+    hold_jobs_against_queue()
     hold_data_against_job()
 
 

@@ -23,6 +23,11 @@ shift
 n2amd config check "${config[@]}"
 results=$(n2amd config show "${config[@]}" --field results)
 
+# jobs of a run that was killed go on in SLURM: what they finish is kept, and nothing is submitted a second time
+if [ ! -e .snakemake/run.lock ] || flock --nonblock --close .snakemake/run.lock true; then
+  n2amd cluster wait
+fi
+
 # run.lock is held by every live Snakemake run of this folder, whoever started it (workflow/rules/common.smk)
 if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
   flock --nonblock --close --conflict-exit-code 75 .snakemake/run.lock \

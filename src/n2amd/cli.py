@@ -54,6 +54,7 @@ def _register() -> None:
         "couplings",
         "dynamics",
         "analysis",
+        "cluster",
     ):
         app.add_typer(import_module(f"n2amd.commands.{stage}").app, name=stage)
 

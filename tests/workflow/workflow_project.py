@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # writes its own command line into every file it is asked for, and notes that it ran and with how many threads
 STAND_IN = """#!/usr/bin/env bash
 set -euo pipefail
-[ "$1" != config ] || exec {python} -m n2amd.cli "$@"
+case $1 in config | cluster) exec {python} -m n2amd.cli "$@" ;; esac
 echo "${{OMP_NUM_THREADS-}} ${{NUMBA_NUM_THREADS-}} $*" >> {log}
 line=$*
 while [ $# -gt 0 ]; do

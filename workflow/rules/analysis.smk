@@ -15,8 +15,8 @@ rule dephasing:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("dephasing"),
+        runtime=minutes("dephasing"),
     params:
         code=code("commands/analysis.py:dephasing"),
         settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
@@ -41,8 +41,8 @@ rule spectral_density:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("spectral_density"),
+        runtime=minutes("spectral_density"),
     params:
         code=code("commands/spectra.py:spectrum"),
         settings=settings("analysis", only=["spectrum_lag_fs"]),
@@ -65,8 +65,8 @@ rule character:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("character"),
+        runtime=minutes("character"),
     params:
         code=code("commands/spectra.py:character"),
     shell:
@@ -89,8 +89,8 @@ rule lifetime:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        mem_mb=memory("lifetime"),
+        runtime=minutes("lifetime"),
     params:
         code=code("commands/analysis.py:lifetime"),
         settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
@@ -118,8 +118,8 @@ rule case:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("case"),
+        runtime=minutes("case"),
     params:
         code=code("commands/analysis.py:case"),
         parity=lambda wildcards, input: (["--nac-parity", input.parity] if "parity" in input.keys() else []),
@@ -159,8 +159,8 @@ rule summary:
         "../../envs/dynamics.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("summary"),
+        runtime=minutes("summary"),
     params:
         code=code("commands/analysis.py:summary"),
         folder=subpath(output.page, parent=True),

@@ -195,16 +195,6 @@ def code(*roots):
     return SOURCES.digest(*roots)
 
 
-def gpus(name):
-    """Return the resources function for rules that use a GPU if the settings and the machine allow it.
-
-    On a cluster the profile decides; here the count only keeps two jobs from sharing one device.
-    """
-    return lambda wildcards: int(
-        section(name, wildcards).device != "cpu" and shutil.which("nvidia-smi") is not None
-    )
-
-
 def several_processes(resources):
     """Return how a training is started: one process for each GPU that the job has."""
     count = resources.get("gpu", 0)
@@ -239,7 +229,7 @@ def cost_of_shard(wildcards):
     repeats = math.prod(parse_supercell(wildcards.supercell))
     frames = section("trajectory", wildcards).frames
     chosen = section("states", wildcards)
-    on_gpu = chosen.device == "cuda" or gpus("states")(wildcards) > 0
+    on_gpu = takes_gpu("states", wildcards)
     return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
 
 

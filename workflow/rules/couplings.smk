@@ -16,8 +16,8 @@ rule assemble_couplings:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("assemble_couplings"),
+        runtime=minutes("assemble_couplings"),
     params:
         code=code("commands/couplings.py:assemble"),
         settings=settings("couplings"),
@@ -42,8 +42,8 @@ rule coupling_parity:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=memory("coupling_parity"),
+        runtime=minutes("coupling_parity"),
     params:
         code=code("commands/couplings.py:parity"),
         settings=settings("couplings"),

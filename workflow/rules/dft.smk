@@ -22,8 +22,8 @@ rule generate_structures:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        mem_mb=memory("generate_structures"),
+        runtime=minutes("generate_structures"),
     params:
         code=code("commands/structures.py:generate"),
         settings=lambda w: source(w).structures.model_dump_json(exclude={"chunks", "frames_per_chunk"}),
@@ -47,8 +47,8 @@ rule run_dft:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=720,
+        mem_mb=memory("run_dft"),
+        runtime=minutes("run_dft"),
     params:
         code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
@@ -77,8 +77,8 @@ rule ingest_dataset:
         "../../envs/learning.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("ingest_dataset"),
+        runtime=minutes("ingest_dataset"),
     params:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
@@ -106,8 +106,8 @@ rule ingest_dft_trajectory:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("ingest_dft_trajectory"),
+        runtime=minutes("ingest_dft_trajectory"),
     params:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
@@ -133,8 +133,8 @@ rule fit_overlap:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("fit_overlap"),
+        runtime=minutes("fit_overlap"),
     params:
         code=code("commands/overlap.py:fit"),
         kind=lambda w: section("couplings", w).overlap,

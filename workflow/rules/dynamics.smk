@@ -21,8 +21,8 @@ rule run_dynamics:
     resources:
         mpi="",
         tasks=1,
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=720,
+        mem_mb_per_cpu=memory("run_dynamics"),
+        runtime=minutes("run_dynamics"),
     params:
         code=code("commands/dynamics.py:run"),
         settings=settings("dynamics", omit=["methods", "seeds"]),

@@ -41,8 +41,8 @@ for what, (sources, folder) in FIGURES.items():
             "../../envs/dynamics.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, attempt: 2000 * attempt,
-            runtime=30,
+            mem_mb=memory("figure"),
+            runtime=minutes("figure"),
         params:
             code=code("commands/analysis.py:figures"),
             what=what,

@@ -18,9 +18,9 @@ rule train_forcefield:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=1440,
-        gpu=gpus("forcefield"),
+        mem_mb=memory("train_forcefield"),
+        runtime=minutes("train_forcefield"),
+        gpu=gpus("train_forcefield"),
     params:
         code=code("commands/forcefield.py:train", "forcefield/monitor.py", "soap.py"),
         settings=settings("forcefield"),

@@ -18,9 +18,9 @@ rule train_hamiltonian:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=1440,
-        gpu=gpus("hamiltonian"),
+        mem_mb=memory("train_hamiltonian"),
+        runtime=minutes("train_hamiltonian"),
+        gpu=gpus("train_hamiltonian"),
     params:
         code=code("commands/hamiltonian.py:train"),
         program=lambda w, resources: several_processes(resources),
@@ -47,8 +47,8 @@ rule evaluate_hamiltonian:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("evaluate_hamiltonian"),
+        runtime=minutes("evaluate_hamiltonian"),
     params:
         code=code("commands/hamiltonian.py:evaluate"),
     shell:
@@ -71,8 +71,8 @@ rule band_structure:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("band_structure"),
+        runtime=minutes("band_structure"),
     params:
         code=code("commands/model_bands.py:bands"),
         path=lambda w: ["--path", "-".join(source(w).band_path)] if source(w).band_path else [],

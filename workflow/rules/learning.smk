@@ -25,8 +25,8 @@ rule select_frames:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=memory("select_frames"),
+        runtime=minutes("select_frames"),
     params:
         code=code("commands/hamiltonian.py:select"),
         frames=lambda w: source(w).active_learning.frames,
@@ -52,8 +52,8 @@ rule label_by_scf:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=720,
+        mem_mb=memory("label_by_scf"),
+        runtime=minutes("label_by_scf"),
     params:
         code=code("commands/dft.py:scf"),
     shell:
@@ -113,8 +113,8 @@ rule add_labels:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("add_labels"),
+        runtime=minutes("add_labels"),
     params:
         code=code("commands/dataset.py:merge"),
     shell:
@@ -150,8 +150,8 @@ rule judge_choice:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("judge_choice"),
+        runtime=minutes("judge_choice"),
     params:
         code=code("commands/hamiltonian.py:evaluate"),
     shell:

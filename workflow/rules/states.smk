@@ -17,8 +17,9 @@ rule solve_states:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: cost_of_shard(wildcards).memory_MB * attempt,
-        runtime=lambda wildcards, attempt: cost_of_shard(wildcards).minutes * attempt,
+        mem_mb=memory("solve_states"),
+        runtime=minutes("solve_states"),
+        gpu=gpus("solve_states"),
     params:
         code=code("commands/states.py:solve"),
         settings=settings("states"),

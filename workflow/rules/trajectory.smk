@@ -16,9 +16,9 @@ rule run_trajectory:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=1440,
-        gpu=gpus("forcefield"),
+        mem_mb=memory("run_trajectory"),
+        runtime=minutes("run_trajectory"),
+        gpu=gpus("run_trajectory"),
     params:
         code=code("commands/trajectory.py:run"),
         settings=settings("trajectory"),
@@ -45,8 +45,8 @@ rule compare_phonons:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory("compare_phonons"),
+        runtime=minutes("compare_phonons"),
     params:
         code=code("commands/forcefield.py:phonons"),
         frames=lambda w, input: [part for path in input.frames for part in ("--frames", path)],

@@ -1,9 +1,4 @@
-"""What a shard of states costs: time, memory and GPU memory from atoms, orbitals and frames.
-
-The constants are fitted to measurements of this program on rutile (one thread of a Xeon with AVX-512; one
-H200): `benchmarks/results/`, docs/decisions/window-eigensolver.md. They are upper ends, not means: a job that
-asks for a little too much waits a little longer, one that asks for too little is lost.
-"""
+"""A shard of states: time, memory and GPU memory from atoms, orbitals and frames."""
 
 from __future__ import annotations
 

@@ -1,0 +1,286 @@
+"""What every job asks for, from the cost model; and jobs that an earlier run left in SLURM.
+
+On a cluster the partitions of the profile (slurm-partition-config) decide: a job that none holds is refused in the
+dry run, a later try asks for more up to what there is, and stages take a GPU where some partition has one.
+"""
+
+import contextlib
+import io
+import sys
+
+from n2amd.cost import stages
+from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
+from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit, spread_over_tries
+
+# jobs inherit it: every Snakemake of a run, the one that submits and those inside jobs, sees the same partitions
+PARTITIONS_VARIABLE = "N2AMD_SLURM_PARTITIONS"
+
+
+def note_cluster():
+    """Put into the environment whether jobs go to SLURM, and the file that lists its partitions.
+
+    A workflow is not told which executor a dry run stands for, nor its options; the command line and the profile are.
+    """
+    if not workflow.is_main_process:
+        return
+    os.environ.pop(PARTITIONS_VARIABLE, None)
+    if "snakemake" not in Path(sys.argv[0]).parts[-2:] and "snakemake" != Path(sys.argv[0]).stem:
+        return
+    from snakemake.cli import parse_args
+
+    with contextlib.redirect_stderr(io.StringIO()):
+        _, options = parse_args(sys.argv[1:])
+    if options.executor == "slurm":
+        file = getattr(options, "slurm_partition_config", None)
+        file = file if isinstance(file, (str, Path)) else os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+        os.environ[PARTITIONS_VARIABLE] = str(Path(file).resolve()) if file else ""
+
+
+note_cluster()
+ON_SLURM = PARTITIONS_VARIABLE in os.environ
+PARTITIONS_FILE = Path(os.environ[PARTITIONS_VARIABLE]) if os.environ.get(PARTITIONS_VARIABLE) else None
+try:
+    PARTITIONS = read_partitions(PARTITIONS_FILE) if PARTITIONS_FILE else ()
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def takes_gpu(name, wildcards):
+    """Whether a stage's job gets a GPU: one of this machine, or one of a partition that is listed."""
+    chosen = section(name, wildcards)
+    if chosen.device == "cpu":
+        return False
+    if not ON_SLURM:
+        return shutil.which("nvidia-smi") is not None
+    orbitals = orbitals_of_supercell(wildcards) if name == "states" else 0
+    return chosen.device == "cuda" or (offers_gpu(PARTITIONS) and stages.gpu_helps(chosen, orbitals))
+
+
+def cell_of(wildcards, supercell):
+    """Return the number of atoms of a supercell."""
+    return len(elements(JOB.materials[wildcards.material].structure)) * math.prod(parse_supercell(supercell))
+
+
+def orbitals_per_atom(wildcards):
+    """Return the orbitals of an atom: those of the data once they are read."""
+    functional = getattr(wildcards, "functional", None) or parent(wildcards.variant)
+    gate = JOB.results / wildcards.material / functional / "dataset.json"
+    known = orbitals_of_elements(gate, gate.stat().st_mtime_ns) if gate.exists() else {}
+    symbols = elements(JOB.materials[wildcards.material].structure)
+    return sum(known.get(symbol, USUAL_ORBITALS) for symbol in symbols) / len(symbols)
+
+
+def orbitals_of_supercell(wildcards):
+    """Return the orbitals of a job's supercell."""
+    return cell_of(wildcards, wildcards.supercell) * orbitals_per_atom(wildcards)
+
+
+@functools.cache
+def data_as_given(material, functional):
+    """Return the size of the frames of a functional before they are read."""
+    given = JOB.materials[material].functionals[functional]
+    if given.engine is None:
+        return size_of_folders(given.paths)
+    if given.structures.file is not None:
+        return size_of_frames_files([given.structures.file])
+    atoms = cell_of(SimpleNamespace(material=material), given.structures.supercell)
+    return DataSize(given.structures.frames, given.structures.frames * atoms, atoms)
+
+
+@functools.cache
+def data_as_read(dataset, written):
+    """Return the size of an ingested data set, as written at a time."""
+    return size_of_dataset(dataset)
+
+
+def data_of(wildcards):
+    """Return the size of a functional's frames: exact once they are read; rounds of active learning add few."""
+    dataset = JOB.results / wildcards.material / wildcards.functional / "dataset.h5"
+    read = data_as_read(dataset, dataset.stat().st_mtime_ns) if dataset.exists() else None
+    return read or data_as_given(wildcards.material, wildcards.functional)
+
+
+def orbitals_of_data(wildcards):
+    """Return the orbitals of the largest frame."""
+    return max(1, data_of(wildcards).largest) * orbitals_per_atom(wildcards)
+
+
+def dft_trajectory(wildcards):
+    """Return the size of the consecutive DFT frames."""
+    return size_of_folders(source(wildcards).trajectory_paths)
+
+
+def forces_of(wildcards):
+    """Return the size of everything that the force field learns from."""
+    return data_of(wildcards) + size_of_frames_files(source(wildcards).forcefield_paths)
+
+
+def computed_by_engine(wildcards, threads):
+    """Return the request of a chunk of DFT, or of a round's labels."""
+    given = source(wildcards)
+    chunk = "chunk" in wildcards.keys()
+    frames = given.structures.frames_per_chunk if chunk else given.active_learning.frames
+    atoms = data_of(wildcards).largest if chunk else candidates_of(wildcards)
+    return stages.dft(frames, atoms, threads, hybrid=given.engine.functional == "HSE06")
+
+
+def candidates_of(wildcards):
+    """Return the atoms of the supercell that active learning chooses frames of."""
+    return cell_of(wildcards, source(wildcards).active_learning.supercell or JOB.supercells[0])
+
+
+def ranks_of_dynamics():
+    """Return the MPI ranks that the profile gives to surface hopping."""
+    asked = workflow.resource_settings.overwrite_resources.get("run_dynamics", {})
+    tasks = asked["tasks"] if "tasks" in asked else 1
+    tasks = getattr(tasks, "value", tasks)
+    return tasks if isinstance(tasks, int) else 1
+
+
+def shard(wildcards, threads):
+    """Return the request of a shard of states."""
+    cost = cost_of_shard(wildcards)
+    return stages.Request(cost.minutes, cost.memory_MB)
+
+
+def analysed(wildcards, threads):
+    """Return the request of a job that reads couplings or what came of them; several cases: the largest."""
+    named = [wildcards.material] if "material" in wildcards.keys() else list(JOB.materials)
+    requests = [
+        stages.analysis(
+            JOB.section("analysis", m), JOB.section("trajectory", m).frames, JOB.section("states", m)
+        )
+        for m in named
+    ]
+    return stages.Request(max(r.minutes for r in requests), max(r.memory_MB for r in requests))
+
+
+# the codes whose output holds what H0 is made of
+WITH_INGREDIENTS = {"siesta", "honpas", "openmx", "cp2k", "pyscf"}
+
+# by rule; `analysed` where a rule is not named
+REQUESTS = {
+    "ingest_dataset": lambda w, threads: stages.ingestion(data_of(w), threads),
+    "ingest_dft_trajectory": lambda w, threads: stages.ingestion(dft_trajectory(w), threads),
+    "fit_overlap": lambda w, threads: stages.overlap_fit(data_of(w)),
+    "add_labels": lambda w, threads: stages.overlap_fit(data_of(w)),
+    "run_dft": computed_by_engine,
+    "train_forcefield": lambda w, threads: stages.forcefield_training(section("forcefield", w), forces_of(w)),
+    "train_hamiltonian": lambda w, threads: stages.hamiltonian_training(
+        section("hamiltonian", w),
+        data_of(w),
+        orbitals_of_data(w),
+        knows_density=source(w).written_by in WITH_INGREDIENTS,
+    ),
+    "evaluate_hamiltonian": lambda w, threads: stages.evaluation(
+        data_of(w), orbitals_of_data(w), held_out=section("hamiltonian", w).test_fraction
+    ),
+    "judge_choice": lambda w, threads: stages.evaluation(
+        DataSize(source(w).active_learning.frames, 0, candidates_of(w)),
+        candidates_of(w) * orbitals_per_atom(w),
+        held_out=1.0,
+    ),
+    "band_structure": lambda w, threads: stages.evaluation(
+        data_of(w), orbitals_of_data(w), held_out=0.0, points=100
+    ),
+    "coupling_parity": lambda w, threads: stages.evaluation(
+        dft_trajectory(w), dft_trajectory(w).largest * orbitals_per_atom(w), held_out=1.0
+    ),
+    "run_trajectory": lambda w, threads: stages.trajectory(
+        section("trajectory", w), section("forcefield", w), cell_of(w, w.supercell)
+    ),
+    "compare_phonons": lambda w, threads: stages.phonons(
+        section("trajectory", w).frames, cell_of(w, w.supercell), fits=bool(labelled_frames(w))
+    ),
+    "select_frames": lambda w, threads: stages.selection(
+        source(w).active_learning.candidates,
+        candidates_of(w),
+        candidates_of(w) * orbitals_per_atom(w),
+    ),
+    "label_by_scf": lambda w, threads: stages.self_consistent(
+        source(w).active_learning.frames,
+        candidates_of(w),
+        candidates_of(w) * orbitals_per_atom(w),
+        threads,
+    ),
+    "solve_states": shard,
+    "assemble_couplings": lambda w, threads: stages.assembly(
+        section("trajectory", w).frames, cell_of(w, w.supercell), section("states", w)
+    ),
+    "run_dynamics": lambda w, threads: stages.dynamics(
+        section("dynamics", w),
+        section("trajectory", w).frames,
+        section("trajectory", w).timestep_fs,
+        section("states", w),
+        ranks_of_dynamics(),
+    ),
+}
+
+# the stage whose setting `device` decides about a rule's GPU
+GPU_OF = {
+    "train_forcefield": "forcefield",
+    "train_hamiltonian": "hamiltonian",
+    "run_trajectory": "forcefield",
+    "solve_states": "states",
+}
+
+
+def need(rule, wildcards, threads, attempt):
+    """Return what a try of a job asks for; refuse what no partition holds."""
+    asked = REQUESTS.get(rule, analysed)(wildcards, threads)
+    gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
+    first = Need(asked.minutes, asked.memory_MB, threads, gpu)
+    if workflow.is_main_process:
+        first = spread_over_tries(PARTITIONS, first, 1 + workflow.execution_settings.retries)
+        require_fit(PARTITIONS, first, " ".join([rule, *map(str, wildcards)]), PARTITIONS_FILE)
+    return grown(PARTITIONS, first, attempt)
+
+
+def memory(rule):
+    """Return the resources function for the memory of a rule, MB."""
+    return lambda wildcards, threads, attempt: need(rule, wildcards, threads, attempt).memory_MB
+
+
+def minutes(rule):
+    """Return the resources function for the time of a rule, minutes."""
+    return lambda wildcards, threads, attempt: need(rule, wildcards, threads, attempt).minutes
+
+
+def gpus(rule):
+    """Return the resources function for the GPUs of a rule.
+
+    On one machine the count keeps two jobs from sharing a device; shards may, they mostly work on the processor.
+    """
+    shared = rule == "solve_states" and not ON_SLURM
+    return lambda wildcards: 0 if shared else int(takes_gpu(GPU_OF[rule], wildcards))
+
+
+def hold_jobs_against_queue():
+    """Refuse to submit what an earlier, killed run of this folder has in the queue; and what would lose jobs."""
+    from n2amd.errors import ComputationError
+    from n2amd.slurm import describe, leave_cancelled_jobs, queued_jobs
+
+    plugin = workflow.executor_plugin
+    on_slurm = plugin is not None and plugin.name == "slurm"
+    if on_slurm:
+        if workflow.executor_settings.array_jobs or workflow.group_settings.overwrite_groups:
+            raise WorkflowError(
+                "slurm-array-jobs and groups are set: where one job of an array or group fails, finished files of the "
+                "others are deleted, and arrays lose jobs; take both out of the profile and of the command line"
+            )
+        from snakemake_executor_plugin_slurm import Executor
+
+        leave_cancelled_jobs(Executor)
+    elif shutil.which("squeue") is None:
+        return
+    try:
+        left = queued_jobs(Path.cwd())
+    except ComputationError as error:
+        if on_slurm:
+            raise WorkflowError(str(error)) from None
+        return
+    if left:
+        raise WorkflowError(
+            f"SLURM still has {describe(left)}; they would write the same files as new ones: wait for them with "
+            "`n2amd cluster wait`, which keeps what they finish, or end them with `n2amd cluster cancel`, then start again"
+        )
