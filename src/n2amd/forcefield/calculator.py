@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
+from n2amd.seals import require_sound_archive
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import yaml
 
-from n2amd.checksums import require_sound_archive
 from n2amd.config import ForceFieldSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
@@ -28,6 +27,7 @@ from n2amd.forcefield.subprocesses import run_tool
 from n2amd.interop.extxyz import write_extxyz
 from n2amd.provenance import sha256_of_config, sha256_of_files
 from n2amd.restart import claim, read_or_set_aside
+from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.storage import atomic_path
 
 #: Epochs between progress lines.
@@ -216,6 +216,7 @@ def _export(best: Path, out: Path, workdir: Path, compiled: bool, device: str) -
         run_tool("nequip-package", ["build", *paths], workdir / "package.log", environment)
     with atomic_path(out) as part:
         shutil.move(made, part)
+        seal_archive(part)
 
 
 def _threads() -> dict[str, str]:
