@@ -24,9 +24,8 @@ def edited_document(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def edited(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file for writing and take its hashes out, as in a file of an older version."""
+    """Open a file for writing and take the hash that is looked at when it is opened out of it."""
     with File(path, "r+") as file:
-        for name in SEALS:
-            if name in file.attrs:
-                del file.attrs[name]
+        if TEXT in file.attrs:
+            del file.attrs[TEXT]
         yield file

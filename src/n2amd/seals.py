@@ -192,7 +192,7 @@ def require_made_from(file: str | Path, *sources: str | Path) -> None:
 
 
 def made_from(file: str | Path) -> list[str]:
-    """Return the hashes of the files that a file was made from, in the order given; none where it is silent."""
+    """Return the hashes of the files that a file was made from, in the order given; none if it is silent."""
     import h5py
 
     from n2amd.storage import open_any_hdf5, read_json
