@@ -36,6 +36,14 @@ def _hide(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _records_of_made_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test makes is known to it, and to nobody after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2AMD_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _data_of_programs_are_hidden() -> Iterator[pytest.MonkeyPatch]:
     """What a test finds does not depend on what else is installed, such as basis files of CP2K."""
     with pytest.MonkeyPatch.context() as patch:

@@ -28,6 +28,8 @@ FLOOR = {
     "storage",
     "checksums",
     "restart",
+    "seals",
+    "trust",
     "sources",
     "provenance",
     "config",

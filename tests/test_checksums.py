@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
 from n2amd.network.checkpoint import load_state, save_state
+from n2amd.seals import require_sound_archive
 from n2amd.storage import create_hdf5, open_hdf5
 
 

@@ -40,6 +40,8 @@ def _git(folder: Path, *arguments: str) -> str:
 def sha256_of_files(paths: Iterable[str | Path]) -> str:
     """Hash the contents of the files, in the order given.
 
+    Of a file that tells the hash of its content that counts: it may be made again.
+
     Raises
     ------
     InputError
@@ -47,17 +49,34 @@ def sha256_of_files(paths: Iterable[str | Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        try:
-            with open(path, "rb") as stream:
-                while chunk := stream.read(1 << 20):
-                    digest.update(chunk)
-        except OSError as error:
-            raise InputError(
-                f"cannot be read ({error.strerror})",
-                file=path,
-                remedy="pass a file that exists and may be read",
-            ) from error
+        _add(digest, path)
     return digest.hexdigest()
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """Hash one file as `sha256_of_files` does."""
+    return sha256_of_files([path])
+
+
+def list_of_files(paths: Iterable[str | Path]) -> list[dict[str, str]]:
+    """Name and hash of each file, as every output keeps them of its inputs."""
+    return [{"name": Path(path).name, "sha256": sha256_of_file(path)} for path in paths]
+
+
+def _add(digest: Any, path: str | Path) -> None:
+    from n2amd import seals
+
+    try:
+        if (content := seals.content_sha256(path)) is not None:
+            digest.update(content.encode())
+            return
+        with open(path, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", file=path, remedy="pass a file that exists and may be read"
+        ) from error
 
 
 def sha256_of_config(config: Any) -> str:

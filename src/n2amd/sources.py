@@ -33,8 +33,10 @@ NEUTRAL = (
     "errors.py",
     "provenance.py",
     "restart.py",
+    "seals.py",
     "sources.py",
     "storage.py",
+    "trust.py",
     "versions.py",
 )
 #: Folder of the commands: of one that another imports, only the imports at the top count.

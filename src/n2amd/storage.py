@@ -16,11 +16,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 
-from n2amd import checksums, provenance
+from n2amd import checksums, provenance, seals
 from n2amd.errors import ComputationError, InputError
 from n2amd.units import UNITS
 
@@ -207,12 +207,15 @@ def create_hdf5(
                 file.attrs["created_by"] = provenance.created_by()
                 file.attrs["created_at"] = provenance.timestamp()
                 file.attrs["config_sha256"] = provenance.sha256_of_config(config)
+                inputs = [*inputs]
                 file.attrs["inputs_sha256"] = provenance.sha256_of_files(inputs)
+                file.attrs["inputs"] = json.dumps(provenance.list_of_files(inputs))
                 file.attrs["units"] = UNITS
                 yield file
                 # a stage is one process; a writer that gathers several (MPI) may have set the total itself
                 if "cpu_seconds" not in file.attrs:
                     file.attrs["cpu_seconds"] = provenance.cpu_seconds()
+                checksums.seal(file)
                 file.attrs["complete"] = 1
         finally:
             if stream.error is not None:
@@ -238,7 +241,7 @@ def open_any_hdf5(path: str | Path, absent: str = "run the stage that makes it")
     """
     path = Path(path)
     try:
-        file = h5py.File(path, "r")
+        file = checksums.File(path, "r")
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=absent) from None
     except OSError as error:
@@ -296,6 +299,7 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
                 field="units",
                 remedy="convert the file or make it again",
             )
+        checksums.require_sound_text(file)
         yield file
 
 
@@ -307,10 +311,13 @@ _DAMAGED = re.compile(r"(?:Can't|Unable to|visitation failed).*\(.*\)")
 
 @contextmanager
 def _fields_told_plainly(path: Path) -> Iterator[None]:
-    """Turn h5py's errors about fields that are missing or damaged into a sentence."""
+    """Turn errors about fields that are missing or damaged into a sentence."""
     try:
         yield
-    except (KeyError, OSError, RuntimeError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+        # the system's own errors have a number, those of the HDF5 library do not
+        if getattr(error, "errno", None):
+            raise
         text = " ".join(str(error).split())
         missing = _MISSING.search(text) if isinstance(error, KeyError) else None
         if missing is not None and "checksum" not in text:
@@ -320,32 +327,36 @@ def _fields_told_plainly(path: Path) -> Iterator[None]:
                 field=missing.group(1),
                 remedy="run the stage that makes it again",
             ) from error
-        # the system's own errors have a number, those of the HDF5 library do not
-        if getattr(error, "errno", None) or not _DAMAGED.search(text):
+        # what went wrong need not be said by HDF5: a damaged length is a ValueError of numpy
+        field = checksums.first_damaged(path)
+        if field is None and not _DAMAGED.search(text):
             raise
         raise InputError(
-            f"damaged ({text})", file=path, remedy="delete it and run the stage that makes it again"
+            f"damaged ({text})",
+            file=path,
+            field=field,
+            remedy="delete it and run the stage that makes it again",
         ) from error
 
 
 def write_json(
     path: str | Path, document: dict[str, Any], *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Write a JSON document atomically, with a `provenance` entry."""
+    """Write a JSON document atomically, with a `provenance` entry that holds its hash."""
+    inputs = [*inputs]
     record = {
         "created_by": provenance.created_by(),
         "created_at": provenance.timestamp(),
         "config_sha256": provenance.sha256_of_config(config),
         "inputs_sha256": provenance.sha256_of_files(inputs),
+        "inputs": provenance.list_of_files(inputs),
         "cpu_seconds": document.get("provenance", {}).get("cpu_seconds", provenance.cpu_seconds()),
     }
+    # as it will be read: keys of text, lists for arrays
+    plain = json.loads(json.dumps({**document, "provenance": record}, default=_plain))
     with atomic_path(path) as part, open(part, "w") as stream:
-        _dump({**document, "provenance": record}, stream)
-
-
-def _dump(document: dict[str, Any], stream: IO[str]) -> None:
-    json.dump(document, stream, indent=2, default=_plain)
-    stream.write("\n")
+        json.dump(seals.sealed_document(plain), stream, indent=2)
+        stream.write("\n")
 
 
 def _plain(value: Any) -> Any:
@@ -358,7 +369,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON document, with a plain error where it is missing or broken."""
+    """Read a JSON document, with a plain error where it is missing, broken or no longer what was written."""
     path = Path(path)
     try:
         document = json.loads(path.read_text())
@@ -380,4 +391,5 @@ def read_json(path: str | Path) -> dict[str, Any]:
             file=path,
             remedy="pass the right file",
         )
+    seals.require_sound_document(document, path)
     return document

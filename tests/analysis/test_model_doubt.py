@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from scipy.stats import t as student
 from synthetic import write_couplings
 
+from edited import edited
 from n2amd.analysis.lifetime import Resampling
 from n2amd.analysis.model_doubt import model_doubt
 from n2amd.analysis.report import lifetime_report
@@ -74,7 +74,7 @@ def test_the_interval_of_the_lifetime_holds_the_doubt(tmp_path: Path) -> None:
     file = write_couplings(tmp_path / "c.h5")
     before = lifetime(file)
     assert before["model_doubt"] is None
-    with h5py.File(file, "a") as open_file:
+    with edited(file) as open_file:
         write_edge_doubt(open_file, doubt_of(coupling=(1.3, 0.8)))
     without, held = lifetime(file, with_doubt=False), lifetime(file)
     assert without["lifetime_ns"] == before["lifetime_ns"]

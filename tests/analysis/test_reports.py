@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from synthetic import write_couplings, write_populations
 
+from edited import edited
 from n2amd.analysis.dephasing import dephasing_report
 from n2amd.analysis.dephasing_error import dephasing_error
 from n2amd.analysis.lifetime import Resampling, hop_probabilities, renewal_lifetime, scan_length
@@ -85,7 +85,7 @@ def slow_couplings(path: Path, memory: float, frames: int, seed: int) -> Path:
     file = write_couplings(path, frames=frames, valence=1, conduction=1)
     gap, coupling = slow_series(memory, frames, seed)
     angle = 0.005 * coupling[:-1] / HBAR_EV_FS
-    with h5py.File(file, "r+") as source:
+    with edited(file) as source:
         source["energies"][:, 0], source["energies"][:, 1] = 0.0, 1.5 + 0.027 * gap
         overlap = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1)
         source["overlap"][...] = overlap.reshape(-1, 2, 2)
@@ -196,7 +196,7 @@ def test_a_closed_gap_and_nan_are_told_by_frame(tmp_path: Path) -> None:
         (np.nan, "not a finite number"),
     ):
         file = write_couplings(tmp_path / "c.h5", frames=200)
-        with h5py.File(file, "r+") as source:
+        with edited(file) as source:
             source["energies"][7, 2] = value
         with pytest.raises(InputError, match=message):
             lifetime_report(file, 15.0, [], QUICK)
@@ -258,7 +258,7 @@ def test_without_hops_the_exact_lifetime_stays(tmp_path: Path) -> None:
 def test_a_crossing_edge_makes_the_sampled_lifetime_the_headline(tmp_path: Path) -> None:
     """Degenerate conduction states: the pair alone misses half of the picture."""
     file = write_couplings(tmp_path / "c.h5", frames=400, conduction=2)
-    with h5py.File(file, "r+") as source:
+    with edited(file) as source:
         source["energies"][:, 3] = source["energies"][:, 2] + 1e-4
         for name, zero in (("nac", 0.0), ("overlap", 0.0)):
             values = source[name][()]

@@ -1,10 +1,10 @@
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
+from edited import edited
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.assemble import assemble, read_shards
 from n2amd.couplings.store import read_couplings, write_couplings
@@ -141,7 +141,7 @@ def test_a_shard_given_twice_is_refused(shard_files):
 
 
 def test_a_half_written_shard_is_refused(shard_files):
-    with h5py.File(shard_files[1], "a") as file:
+    with edited(shard_files[1]) as file:
         del file.attrs["complete"]
     with pytest.raises(InputError, match="not written to its end"):
         read_shards(shard_files)

@@ -1,10 +1,10 @@
 """Weights of columns: through shards, ordering and tracking."""
 
-import h5py
 import numpy as np
 import pytest
 from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
+from edited import edited
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.projection import carried
@@ -87,7 +87,7 @@ def test_a_shard_without_weights_among_others_is_named():
 
 def test_files_of_an_older_version_are_read(tmp_path):
     write_couplings(tmp_path / "couplings.h5", assemble(solve(1), CouplingsSettings(), settings(1)))
-    with h5py.File(tmp_path / "couplings.h5", "a") as file:
+    with edited(tmp_path / "couplings.h5") as file:
         del file["projection"]
         file.attrs["format_version"] = "1.0"
     assert read_couplings(tmp_path / "couplings.h5").projection is None

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from ase.io import read as ase_read
 from hsx_writer import write_hsx
 from typer.testing import CliRunner
 
+from edited import edited
 from n2amd.commands.dataset import app, available_cores
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
@@ -116,7 +116,7 @@ def test_check_compares_the_frames_with_each_other(trajectory, tmp_path):
     """A data set that was tampered with: the forces of the second frame reversed and put in the third."""
     spoilt = tmp_path / "d.h5"
     shutil.copy(trajectory, spoilt)
-    with h5py.File(spoilt, "r+") as file:
+    with edited(spoilt) as file:
         file["atoms/forces"][12:] = file["atoms/forces"][6:12]
     assert "the forces are those of frame TiO2_6_md/frame_0001" in str(refusal("check", spoilt))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import h5py
 import pytest
 
+from edited import edited
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import create_dataset, read_attributes, read_frames, read_ingredients
@@ -86,7 +86,7 @@ def test_elements_of_all_frames_are_kept(frames, tmp_path):
 def test_data_sets_from_before_still_open(frames, tmp_path):
     frame, basis = frames[0]
     path = write(tmp_path / "d.h5", [frame], basis)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del file["ingredients"]
     assert read_ingredients(path) is None
     assert next(read_frames(path)).ingredients is None

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
+from edited import edited
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_gate
@@ -55,7 +55,7 @@ def test_what_does_not_belong_together_is_refused(parts, tmp_path):
         merge([md, parts(2, 3, timestep_fs=2.0)], out)
     other = tmp_path / "hse06.h5"
     shutil.copy(later, other)
-    with h5py.File(other, "r+") as file:
+    with edited(other) as file:
         file.attrs["functional"] = "hse06"
     with pytest.raises(InputError, match="functional is hse06") as caught:
         merge([md, other], out)
@@ -66,7 +66,7 @@ def test_what_does_not_belong_together_is_refused(parts, tmp_path):
 def test_consecutive_sets_must_go_on_from_each_other(parts, tmp_path):
     far = tmp_path / "far.h5"
     shutil.copy(parts(2, 3, timestep_fs=1.0), far)
-    with h5py.File(far, "r+") as file:
+    with edited(far) as file:
         file["atoms/positions"][...] += np.linspace(0, 1, 12)[:, None]
     with pytest.raises(InputError, match="a kinetic energy of"):
         merge([parts(0, 1, timestep_fs=1.0), far], tmp_path / "d.h5")

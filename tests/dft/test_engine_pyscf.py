@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from ase.build import bulk
 
+from edited import edited
 from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.blocks.matrix import fold
 from n2amd.config_data import PyscfSettings
@@ -134,7 +134,7 @@ def test_h0_of_a_frames_own_density_is_pyscfs_hamiltonian(folder: Path) -> None:
 @pytest.mark.pyscf
 def test_a_frame_without_pseudopotentials_says_why_it_has_no_h0(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "frame_0000"))
-    with h5py.File(copy / "frame.h5", "a") as file:
+    with edited(copy / "frame.h5") as file:
         del file["pseudopotentials"]
     frame, _ = read_frame(copy)
     assert frame.ingredients is None
@@ -155,7 +155,7 @@ def test_a_frame_without_pseudopotentials_says_why_it_has_no_h0(folder: Path, tm
 )
 def test_a_damaged_frame_is_named(folder: Path, tmp_path: Path, damage, message: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "frame_0000"))
-    with h5py.File(copy / "frame.h5", "a") as file:
+    with edited(copy / "frame.h5") as file:
         damage(file)
     with pytest.raises(InputError, match=message) as caught:
         read_frame(copy)

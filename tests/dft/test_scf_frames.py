@@ -7,11 +7,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from edited import edited
 from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
@@ -119,11 +119,12 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
     """What a model fitted to the frames, where the files of the run gave none; without either it is said."""
     bare, out = tmp_path / "bare.h5", tmp_path / "out.h5"
     shutil.copy(reference, bare)
-    with h5py.File(bare, "r+") as file:
+    with edited(bare) as file:
         del file["ingredients"]
         file.attrs["functional"] = "gga-pbe"
         origins = [json.loads(text) for text in file["frames/origin"].asstr()[...]]
-        file["frames/origin"][...] = [json.dumps({**o, "functional": "GGA-PBE"}) for o in origins]
+        del file["frames/origin"]
+        file["frames/origin"] = [json.dumps({**o, "functional": "GGA-PBE"}) for o in origins]
     with pytest.raises(InputError, match=r"no ingredients of H0.*--model"):
         compute_frames(ScfCampaign(bare, 0.9, 1e-2), structures[1:2], out)
     fitted = read_ingredients(reference).to_json()
@@ -140,12 +141,13 @@ def test_a_data_set_without_ingredients_takes_fitted_ones(reference, structures,
 def test_hybrids_are_refused(reference, structures, tmp_path, place):
     hybrid = tmp_path / "hybrid.h5"
     shutil.copy(reference, hybrid)
-    with h5py.File(hybrid, "r+") as file:
+    with edited(hybrid) as file:
         if place == "label":
             file.attrs["functional"] = "HSE06"
         else:
             origins = [json.loads(text) for text in file["frames/origin"].asstr()[...]]
-            file["frames/origin"][...] = [json.dumps({**o, "functional": "HSE06"}) for o in origins]
+            del file["frames/origin"]
+            file["frames/origin"] = [json.dumps({**o, "functional": "HSE06"}) for o in origins]
     with pytest.raises(InputError, match="no exact exchange, which HSE06 needs"):
         compute_frames(ScfCampaign(hybrid, 0.9, 1e-3), structures[:1], tmp_path / "out.h5")
 

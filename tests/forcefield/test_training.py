@@ -66,7 +66,7 @@ def calls(tmp_path):
 def test_one_model_file_comes_out(tmp_path, dataset, tools, calls, capsys):
     facts, _ = train(dataset, TEST, tmp_path / "forcefield.model", tmp_path / "work")
     with zipfile.ZipFile(tmp_path / "forcefield.model") as archive:
-        assert archive.namelist() == ["model/package_metadata.txt"]
+        assert archive.namelist() == ["model/package_metadata.txt", "model/n2amd.seal"]
     assert facts["species"] == ["O", "Ti"]
     assert facts["compiled"] is False
     assert facts["history"]["epoch"] == [0, 1, 2, 3, 4]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from edited import edited
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.commands.hamiltonian import app as hamiltonian
@@ -84,7 +85,7 @@ def train(folder: Path, model: str = "density", *more: object) -> str:
 
 
 def change(path: Path, how: Callable[[h5py.File], None]) -> None:
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         how(file)
 
 

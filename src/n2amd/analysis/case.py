@@ -14,6 +14,7 @@ from n2amd.analysis.documents import at, number_at, read_report, without_nan
 from n2amd.analysis.shapes import STAGES, conforming
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
+from n2amd.seals import require_made_from
 from n2amd.storage import open_any_hdf5, open_hdf5
 
 #: Stage whose CPU time a file counts for, by the format in its root attributes.
@@ -120,6 +121,7 @@ def build_case(
     InputError
         If a file or a field of it is missing.
     """
+    _require_one_run(files)
     lifetime = conforming(read_report(files.lifetime), shapes.LIFETIME)
     dephasing = conforming(read_report(files.dephasing), shapes.DEPHASING)
     with open_hdf5(files.only("couplings"), "n2amd/couplings") as couplings:
@@ -168,6 +170,16 @@ def build_case(
         "cpu_seconds": _cpu_seconds(files),
     }
     return without_nan(case)
+
+
+def _require_one_run(files: CaseFiles) -> None:
+    """Raise `InputError` where a file was made from others than those of this case."""
+    couplings, runs = files.only("couplings"), files.by_stage.get("dynamics", [])
+    for path in (files.dephasing, *runs):
+        require_made_from(path, couplings)
+    require_made_from(files.lifetime, couplings, files.dephasing)
+    for shard in files.by_stage.get("states", []):
+        require_made_from(couplings, shard)
 
 
 def _model_errors(files: CaseFiles) -> dict[str, Any]:

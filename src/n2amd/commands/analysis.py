@@ -88,10 +88,13 @@ def lifetime(
     from n2amd.analysis.report import lifetime_report
     from n2amd.config import DynamicsSettings, load_section
     from n2amd.errors import InputError
+    from n2amd.seals import require_made_from
     from n2amd.storage import write_json
 
     section = load_section("analysis", settings)
     files = [*(dynamics or []), *(more or [])]
+    for path in (dephasing, *files):
+        require_made_from(path, couplings)
     tau, definitions = read_times(dephasing)
     runs = [read_run(path) for path in files]
     defaults = DynamicsSettings()

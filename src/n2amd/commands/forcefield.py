@@ -16,6 +16,10 @@ FurtherFrames = Annotated[
     typer.Option(help="Extended XYZ file of further frames with energy and forces; may be repeated."),
 ]
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load the force field though it was not made here; its code runs.")
+]
+
 
 @app.command()
 def train(
@@ -66,6 +70,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Report to write (JSON).")],
     dataset: Annotated[Path | None, typer.Option(help="Data set (dataset.h5), every frame of it.")] = None,
     frames: FurtherFrames = None,
+    trust: Trust = False,
 ) -> None:
     """Compare a force field with DFT frames: of a data set, of extended XYZ files, or of both."""
     from n2amd.dataset.store import n_frames
@@ -80,6 +85,7 @@ def evaluate(
     known += [frame for file in frames or [] for frame in read_labelled_frames(file)]
     if not known:
         raise InputError("no frames to judge on", field="frames", remedy="pass --dataset or --frames")
+    _accept(forcefield, trust)
     errors = judge(forcefield, known)
     files = evaluate_files(forcefield, frames or [])
     inputs = [forcefield, *([dataset] if dataset else []), *(frames or [])]
@@ -102,6 +108,7 @@ def phonons(
     trajectory: Annotated[
         Path | None, typer.Option(help="Trajectory (trajectory.h5) whose density of states is compared.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Compare phonons: harmonic fits to DFT's forces and to the force field's, on the same frames."""
     from n2amd.config import parse_supercell
@@ -111,6 +118,7 @@ def phonons(
     from n2amd.interop.structures import read_structure
     from n2amd.storage import write_json
 
+    _accept(forcefield, trust)
     ideal = read_structure(structure).supercell(parse_supercell(supercell))
     known = frames_of(ideal, [frame for file in frames or [] for frame in read_labelled_frames(file)])
     if not known and trajectory is None:
@@ -136,6 +144,26 @@ def phonons(
             )
     inputs = [forcefield, structure, *(frames or []), *([trajectory] if trajectory else [])]
     write_json(out, found, inputs=inputs)
+
+
+@app.command()
+def trust(
+    forcefield: Annotated[Path, typer.Argument(help="Force field (forcefield.model) from elsewhere.")],
+) -> None:
+    """Let a force field from elsewhere be loaded from now on: it holds code, so know whom it is from."""
+    from n2amd.forcefield.calculator import file_kind
+    from n2amd.trust import remember
+
+    kind = file_kind(forcefield)
+    remember(forcefield)
+    typer.echo(f"{forcefield}: {kind} model, trusted as it is now")
+
+
+def _accept(forcefield: Path, trusted: bool) -> None:
+    from n2amd.trust import accept
+
+    if trusted:
+        accept(forcefield)
 
 
 def _densities(trajectory: Path, modes: Mapping[str, Any]) -> dict[str, Any]:

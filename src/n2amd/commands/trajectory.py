@@ -21,6 +21,9 @@ def run(
         str | None, typer.Option(help="Section `trajectory`: inline JSON or a YAML file.")
     ] = None,
     material: Annotated[str | None, typer.Option(help="Name kept in the file; default: the formula.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load the force field though it was not made here; its code runs.")
+    ] = False,
 ) -> None:
     """Equilibrate (Langevin), then keep every NVE frame."""
     import numpy as np
@@ -32,15 +35,18 @@ def run(
     from n2amd.forcefield.trajectory import write_trajectory
     from n2amd.interop.structures import read_structure
     from n2amd.provenance import sha256_of_files
-    from n2amd.storage import single_writer
+    from n2amd.storage import make_folder, single_writer
+    from n2amd.trust import accept
 
     chosen = load_section("trajectory", settings)
     unit = read_structure(structure)
     cell = unit.supercell(parse_supercell(supercell))
+    if trust:
+        accept(forcefield)
     loaded = load_forcefield(forcefield)
     require_species(loaded, cell.to_ase().get_chemical_symbols(), structure)
     with single_writer(out):
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_folder(workdir)
         dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, sha256_of_files([forcefield]))
         dynamics.run()
         scalars = [(block.temperature, block.conserved) for block in dynamics.blocks()]

@@ -19,6 +19,7 @@ from n2amd.couplings.projection import Projection, carried
 from n2amd.couplings.store import Couplings, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
+from n2amd.seals import made_from
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.store import ShardInfo, StatesShard, read_shard
 
@@ -75,6 +76,7 @@ def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
         if reference is None:
             reference = path, shard
         _check_same(path, shard, *reference)
+        _check_model(path, reference[0])
         if shard.info.shard in found:
             raise InputError(
                 f"shard {shard.info.shard} was already given as {found[shard.info.shard][0]}",
@@ -129,6 +131,19 @@ def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference:
             file=path,
             field="band_index",
             remedy="make all shards with the same settings",
+        )
+
+
+def _check_model(path: Path, reference_path: Path) -> None:
+    """Raise `InputError` where two shards were solved with different networks; older ones do not tell."""
+    # made from a trajectory, which may have grown since, and a network
+    ours, theirs = made_from(reference_path)[1:], made_from(path)[1:]
+    if ours and theirs and ours != theirs:
+        raise InputError(
+            f"was solved with another network than {reference_path}",
+            file=path,
+            field="inputs",
+            remedy="run `n2amd states solve` for it again, with the network of the others",
         )
 
 

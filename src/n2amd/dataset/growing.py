@@ -40,15 +40,6 @@ def append_rows(group: h5py.Group, name: str, values: NDArray, axis: int = 0) ->
     dataset[tuple(place)] = values
 
 
-def append_text(group: h5py.Group, name: str, text: str) -> None:
-    """Append a string."""
-    if name not in group:
-        group.create_dataset(name, (0,), maxshape=(None,), chunks=(CHUNK,), dtype=h5py.string_dtype())
-    dataset = group[name]
-    dataset.resize(len(dataset) + 1, axis=0)
-    dataset[-1] = text
-
-
 def append_offset(group: h5py.Group, name: str, length: int) -> None:
     """Append the end of a slice that is `length` long; the data set starts with 0."""
     if name not in group:

@@ -8,20 +8,31 @@ frame's files. A run that was killed, or refused a frame, goes on from there.
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
+import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import zstandard
+import numpy as np
+from numpy.typing import NDArray
 
 import n2amd
-from n2amd.dataset.frame import Frame
+from n2amd.baseline.ingredients import Ingredients
+from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
+from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.archives import archive_suffix, unpack
 from n2amd.orbitals.basis import Basis
+from n2amd.restart import load_arrays, save_arrays
+from n2amd.structure import Structure
+
+#: Fields of a frame and of what it holds, as they are kept.
+_FACTS = ("name", "n_electrons", "energy", "fermi_level", "charge", "hermiticity_error")
+_OF_STRUCTURE = ("cell", "positions", "numbers", "pbc")
+_OF_FRAME = ("forces", "stress", "velocities")
+_OF_BANDS = ("kpoints", "weights", "energies")
+_OF_PAIRS = ("i", "j", "shift")
 
 
 @dataclass(frozen=True)
@@ -49,20 +60,63 @@ class Part:
 
 def write_part(path: Path, part: Part) -> None:
     """Write a part; it appears under its name only when it is whole."""
-    content = pickle.dumps(part, protocol=5)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_bytes(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(content))
-    os.replace(half, path)
+    frame, ingredients = part.frame, part.frame.ingredients
+    facts = {
+        "frame": {name: getattr(frame, name) for name in _FACTS},
+        "origin": dict(frame.origin),
+        "basis": part.basis.to_json(),
+        "ingredients": ingredients and ingredients.to_json(),
+        **{name: getattr(part, name) for name in ("figures", "sha256", "warnings")},
+    }
+    arrays = {name: getattr(frame.structure, name) for name in _OF_STRUCTURE}
+    arrays |= {name: values for name in _OF_FRAME if (values := getattr(frame, name)) is not None}
+    if frame.bands is not None:
+        arrays |= {f"bands.{name}": getattr(frame.bands, name) for name in _OF_BANDS}
+    for (first, second), index in frame.hamiltonian.pairs.items():
+        key, pair = f"pair.{first}.{second}", (first, second)
+        arrays |= {f"{key}.{name}": getattr(index, name) for name in _OF_PAIRS}
+        arrays[f"{key}.hamiltonian"] = frame.hamiltonian.values[pair]
+        arrays[f"{key}.overlap"] = frame.overlap.values[pair]
+    text = np.frombuffer(json.dumps(facts, default=float).encode(), dtype=np.uint8)
+    save_arrays(path, path.name, {"facts": text, **arrays})
 
 
 def read_part(path: Path) -> Part | None:
-    """Read a part; None where there is none, or a damaged one."""
-    try:
-        part = pickle.loads(zstandard.ZstdDecompressor().decompress(path.read_bytes()))
-    except (FileNotFoundError, zstandard.ZstdError):
-        return None
-    return part if isinstance(part, Part) else None
+    """Read a part; None where there is none, or a damaged one, which is put aside."""
+    arrays = load_arrays(path, path.name, ("facts", *_OF_STRUCTURE))
+    return None if arrays is None else _part_of(arrays)
+
+
+def _part_of(arrays: Mapping[str, NDArray]) -> Part:
+    facts = json.loads(arrays["facts"].tobytes())
+    pairs: dict[SpeciesPair, PairIndex] = {}
+    matrices: dict[str, dict[SpeciesPair, NDArray]] = {"hamiltonian": {}, "overlap": {}}
+    for name in arrays:
+        if name.startswith("pair.") and name.endswith(".i"):
+            key = name.removesuffix(".i")
+            first, second = (int(z) for z in key.split(".")[1:])
+            pairs[first, second] = PairIndex(*(arrays[f"{key}.{part}"] for part in _OF_PAIRS))
+            for kind, values in matrices.items():
+                values[first, second] = arrays[f"{key}.{kind}"]
+    periodic = [bool(along) for along in arrays["pbc"]]
+    frame = Frame(
+        structure=Structure(
+            arrays["cell"], arrays["positions"], arrays["numbers"], (periodic[0], periodic[1], periodic[2])
+        ),
+        hamiltonian=BlockMatrix(pairs, matrices["hamiltonian"]),
+        overlap=BlockMatrix(pairs, matrices["overlap"]),
+        bands=BandReference(*(arrays[f"bands.{name}"] for name in _OF_BANDS))
+        if "bands.kpoints" in arrays
+        else None,
+        origin=facts["origin"],
+        ingredients=facts["ingredients"] and Ingredients.from_json(facts["ingredients"]),
+        forces=arrays.get("forces"),
+        stress=arrays.get("stress"),
+        velocities=arrays.get("velocities"),
+        **facts["frame"],
+    )
+    basis = Basis.from_json(facts["basis"])
+    return Part(frame, basis, facts["figures"], facts["sha256"], facts["warnings"])
 
 
 @dataclass

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
 from n2amd.dataset.frame import BandReference, Frame
-from n2amd.dataset.growing import CHUNK, append_offset, append_rows, append_text, lengthen
+from n2amd.dataset.growing import CHUNK, append_offset, append_rows, lengthen
 from n2amd.dataset.ingredients import IngredientsOfSet, stored_ingredients
 from n2amd.dataset.series import verlet_velocities
 from n2amd.errors import InputError
@@ -42,6 +42,9 @@ class DatasetWriter:
         self._atoms: dict[int, AtomBasis] = {}
         self._ingredients = IngredientsOfSet()
         self._offsets: dict[SpeciesPair, list[int]] = {}
+        # text of a fixed length, which is known at the end
+        self._names: list[str] = []
+        self._origins: list[str] = []
         self._n_frames = 0
         self._n_spin = 0
         self._functional = ""
@@ -92,8 +95,8 @@ class DatasetWriter:
         )
         append_rows(frames, "cell", frame.structure.cell[None])
         append_rows(frames, "pbc", np.array([frame.structure.pbc]))
-        append_text(frames, "name", frame.name)
-        append_text(frames, "origin", json.dumps(dict(frame.origin), sort_keys=True))
+        self._names.append(frame.name)
+        self._origins.append(json.dumps(dict(frame.origin), sort_keys=True))
         append_rows(atoms, "positions", frame.structure.positions)
         append_rows(atoms, "numbers", frame.structure.numbers)
         append_rows(atoms, "forces", unknown if frame.forces is None else frame.forces)
@@ -116,6 +119,8 @@ class DatasetWriter:
             raise InputError("no frame passed", remedy="correct the frames or pass others")
         for key, offsets in self._offsets.items():
             self._group(key)["offset"] = np.array(self._padded(offsets), dtype=np.int64)
+        for name, text in (("name", self._names), ("origin", self._origins)):
+            self._file["frames"].create_dataset(name, data=text, compression="gzip", compression_opts=1)
         for dataset in self._file["gate"].values():
             lengthen(dataset, self._n_frames)
         self._file["basis"] = Basis(self._atoms).to_json()

@@ -27,6 +27,7 @@ from n2amd.baseline.self_consistent import ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.pairs import find_pairs
+from n2amd.checksums import first_damaged
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import (
@@ -40,6 +41,7 @@ from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
+from n2amd.restart import read_or_set_aside, same_job
 from n2amd.storage import make_folder
 from n2amd.structure import Structure
 
@@ -307,10 +309,17 @@ def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
 
 
 def _is_finished(campaign: ScfCampaign, structure: Structure, path: Path) -> bool:
-    """Tell whether a file holds this very frame."""
-    try:
-        found = read_attributes(path)
-    except InputError:  # absent, or of something else: it is written anew
-        return False
+    """Tell whether a file holds this very frame, whole; a damaged one is put aside."""
+    found = read_or_set_aside(path, _fingerprint_of)
     wanted = sha256(_fingerprint(campaign, structure).encode()).hexdigest()
-    return bool(found["inputs_sha256"] == wanted)
+    return found is not None and same_job(path, found, wanted)
+
+
+def _fingerprint_of(path: Path) -> str:
+    """Return the fingerprint in the file of a frame that can be read to its end."""
+    if not path.exists():
+        raise FileNotFoundError(path)
+    found = str(read_attributes(path)["inputs_sha256"])
+    if (field := first_damaged(path)) is not None:
+        raise InputError("damaged", file=path, field=field, remedy="compute it again")
+    return found

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
+from n2amd.seals import require_sound_archive
+from n2amd.trust import require_known
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -95,13 +96,15 @@ def load_forcefield(path: str | Path, device: Literal["auto", "cpu", "cuda"] = "
     Raises
     ------
     InputError
-        If the file is no force field, or the device is not there or not the one it was compiled for.
+        If the file is no force field, was neither made here nor trusted (it holds code), or the device is
+        not there or not the one it was compiled for.
     """
     kind = file_kind(path)
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]))
     wanted = _device(path, kind, device, torch.cuda.is_available())
+    require_known(path)
     from nequip.integrations.ase import NequIPCalculator
 
     suffix, load = {

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from n2amd.checksums import require_sound_archive
+from n2amd import trust
 from n2amd.config import ForceFieldSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
@@ -28,8 +28,11 @@ from n2amd.forcefield.subprocesses import run_tool
 from n2amd.interop.extxyz import write_extxyz
 from n2amd.provenance import sha256_of_config, sha256_of_files
 from n2amd.restart import claim, read_or_set_aside
+from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.storage import atomic_path
 
+#: What a training leaves in its working folder.
+_MADE = ("trained", "run", "inductor")
 #: Epochs between progress lines.
 REPORT_EVERY = 25
 
@@ -107,7 +110,16 @@ def _claim(workdir: Path, identity: str) -> None:
             field="workdir",
             remedy="choose an empty working folder",
         )
-    claim(workdir, identity, ("trained", "run"))
+    claim(workdir, identity, _MADE)
+    if not trust.own_folder(workdir) and (left := [p for name in _MADE for p in workdir.glob(name)]):
+        # nequip unpickles checkpoints and runs what an earlier compilation left
+        print(
+            f"warning: {workdir} was not begun here, and its checkpoints could run code: started afresh",
+            file=sys.stderr,
+            flush=True,
+        )
+        for path in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     if read_or_set_aside(run_dir / "best.ckpt", _sound) is None:
         # without the best weights what was trained is lost
         for name in ("trained", "run/last.ckpt"):
@@ -216,6 +228,8 @@ def _export(best: Path, out: Path, workdir: Path, compiled: bool, device: str) -
         run_tool("nequip-package", ["build", *paths], workdir / "package.log", environment)
     with atomic_path(out) as part:
         shutil.move(made, part)
+        seal_archive(part)
+        trust.remember(part, out)
 
 
 def _threads() -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +16,29 @@ from n2amd import provenance
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.checksums import require_sound_archive
 from n2amd.errors import InputError
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.doubt import DensityDoubt
 from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.orbitals.basis import Basis
+from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.storage import atomic_path
 
 FORMAT = "n2amd/hamiltonian"
 VERSION = "2.2"
 
 
+#: What differs between two files of the same networks.
+_ABOUT = ("created_by", "config_sha256", "inputs_sha256", "inputs", "cpu_seconds")
+
+
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a torch state atomically."""
+    """Write a torch state atomically, with a hash of it inside."""
+    content = io.BytesIO()
+    torch.save({key: value for key, value in state.items() if key not in _ABOUT}, content)
     with atomic_path(path) as part:
         torch.save(state, part)
+        seal_archive(part, hashlib.sha256(content.getbuffer()).hexdigest())
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
@@ -42,8 +52,13 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise InputError("the file does not exist", file=path, remedy="train the network first")
-    if zipfile.is_zipfile(path):
-        require_sound_archive(path, "delete it and train again")
+    sealed = not zipfile.is_zipfile(path) or require_sound_archive(path, "delete it and train again")
+    if not sealed:
+        print(
+            f"warning: {path} holds no hash of itself (an older version wrote it): damage may go unseen",
+            file=sys.stderr,
+            flush=True,
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
@@ -126,6 +141,7 @@ def save_model(
         "created_by": provenance.created_by(),
         "config_sha256": provenance.sha256_of_config(config),
         "inputs_sha256": provenance.sha256_of_files(inputs),
+        "inputs": provenance.list_of_files(inputs),
         "cpu_seconds": provenance.cpu_seconds(),
         "basis": model.basis.to_json(),
         "ingredients": zeroth and zeroth.ingredients.to_json(),
