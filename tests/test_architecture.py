@@ -42,6 +42,7 @@ ALLOWED = {
     "distortions": {"blocks", "ripples"},
     "rolls": {"ripples"},
     "cost": {"blocks", "states"},
+    "machine": {"cost", "states", "dft", "interop"},
     "orbitals": {"blocks"},
     "blocks": {"orbitals"},
     "baseline": {"orbitals", "blocks", "dataset"},

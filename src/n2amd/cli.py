@@ -56,6 +56,7 @@ def _register() -> None:
         "analysis",
     ):
         app.add_typer(import_module(f"n2amd.commands.{stage}").app, name=stage)
+    app.command()(import_module("n2amd.commands.doctor").doctor)
 
 
 def main() -> None:
