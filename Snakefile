@@ -15,6 +15,10 @@ min_version("9.27")
 report: "workflow/report/workflow.rst"
 
 
+# The image of every rule, used with `--software-deployment-method apptainer`; envs/n2amd.def says how it is built.
+container: "n2amd.sif"
+
+
 # A configuration given with --configfile replaces the default one; it is not merged into it.
 if "materials" not in config:
 
@@ -37,6 +41,13 @@ include: "workflow/rules/figures.smk"
 SOURCES.keep()
 
 
+def show_progress():
+    """Let the jobs tell this terminal how far they are; their output goes to logs."""
+    from n2amd.progress_terminal import start
+
+    start(logger, JOB.results, Path(".snakemake/n2amd_progress"))
+
+
 rule all:
     default_target: True
     input:
@@ -47,6 +58,7 @@ rule all:
 onstart:
     hold_run_lock()
     hold_data_against_job()
+    show_progress()
 
 
 onerror:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from n2amd.commands.log import show_log
 from optional_programs import OPTIONAL, missing
 
 #: Every test that needs an optional program carries it too: `pytest -m optional`.
@@ -33,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _hide(patch: pytest.MonkeyPatch) -> None:
     patch.delenv("CP2K_DATA_DIR", raising=False)
     patch.setattr("n2amd.dft.cp2k.radial.DATA_FOLDERS", ())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _log_is_shown() -> None:
+    """What modules log is on the error output, as in a command."""
+    show_log()
 
 
 @pytest.fixture(autouse=True, scope="session")

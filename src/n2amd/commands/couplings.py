@@ -119,7 +119,7 @@ def parity(
         timestep, n_frames = number(file, "timestep_fs", positive=True), whole(file, "n_frames", 0)
     predictor = load_predictor(model)
     cross_overlap = predictor.cross_overlap(chosen.overlap)
-    with frame_progress("parity of couplings") as report:
+    with frame_progress("parity of couplings", target=out) as report:
         both = solve_both(
             read_frames(dataset),
             predictor,

@@ -99,7 +99,7 @@ def ingest(
     wanted = read_structures(expect) if expect else []
     if expect:
         require_results(paths, len(wanted), expect, code.value)
-    with single_writer(out), frame_progress("ingesting") as progress:
+    with single_writer(out), frame_progress("ingesting", target=out) as progress:
         result = run(
             paths,
             out,
@@ -249,7 +249,7 @@ def merge(
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.merge import merge as run
 
-    with frame_progress("merging") as progress:
+    with frame_progress("merging", target=out) as progress:
         count = run(paths, out, progress=progress)
     typer.echo(f"{out}: {count} frames")
 

@@ -68,6 +68,7 @@ def run(
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble, populations
     from n2amd.hopping.parallel import processes
+    from n2amd.progress import told_to_workflow
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.storage import single_writer
 
@@ -102,7 +103,8 @@ def run(
         with ranks.together():
             if ranks.rank == 0:
                 held.enter_context(single_writer(out))
-        result = ensemble.run(path, plan, workdir, ranks)
+        with told_to_workflow(f"surface hopping ({method})", "units", out) as report:
+            result = ensemble.run(path, plan, workdir, ranks, report)
         with ranks.together():
             if result is not None:
                 # nothing is ever in the closed states

@@ -55,7 +55,10 @@ def solve(
         inputs = (trajectory, model)
         fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
         checkpoint = Checkpoint(out, fingerprint)
-        with frame_progress(f"shard {shard} of {chosen.shards}") as report, within(trajectory):
+        with (
+            frame_progress("states", target=out, part_of=chosen.shards) as report,
+            within(trajectory),
+        ):
             result = solve_shard(
                 frames,
                 shard,
