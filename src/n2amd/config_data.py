@@ -73,7 +73,7 @@ class DftSettings(Section):
 
     functional: Literal["PBE", "HSE06"] = Field("PBE", description="Exchange-correlation functional.")
     basis: str | dict[str, str] = Field(
-        "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one an element."
+        "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one per element."
     )
     kpoints: Mesh = Field((3, 3, 3), description="K mesh, always with Gamma in it.")
     max_scf: int = Field(60, ge=1, le=1000, description="SCF steps before a frame counts as failed.")
@@ -93,7 +93,7 @@ class Cp2kSettings(DftSettings):
     )
     basis_file: str = Field("BASIS_MOLOPT", description="CP2K's file of basis sets.")
     potential: str | dict[str, str] = Field(
-        "GTH-PBE", description="Pseudopotential: one for all, or one an element."
+        "GTH-PBE", description="Pseudopotential: one for all, or one per element."
     )
     potential_file: str = Field("GTH_POTENTIALS", description="CP2K's file of pseudopotentials.")
     cutoff_Ry: float = Field(200.0, ge=50, le=5000, description="Cutoff of the finest grid, Rydberg.")

@@ -50,7 +50,7 @@ Dataset = Annotated[Path, typer.Argument(help="Data set file (dataset.h5).")]
 GateJson = Annotated[Path | None, typer.Option(help="Write the gate's figures of every frame here (JSON).")]
 PerFrame = Annotated[
     bool | None,
-    typer.Option("--per-frame/--summary", help="A row a frame, or ranges only; default: by size."),
+    typer.Option("--per-frame/--summary", help="One row per frame, or ranges only; default: by size."),
 ]
 
 

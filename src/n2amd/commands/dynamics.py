@@ -49,7 +49,7 @@ def run(
     ] = None,
     scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
     trajectories: Annotated[
-        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+        int | None, typer.Option(min=1, help="Trajectories per sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
     carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
@@ -139,7 +139,7 @@ def estimate(
     temperature: Annotated[float | None, typer.Option(min=0.1, help="Temperature, K.")] = None,
     scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
     trajectories: Annotated[
-        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+        int | None, typer.Option(min=1, help="Trajectories per sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
     carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
