@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "n2amd"
-WITH_EXAMPLES = [
-    file for file in sorted(PACKAGE.rglob("*.py")) if re.search(r"^ +>>> ", file.read_text(), re.M)
-]
+EXAMPLE = re.compile(r"^ +>>> (?!.*SKIP)", re.MULTILINE)
+WITH_EXAMPLES = [file for file in sorted(PACKAGE.rglob("*.py")) if EXAMPLE.search(file.read_text())]
 
 
 @pytest.mark.parametrize("file", WITH_EXAMPLES, ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -41,7 +41,7 @@ def a_work(**changes: object) -> Work:
     import socket
 
     work = Work("states", "frames", "results/Si/states/shard_0000.h5", 30, 100, 10, 0.0, 40.0)
-    return replace(work, pid=os.getpid(), host=socket.gethostname(), **changes)
+    return replace(work, **{"pid": os.getpid(), "host": socket.gethostname(), **changes})
 
 
 def test_without_a_workflow_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

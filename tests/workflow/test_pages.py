@@ -21,8 +21,8 @@ TINY = {
     "hamiltonian": {"preset": "test"},
     "trajectory": {
         "equilibration_steps": 5,
-        "frames": 60,
-        "checkpoint_every": 30,
+        "frames": 100,
+        "checkpoint_every": 50,
         "max_drift_meV_per_atom_per_ps": 1e6,
         "max_temperature_ratio": 50.0,
     },

@@ -56,7 +56,7 @@ def solve(
         fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
         checkpoint = Checkpoint(out, fingerprint)
         with (
-            frame_progress("states", target=out, part_of=chosen.shards) as report,
+            frame_progress("solving", target=out, part_of=chosen.shards) as report,
             within(trajectory),
         ):
             result = solve_shard(
