@@ -81,7 +81,9 @@ def watch(
     pause = every if every is not None else (TERMINAL_EVERY if status else LINE_EVERY)
     last = ""
     with suppress(OSError, ValueError):  # a terminal that was closed
-        while not stop.wait(pause):
+        wait = 0.0 if status else pause  # a terminal shows at once what already runs
+        while not stop.wait(wait):
+            wait = pause
             now = time.time()
             text = " | ".join(describe(read_works(folder, now), results, now))
             if status is not None:
