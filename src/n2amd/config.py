@@ -274,18 +274,7 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def parse_supercell(text: str) -> tuple[int, int, int]:
-    """Read a supercell.
-
-    Raises
-    ------
-    InputError
-        If it is not three positive numbers.
-
-    Examples
-    --------
-    >>> parse_supercell("2x2x3")
-    (2, 2, 3)
-    """
+    """Read "2x2x2" as (2, 2, 2)."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
         raise InputError(
