@@ -12,6 +12,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# The image of every rule, used with `--software-deployment-method apptainer`; envs/n2amd.def says how it is built.
+container: "n2amd.sif"
+
+
 # A configuration given with --configfile replaces the default one; it is not merged into it.
 if "materials" not in config:
 
@@ -35,6 +39,13 @@ include: "workflow/rules/figures.smk"
 SOURCES.keep()
 
 
+def show_progress():
+    """Let the jobs tell this terminal how far they are; their output goes to logs."""
+    from n2amd.progress_terminal import start
+
+    start(logger, JOB.results, Path(".snakemake/n2amd_progress"))
+
+
 rule all:
     default_target: True
     input:
@@ -46,6 +57,7 @@ onstart:
     hold_run_lock()
     hold_jobs_against_queue()
     hold_data_against_job()
+    show_progress()
 
 
 onerror:

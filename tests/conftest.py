@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from n2amd.commands.log import show_log
 from optional_programs import OPTIONAL, missing
 
 #: Every test that needs an optional program carries it too: `pytest -m optional`.
@@ -41,6 +42,12 @@ def _records_of_made_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("N2AMD_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _log_is_shown() -> None:
+    """What modules log is on the error output, as in a command."""
+    show_log()
 
 
 @pytest.fixture(autouse=True, scope="session")

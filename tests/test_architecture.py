@@ -31,6 +31,7 @@ FLOOR = {
     "seals",
     "trust",
     "sources",
+    "progress",
     "provenance",
     "config",
     "config_contradictions",
@@ -47,6 +48,8 @@ ALLOWED = {
     "distortions": {"blocks", "ripples"},
     "rolls": {"ripples"},
     "cost": {"blocks", "states"},
+    "progress_terminal": {"progress"},
+    "machine": {"cost", "states", "dft", "interop"},
     "orbitals": {"blocks"},
     "blocks": {"orbitals"},
     "baseline": {"orbitals", "blocks", "dataset"},
@@ -173,7 +176,8 @@ def test_lock_file_pins_every_dependency() -> None:
         *project["dependencies"],
         *(r for extra in project["optional-dependencies"].values() for r in extra),
     ]
-    lines = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    files = ("envs/requirements.txt", "envs/requirements-docs.txt")
+    lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     pins["torch"] = re.search(r"torch==([\d.]+)", (ROOT / "envs/install.sh").read_text())[1]
     pins = {canonicalize_name(name): version for name, version in pins.items()}

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from n2amd import __version__
+from n2amd.commands.log import show_log
 from n2amd.errors import N2amdError, StoppedElsewhereError
 
 app = typer.Typer(
@@ -57,12 +58,14 @@ def _register() -> None:
         "cluster",
     ):
         app.add_typer(import_module(f"n2amd.commands.{stage}").app, name=stage)
+    app.command()(import_module("n2amd.commands.doctor").doctor)
 
 
 def main() -> None:
     """Run the command line; bad input exits with 2 and one sentence, a failed computation with 1."""
     # one thread a process unless asked: work is spread over processes, and results stay the same to the bit
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    show_log()
     _register()
     try:
         app()

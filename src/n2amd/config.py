@@ -36,7 +36,7 @@ class ForceFieldSettings(Section):
     max_epochs: int | None = Field(
         None, ge=1, le=10**6, description="Training epochs; default: the preset's."
     )
-    batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
+    batch_size: int | None = Field(None, ge=1, description="Frames per step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="Adam's; default: the preset's.")
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model."
@@ -75,7 +75,7 @@ class HamiltonianSettings(Section):
     band_weight: float = Field(
         1.0, ge=0, le=10**6, description="Weight of the error seen by the states in stage 2."
     )
-    batch_size: int | None = Field(None, ge=1, description="Frames a step; default: the preset's.")
+    batch_size: int | None = Field(None, ge=1, description="Frames per step; default: the preset's.")
     learning_rate: float | None = Field(None, gt=0, lt=1, description="AdamW's; default: the preset's.")
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.5, description="Held out for the schedule and the best model."
@@ -91,7 +91,7 @@ class TrajectorySettings(Section):
     temperature_K: float = Field(300.0, gt=0, le=5000, description="Target temperature, Kelvin.")
     timestep_fs: float = Field(1.0, ge=0.01, le=5, description="Time step of MD and of the couplings, fs.")
     equilibration_steps: int = Field(500, ge=0, le=10**8, description="Langevin steps before NVE.")
-    frames: int = Field(400, ge=2, le=10**7, description="NVE frames kept, one a time step.")
+    frames: int = Field(400, ge=2, le=10**7, description="NVE frames kept, one per time step.")
     friction_per_fs: float = Field(0.02, gt=0, le=1, description="Langevin friction, 1/fs.")
     max_drift_meV_per_atom_per_ps: float = Field(
         5.0,
@@ -140,7 +140,7 @@ class DynamicsSettings(Section):
     )
     scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
     samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
-    trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories an initial condition.")
+    trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories per initial condition.")
     duration_fs: float = Field(
         1000.0, gt=0, le=1e9, description="Length, fs; longer than the trajectory: head to tail."
     )
@@ -159,7 +159,7 @@ class DynamicsSettings(Section):
     detailed_balance: Literal["gap", "none"] = Field(
         "gap", description="Factor of uphill hops: Boltzmann's of the energy gap, or one."
     )
-    substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps a frame (hst scheme).")
+    substeps: int = Field(10, ge=1, le=10000, description="Electronic sub-steps per frame (hst scheme).")
     kinetic_energy_eV: float | None = Field(
         None,
         gt=0,

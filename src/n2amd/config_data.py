@@ -79,7 +79,7 @@ class DftSettings(Section):
 
     functional: Literal["PBE", "HSE06"] = Field("PBE", description="Exchange-correlation functional.")
     basis: Text | Texts = Field(
-        "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one an element."
+        "DZVP-MOLOPT-SR-GTH", description="Gaussian basis by CP2K's name: one for all, or one per element."
     )
     kpoints: Mesh = Field((3, 3, 3), description="K mesh, always with Gamma in it.")
     max_scf: int = Field(60, ge=1, le=1000, description="SCF steps before a frame counts as failed.")
@@ -98,7 +98,9 @@ class Cp2kSettings(DftSettings):
         None, description="How CP2K is started, e.g. `mpiexec -n 4 cp2k.psmp`; default: the one on the PATH."
     )
     basis_file: Text = Field("BASIS_MOLOPT", description="CP2K's file of basis sets.")
-    potential: Text | Texts = Field("GTH-PBE", description="Pseudopotential: one for all, or one an element.")
+    potential: Text | Texts = Field(
+        "GTH-PBE", description="Pseudopotential: one for all, or one per element."
+    )
     potential_file: Text = Field("GTH_POTENTIALS", description="CP2K's file of pseudopotentials.")
     cutoff_Ry: float = Field(200.0, ge=50, le=5000, description="Cutoff of the finest grid, Rydberg.")
     rel_cutoff_Ry: float = Field(

@@ -6,9 +6,9 @@ another job (other settings, data or sources) is replaced, and in both cases the
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 #: What readers of numpy, zip, JSON and torch files raise where the content is not what was written.
@@ -148,4 +150,4 @@ def claim(folder: Path, identity: str, leftovers: Iterable[str]) -> bool:
 
 
 def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+    log.warning(sentence)

@@ -10,9 +10,9 @@ import errno
 import fcntl
 import io
 import json
+import logging
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +23,8 @@ import h5py
 from n2amd import checksums, provenance, seals
 from n2amd.errors import ComputationError, InputError
 from n2amd.units import UNITS
+
+log = logging.getLogger(__name__)
 
 _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -120,12 +122,12 @@ def _wait_for_lock(descriptor: int, path: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting: another process is writing {path}", file=sys.stderr, flush=True)
+            log.warning("waiting: another process is writing %s", path)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        print(f"warning: no file locks here, let no other process write {path}", file=sys.stderr, flush=True)
+        log.warning("no file locks here, let no other process write %s", path)
 
 
 @contextmanager

@@ -71,7 +71,14 @@ class Structure:
         return float(np.sqrt(((moved - moved.mean(axis=0)) ** 2).sum(axis=1).mean()))
 
     def supercell(self, repeats: Sequence[int]) -> Structure:
-        """Repeat the cell; atoms are ordered cell by cell, the order inside a cell kept."""
+        """Repeat the cell; atoms are ordered cell by cell, the order inside a cell kept.
+
+        Examples
+        --------
+        >>> chain = Structure(np.eye(3), np.zeros((1, 3)), np.array([14]))
+        >>> chain.supercell((2, 1, 1)).positions.tolist()
+        [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+        """
         n = np.asarray(repeats, dtype=int)
         grid = np.stack(np.meshgrid(*(np.arange(k) for k in n), indexing="ij"), -1).reshape(-1, 3)
         positions = (self.positions[None] + (grid @ self.cell)[:, None]).reshape(-1, 3)

@@ -6,7 +6,7 @@ import pytest
 from n2amd.config import StatesSettings
 from n2amd.errors import InputError
 from n2amd.states.trajectory import shard_range
-from n2amd.states.window import occupied_bands, state_window
+from n2amd.states.window import occupied_bands, state_window, with_margin_that_fits
 
 
 def test_window_counts_from_the_gap():
@@ -50,3 +50,14 @@ def test_impossible_shards_are_refused():
         shard_range(5, 5, 0)
     with pytest.raises(InputError, match="no shard 3 among 3"):
         shard_range(10, 3, 3)
+
+
+@pytest.mark.parametrize(("n_orbitals", "margin"), [(26, 2), (8, 2), (7, 1), (6, 0), (5, 0), (400, 2)])
+def test_a_margin_shrinks_to_what_a_small_cell_has(n_orbitals: int, margin: int) -> None:
+    settings = StatesSettings(valence=2, conduction=2, margin=6)
+    assert with_margin_that_fits(settings, 8.0, n_orbitals).margin == margin
+
+
+def test_a_margin_that_fits_stays() -> None:
+    settings = StatesSettings(valence=2, conduction=2, margin=6)
+    assert with_margin_that_fits(settings, 96.0, 400) == settings

@@ -281,6 +281,11 @@ def estimate(tau_fs: float, gap_eV: float, nac_rms_eV: float) -> float:
     ------
     InputError
         If the coupling is zero.
+
+    Examples
+    --------
+    >>> round(estimate(tau_fs=13.6, gap_eV=1.91, nac_rms_eV=1.03e-3) / 1e6, 1)  # rutile, ns
+    23.4
     """
     if nac_rms_eV <= 0:
         raise InputError(

@@ -38,7 +38,7 @@ class Run:
     dephasing_fs
         Dephasing time of the band edges (DISH).
     trajectories
-        Trajectories an initial condition.
+        Trajectories per initial condition.
     time
         (T,), fs.
     survival
@@ -276,7 +276,7 @@ class Survival:
     survival
         Probability not to have recombined, (samples, T).
     trajectories
-        Trajectories an initial condition; None if unknown.
+        Trajectories per initial condition; None if unknown.
     """
 
     time: NDArray[np.float64]

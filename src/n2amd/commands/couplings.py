@@ -101,11 +101,12 @@ def parity(
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
     from n2amd.couplings.parity import compare_couplings, own_couplings, solve_both
-    from n2amd.dataset.store import read_frames
+    from n2amd.dataset.store import read_frames, read_structures
     from n2amd.errors import InputError
     from n2amd.fields import number, whole
     from n2amd.hopping.population_parity import compare_populations
     from n2amd.network.predict import load_predictor
+    from n2amd.states.window import with_margin_that_fits
     from n2amd.storage import open_hdf5, write_json
 
     chosen = load_section("couplings", settings)
@@ -121,7 +122,10 @@ def parity(
         timestep, n_frames = number(file, "timestep_fs", positive=True), whole(file, "n_frames", 0)
     predictor = load_predictor(model)
     cross_overlap = predictor.cross_overlap(chosen.overlap)
-    with frame_progress("parity of couplings") as report:
+    numbers = read_structures(dataset)[0].numbers
+    electrons = predictor.basis.valence_electrons(numbers)
+    states = with_margin_that_fits(states, electrons, int(predictor.basis.orbital_offsets(numbers)[-1]))
+    with frame_progress("parity of couplings", target=out) as report:
         both = solve_both(
             read_frames(dataset),
             predictor,

@@ -53,7 +53,7 @@ Dataset = Annotated[Path, typer.Argument(help="Data set file (dataset.h5).")]
 GateJson = Annotated[Path | None, typer.Option(help="Write the gate's figures of every frame here (JSON).")]
 PerFrame = Annotated[
     bool | None,
-    typer.Option("--per-frame/--summary", help="A row a frame, or ranges only; default: by size."),
+    typer.Option("--per-frame/--summary", help="One row per frame, or ranges only; default: by size."),
 ]
 
 
@@ -114,7 +114,7 @@ def ingest(
     wanted = read_structures(expect) if expect else []
     if expect:
         require_results(places, len(wanted), expect, code.value)
-    with single_writer(out), frame_progress("ingesting") as progress:
+    with single_writer(out), frame_progress("ingesting", target=out) as progress:
         result = run(
             places,
             out,
@@ -266,7 +266,7 @@ def merge(
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.merge import merge as run
 
-    with frame_progress("merging") as progress:
+    with frame_progress("merging", target=out) as progress:
         count = run(paths, out, progress=progress)
     typer.echo(f"{out}: {count} frames")
 

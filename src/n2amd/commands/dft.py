@@ -63,7 +63,7 @@ def run(
             remedy="ask for frames that are there",
         )
     wanted = [(number, listed[number]) for number in range(first, stop)]
-    with single_writer(out / "frames"), frame_progress("computing") as progress:
+    with single_writer(out / "frames"), frame_progress("computing", target=out / "frames") as progress:
         campaign = run_frames(engine_for(chosen), chosen, wanted, out, jobs=jobs, progress=progress)
     if campaign.failed:
         listing = "; ".join(f"{name}: {reason}" for name, reason in sorted(campaign.failed.items()))
@@ -121,7 +121,7 @@ def scf(
     fitted = None if model is None else _ingredients_of(model)
     campaign = ScfCampaign(dataset, spacing, tolerance, start, fitted)
     listed = read_structures(structures)
-    with single_writer(out), frame_progress("self-consistent") as progress:
+    with single_writer(out), frame_progress("self-consistent", target=out) as progress:
         reused = compute_frames(campaign, listed, out, jobs=jobs, progress=progress)
     typer.echo(f"{out}: {len(listed)} frames, {reused} of them finished before")
 

@@ -49,7 +49,7 @@ def run(
     ] = None,
     scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
     trajectories: Annotated[
-        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+        int | None, typer.Option(min=1, help="Trajectories per sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
     carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
@@ -68,6 +68,7 @@ def run(
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble, populations
     from n2amd.hopping.parallel import processes
+    from n2amd.progress import told_to_workflow
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.storage import single_writer
 
@@ -102,7 +103,8 @@ def run(
         with ranks.together():
             if ranks.rank == 0:
                 held.enter_context(single_writer(out))
-        result = ensemble.run(path, plan, workdir, ranks)
+        with told_to_workflow(f"surface hopping ({method})", "units", out) as report:
+            result = ensemble.run(path, plan, workdir, ranks, report)
         with ranks.together():
             if result is not None:
                 # nothing is ever in the closed states
@@ -137,7 +139,7 @@ def estimate(
     temperature: Annotated[float | None, typer.Option(min=0.1, help="Temperature, K.")] = None,
     scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
     trajectories: Annotated[
-        int | None, typer.Option(min=1, help="Trajectories a sample; overrides settings.")
+        int | None, typer.Option(min=1, help="Trajectories per sample; overrides settings.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1e-3, help="Length, fs; overrides settings.")] = None,
     carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,

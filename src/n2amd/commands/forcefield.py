@@ -41,12 +41,14 @@ def train(
     from n2amd.forcefield.evaluation import evaluate as judge
     from n2amd.forcefield.evaluation import evaluate_files
     from n2amd.forcefield.training import train as train_forcefield
+    from n2amd.progress import told_to_workflow
     from n2amd.storage import single_writer, write_json
     from n2amd.versions import versions
 
     chosen = load_section("forcefield", settings)
     with single_writer(out):
-        facts, parts = train_forcefield(dataset, chosen, out, workdir, frames or [])
+        with told_to_workflow("training the force field", "epochs", out) as tell:
+            facts, parts = train_forcefield(dataset, chosen, out, workdir, frames or [], tell)
         errors = judge(out, parts.test, facts["device"])
         further = evaluate_files(out, judge_on or [], facts["device"])
     document = {

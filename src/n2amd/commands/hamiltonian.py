@@ -54,6 +54,7 @@ def train(
     from n2amd.network.loop import History
     from n2amd.network.ranks import started_ranks
     from n2amd.network.training import train as train_network
+    from n2amd.progress import told_to_workflow
     from n2amd.storage import single_writer
 
     torch.set_num_threads(threads)
@@ -67,8 +68,13 @@ def train(
             file=sys.stderr,
             flush=True,
         )
+        tell(history.step[-1], total)
 
-    with started_ranks() as ranks, single_writer(out) if ranks.first else nullcontext():
+    with (
+        started_ranks() as ranks,
+        single_writer(out) if ranks.first else nullcontext(),
+        told_to_workflow("training the Hamiltonian", "steps", out) as tell,
+    ):
         chosen = load_section("hamiltonian", settings)
         told = report if ranks.first else lambda stage, history, total: None
         model = train_network(dataset, chosen, out, workdir, told, overlap, densities, ranks)
@@ -93,7 +99,7 @@ def densities(
     from n2amd.network.density_files import densities_of
     from n2amd.storage import single_writer
 
-    with single_writer(out), frame_progress("densities") as report:
+    with single_writer(out), frame_progress("densities", target=out) as report:
         count = densities_of(dataset, out, functions_of, without, report)
     typer.echo(f"{out}: {count} frames")
 
@@ -195,7 +201,7 @@ def select(
     if random:
         chosen, doubt = random_frames(len(places), count, seed), None
     else:
-        with frame_progress("doubt") as report:
+        with frame_progress("doubt", target=out) as report:
             grams = doubt_of_frames(load_predictor(model), looked_at, structures, report)
         chosen, doubt = choose_frames(grams, [s.n_atoms for s in looked_at], count, looked_at)
     records = [

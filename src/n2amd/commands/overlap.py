@@ -107,7 +107,7 @@ def fit(
         )
     aside = held_out_frames(total)
     kept = [k for k in range(total) if k not in aside]
-    with single_writer(out), frame_progress("reading overlaps") as progress:
+    with single_writer(out), frame_progress("reading overlaps", target=out) as progress:
         found = fit_overlap(
             basis,
             ((f.structure, f.overlap) for f in read_frames(dataset, kept)),

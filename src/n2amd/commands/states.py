@@ -55,7 +55,10 @@ def solve(
         inputs = (trajectory, model)
         fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
         checkpoint = Checkpoint(out, fingerprint)
-        with frame_progress(f"shard {shard} of {chosen.shards}") as report, within(trajectory):
+        with (
+            frame_progress("solving", target=out, part_of=chosen.shards) as report,
+            within(trajectory),
+        ):
             result = solve_shard(
                 frames,
                 shard,
@@ -129,7 +132,7 @@ def estimate(
         typer.Option(help="Repeats of the cell, e.g. 4x4x6; may be repeated. Default 1x1x1."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Trained network, for its basis; default: 16 orbitals an atom.")
+        Path | None, typer.Option(help="Trained network, for its basis; default: 16 orbitals per atom.")
     ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames of the trajectory.")] = 1000,
     settings: Annotated[

@@ -34,6 +34,7 @@ def run(
     from n2amd.forcefield.md import MolecularDynamics
     from n2amd.forcefield.trajectory import write_trajectory
     from n2amd.interop.structures import read_structure
+    from n2amd.progress import told_to_workflow
     from n2amd.provenance import sha256_of_files
     from n2amd.storage import make_folder, single_writer
     from n2amd.trust import accept
@@ -47,8 +48,10 @@ def run(
     require_species(loaded, cell.to_ase().get_chemical_symbols(), structure)
     with single_writer(out):
         make_folder(workdir)
-        dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, sha256_of_files([forcefield]))
-        dynamics.run()
+        identity = sha256_of_files([forcefield])
+        with told_to_workflow("molecular dynamics", "steps", out) as report:
+            dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, identity, report)
+            dynamics.run()
         scalars = [(block.temperature, block.conserved) for block in dynamics.blocks()]
         summary = judge_trajectory(
             *(np.concatenate(column) for column in zip(*scalars)),

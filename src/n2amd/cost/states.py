@@ -127,8 +127,8 @@ def estimate_shard(
 ) -> ShardCost:
     """Cost of the largest shard of a trajectory of `n_frames`; the rest is as for `frame_cost`.
 
-    Example
-    -------
+    Examples
+    --------
     >>> shard = estimate_shard(576, 8640, 1000, StatesSettings(shards=50))
     >>> shard.frame.solver, shard.n_frames
     ('block_si', 21)

@@ -26,6 +26,14 @@ def hammes_schiffer_tully(overlap: NDArray, timestep: float) -> NDArray:
         Tracked overlaps O(t, t+dt), (..., n, n).
     timestep
         dt, fs.
+
+    Examples
+    --------
+    Two states that turn by 1 mrad in 1 fs are coupled by 0.66 meV.
+
+    >>> turn = np.array([[1.0, 0.001], [-0.001, 1.0]])
+    >>> hammes_schiffer_tully(turn, 1.0).round(6).tolist()
+    [[0.0, 0.000658], [-0.000658, 0.0]]
     """
     return HBAR_EV_FS * (overlap - adjoint(overlap)) / (2 * timestep)
 

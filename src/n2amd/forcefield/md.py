@@ -8,10 +8,10 @@ frames continues. A trajectory that blows up leaves its last steps there as `fai
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ from n2amd.structure import Structure
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
+
+log = logging.getLogger(__name__)
 
 #: Share of the equilibration whose potential energies are averaged for the start of NVE: its second half.
 AVERAGED_SHARE = 0.5
@@ -71,6 +73,8 @@ class MolecularDynamics:
         Restart folder, of this trajectory alone.
     identity
         Hashes of what else the motion depends on (the force-field file).
+    report
+        Called after every step with the steps done and those in all, equilibration and frames together.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class MolecularDynamics:
         settings: TrajectorySettings,
         workdir: Path,
         identity: str = "",
+        report: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
+        self._report = report
         self.structure, self.calculator, self.settings, self.workdir = (
             structure,
             calculator,
@@ -190,6 +196,7 @@ class MolecularDynamics:
         for step in range(checkpoint.equilibrated + 1, last + 1):
             dynamics.step()
             potential = self._inspect(atoms, f"equilibration step {step}")
+            self._report(step, last + settings.frames)
             if step > (1.0 - AVERAGED_SHARE) * last:
                 checkpoint = replace(
                     checkpoint,
@@ -224,6 +231,8 @@ class MolecularDynamics:
             if frame > 0:
                 dynamics.step()
             potential = self._inspect(atoms, f"frame {frame}")
+            steps = settings.equilibration_steps
+            self._report(steps + frame + 1, steps + settings.frames)
             kinetic = atoms.get_kinetic_energy()
             velocities = atoms.get_velocities() * units.fs
             block.append((atoms.get_positions(), velocities, potential, kinetic, _temperature(atoms)))
@@ -297,11 +306,7 @@ class MolecularDynamics:
                 break
             done += len(block.temperature)
         if done < frames:
-            print(
-                f"warning: {self.workdir}: frames {done} to {frames - 1} are missing: started afresh",
-                file=sys.stderr,
-                flush=True,
-            )
+            log.warning("%s: frames %d to %d are missing: started afresh", self.workdir, done, frames - 1)
         return done >= frames
 
     def _save(self, checkpoint: _Checkpoint) -> None:
@@ -310,11 +315,7 @@ class MolecularDynamics:
 
     def _tell(self, what: str, done: int, total: int, atoms: Atoms, clock: float) -> float:
         now = time.perf_counter()
-        print(
-            f"trajectory: {what} {done}/{total}, {_temperature(atoms):.0f} K, {now - clock:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        log.info("trajectory: %s %d/%d, %.0f K, %.1f s", what, done, total, _temperature(atoms), now - clock)
         return now
 
 

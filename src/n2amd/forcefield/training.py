@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ from n2amd.restart import claim, read_or_set_aside
 from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.storage import atomic_path
 
+log = logging.getLogger(__name__)
+
 #: What a training leaves in its working folder.
 _MADE = ("trained", "run", "inductor")
 #: Epochs between progress lines.
@@ -38,7 +40,12 @@ REPORT_EVERY = 25
 
 
 def train(
-    dataset: Path, settings: ForceFieldSettings, out: Path, workdir: Path, further: Sequence[Path] = ()
+    dataset: Path,
+    settings: ForceFieldSettings,
+    out: Path,
+    workdir: Path,
+    further: Sequence[Path] = (),
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, Any], FrameParts]:
     """Train, choose the best epoch, compile or package; return what the report needs of it.
 
@@ -54,6 +61,8 @@ def train(
         Checkpoints and logs; a killed training goes on from there.
     further
         Extended XYZ files of frames with energies and forces that belong to the data.
+    report
+        Called with the epochs done and the most there can be.
 
     Returns
     -------
@@ -78,7 +87,7 @@ def train(
     run_dir = workdir / "run"
     best = run_dir / "best.ckpt"
     if not (workdir / "trained").exists():
-        _train(parts, preset, shifts, run_dir, device, settings.seed)
+        _train(parts, preset, shifts, run_dir, device, settings.seed, report)
         with atomic_path(workdir / "trained") as part:
             part.write_text("done\n")
     _export(best, out, workdir, compiled, device)
@@ -133,6 +142,7 @@ def _train(
     run_dir: Path,
     device: Literal["cpu", "cuda"],
     seed: int,
+    report: Callable[[int, int], None],
 ) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
@@ -159,16 +169,18 @@ def _train(
 
     def watch() -> None:
         epochs = _history(run_dir / "history.jsonl")["epoch"]
+        if epochs:
+            report(epochs[-1] + 1, preset.max_epochs)
         if epochs and (
             epochs[-1] >= shown[0] + REPORT_EVERY or epochs[-1] == preset.max_epochs - 1 > shown[0]
         ):
             shown[0] = epochs[-1]
             mae = _history(run_dir / "history.jsonl")["validation_force_mae_meV_per_A"][-1]
-            print(
-                f"force field: epoch {epochs[-1] + 1}/{preset.max_epochs}, "
-                f"validation force MAE {mae:.1f} meV/A",
-                file=sys.stderr,
-                flush=True,
+            log.info(
+                "force field: epoch %d/%d, validation force MAE %.1f meV/A",
+                epochs[-1] + 1,
+                preset.max_epochs,
+                mae,
             )
 
     run_tool("nequip-train", arguments, run_dir / "train.log", _threads(), watch)

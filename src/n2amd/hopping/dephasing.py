@@ -161,6 +161,13 @@ def of_gap(gap: NDArray[np.float64], timestep: float) -> Dephasing:
     ------
     InputError
         If there are fewer than 4 frames.
+
+    Examples
+    --------
+    >>> swing = 1.9 + 0.05 * np.sin(2 * np.pi * np.arange(400) / 40)  # eV, a period of 40 fs
+    >>> found = of_gap(swing, 1.0)
+    >>> round(found.gap_mean_eV, 3), round(found.gap_std_eV, 3)
+    (1.9, 0.035)
     """
     _enough(len(gap))
     sigma = float(gap.std())

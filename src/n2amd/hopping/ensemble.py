@@ -7,8 +7,8 @@ are integers and each sample's probabilities come from one unit, so no sum depen
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -33,6 +33,9 @@ _BLOCK, _MOST_BLOCKS = 64, 64
 _UNIT = 2e10
 #: Largest array of populations that is kept in memory.
 _MAX_BYTES = 4e9
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,13 @@ def start_frames(samples: int, intervals: int, seed: int) -> NDArray[np.int64]:
     return np.minimum((position * intervals).astype(np.int64), intervals - 1)
 
 
-def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) -> Result | None:
+def run(
+    path: ClassicalPath,
+    plan: Plan,
+    workdir: Path,
+    processes: Processes,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Result | None:
     """Run a plan; the result is on rank 0, None on the others.
 
     Parameters
@@ -134,6 +143,8 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     workdir
         Folder of finished units, its name unique to the inputs; removed by `clean` after the output is
         written.
+    report
+        Called on rank 0 with its units done and those it has in all.
 
     Raises
     ------
@@ -151,7 +162,7 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
     population = np.zeros((samples, plan.times, n), dtype=np.int64 if method.counted else np.float64)
     hops = np.zeros((n, n), dtype=np.int64)
     arrivals = np.zeros((2, samples, plan.trajectories), dtype=np.int64)
-    report = max(1, len(mine) // 10)
+    told_every = max(1, len(mine) // 10)
     with processes.together():
         for done, index in enumerate(mine):
             sample, block = units[index]
@@ -163,8 +174,11 @@ def run(path: ClassicalPath, plan: Plan, workdir: Path, processes: Processes) ->
             # shifted by one, so that zero means "not this process'" in the sum
             arrivals[0, sample, block.start : block.stop] = part.arrival_step + 1
             arrivals[1, sample, block.start : block.stop] = part.arrival_source + 1
-            if processes.rank == 0 and (done + 1) % report == 0:
-                print(f"{plan.method}: {done + 1} of {len(mine)} units done", file=sys.stderr, flush=True)
+            if processes.rank != 0:
+                continue
+            report(done + 1, len(mine))
+            if (done + 1) % told_every == 0:
+                log.info("%s: %d of %d units done", plan.method, done + 1, len(mine))
     for sample in range(samples):
         population[sample] = processes.total(population[sample])
     hops, arrivals = processes.total(hops), processes.total(arrivals) - 1

@@ -120,3 +120,24 @@ def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) 
             )
     low = n_occupied - settings.valence - settings.margin
     return StateWindow(low, n_occupied + settings.conduction + settings.margin, n_occupied)
+
+
+def with_margin_that_fits(settings: StatesSettings, n_electrons: float, n_orbitals: int) -> StatesSettings:
+    """Return the settings with no more margin than the cell has states on either side.
+
+    For DFT's own frames, whose cells are smaller than the supercells the settings are made for: a margin only
+    keeps states from being lost at the window's edge, and there is no edge where the spectrum ends.
+
+    Raises
+    ------
+    InputError
+        If the shell is open.
+
+    Examples
+    --------
+    >>> with_margin_that_fits(StatesSettings(valence=2, conduction=2, margin=6), 8.0, 26).margin
+    2
+    """
+    n_occupied = occupied_bands(n_electrons)
+    room = min(n_occupied - settings.valence, n_orbitals - n_occupied - settings.conduction)
+    return settings.model_copy(update={"margin": max(0, min(settings.margin, room))})

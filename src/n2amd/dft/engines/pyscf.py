@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,10 +52,12 @@ def real_space_mesh(structure: Structure, settings: PyscfSettings) -> Mesh:
             remedy=f"use {list(wanted)} or denser, or leave it out",
         )
     if radius < SAFE_RADIUS:
-        print(
-            f"warning: real_space_mesh {settings.real_space_mesh} holds H(R) to {radius:.1f} A; below "
-            f"{SAFE_RADIUS} A bands between the k points are off by 1 to 100 meV",
-            file=sys.stderr,
+        log.warning(
+            "real_space_mesh %s holds H(R) to %.1f A; below %s A bands between the k points are off by 1 to "
+            "100 meV",
+            settings.real_space_mesh,
+            radius,
+            SAFE_RADIUS,
         )
     return settings.real_space_mesh
 
@@ -63,12 +66,17 @@ def _warn_of_coarse_exchange(structure: Structure, settings: PyscfSettings) -> N
     """Say on the error stream that HSE06's exchange meets its own images."""
     radius = supercell_radius(structure.cell, settings.kpoints)
     if settings.functional == "HSE06" and radius < EXCHANGE_RADIUS:
-        print(
-            f"warning: with kpoints {list(settings.kpoints)} the exchange of HSE06 is repeated after "
-            f"{2 * radius:.1f} A; below {2 * EXCHANGE_RADIUS:g} A bands between the k points are off by more "
-            f"than the ingestion allows; use {list(mesh_for(structure.cell, EXCHANGE_RADIUS))} or denser",
-            file=sys.stderr,
+        log.warning(
+            "with kpoints %s the exchange of HSE06 is repeated after %.1f A; below %g A bands between the k "
+            "points are off by more than the ingestion allows; use %s or denser",
+            list(settings.kpoints),
+            2 * radius,
+            2 * EXCHANGE_RADIUS,
+            list(mesh_for(structure.cell, EXCHANGE_RADIUS)),
         )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
