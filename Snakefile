@@ -42,6 +42,7 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
+        files=every_file(),
 
 
 onstart:

@@ -35,6 +35,7 @@ FLOOR = {
     "config_data",
     "config_section",
     "config_states",
+    "config_trajectory",
     "__init__",
 }
 # what a part may import besides the floor and itself

@@ -19,6 +19,7 @@ from n2amd.config_data import DATA_SECTIONS, DataSource
 from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics and analysis take it
 from n2amd.config_section import Section
 from n2amd.config_states import StatesSettings
+from n2amd.config_trajectory import TrajectorySettings as TrajectorySettings
 from n2amd.errors import InputError
 
 Method = Literal["dish", "dish_renewal", "fssh", "fssh_mc", "ehrenfest", "sdm", "ida"]
@@ -82,24 +83,6 @@ class HamiltonianSettings(Section):
         if value is not None and (not value or min(value) < 1):
             raise ValueError("channels must list at least one positive number, one for each l = 0..l_max")
         return value
-
-
-class TrajectorySettings(Section):
-    """Molecular dynamics with the force field: equilibration, then NVE."""
-
-    temperature_K: float = Field(300.0, gt=0, le=5000, description="Target temperature, Kelvin.")
-    timestep_fs: float = Field(1.0, gt=0, le=5, description="Time step of MD and of the couplings, fs.")
-    equilibration_steps: int = Field(500, ge=0, description="Langevin steps before NVE.")
-    frames: int = Field(400, ge=2, description="NVE frames kept, one a time step.")
-    friction_per_fs: float = Field(0.02, gt=0, le=1, description="Langevin friction, 1/fs.")
-    max_drift_meV_per_atom_per_ps: float = Field(
-        5.0, gt=0, description="Largest drift of the conserved energy; beyond it the trajectory is refused."
-    )
-    max_temperature_ratio: float = Field(
-        3.0, gt=1, description="NVE temperature over target beyond which the trajectory is called blown up."
-    )
-    checkpoint_every: int = Field(100, ge=1, description="Frames between restart points.")
-    seed: int = Field(1, ge=0, description="Seed of velocities and thermostat.")
 
 
 class CouplingsSettings(Section):
@@ -175,7 +158,7 @@ class AnalysisSettings(Section):
     block_fs: float = Field(50.0, gt=0, description="Shortest memory that a trajectory is taken to have, fs.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap.")
     model_doubt: bool = Field(
-        True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_samples`)."
+        True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_stride`)."
     )
     layers: dict[str, list[int | str]] | None = Field(
         None,

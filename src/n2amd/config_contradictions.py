@@ -16,11 +16,6 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     """Say what about one material will be refused at a later stage, whatever its data."""
     material = job.materials[name]
     trajectory, states, dynamics = (job.section(s, name) for s in ("trajectory", "states", "dynamics"))
-    if states.shards > trajectory.frames - 1:
-        yield (
-            f"states.shards = {states.shards} is more than the intervals between "
-            f"trajectory.frames = {trajectory.frames} frames"
-        )
     label = material.trajectory_functional
     if reason := material.functionals[label].lacks_forces:
         yield (

@@ -107,7 +107,7 @@ class TestRealRun:
         results = real_project.folder / RESULTS
 
         def shards() -> list[Path]:
-            return sorted(results.rglob("shard_*.h5"))
+            return sorted(results.rglob("states/frames_*.h5"))
 
         points: list[Callable[[], bool]] = [
             lambda: (results / "TiO2/pbe/dataset.h5").exists(),

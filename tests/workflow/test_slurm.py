@@ -173,7 +173,8 @@ def test_shards_on_gpus_and_dynamics_over_mpi(cluster: None, finished: Project) 
     folder = finished.folder / "results-test/TiO2/1x1x1/pbe"
     shutil.rmtree(folder / "states")
     (folder / "dynamics/dish_seed1.h5").unlink()
-    shards = [f"results-test/TiO2/1x1x1/pbe/states/shard_000{number}.h5" for number in range(2)]
+    parts = ("000000-000049", "000050-000099")
+    shards = [f"results-test/TiO2/1x1x1/pbe/states/frames_{part}.h5" for part in parts]
     target = "results-test/TiO2/1x1x1/pbe/dynamics/dish_seed1.h5"
     done = finished.run(
         *("snakemake", "--profile", small_profile(finished), "--configfile", "config/test.yaml"),
@@ -184,7 +185,7 @@ def test_shards_on_gpus_and_dynamics_over_mpi(cluster: None, finished: Project) 
     assert done.returncode == 0, done.stdout + done.stderr + logs
 
     solved = [call for call in finished.calls if "states solve" in call]
-    assert sorted(re.search(r"--shard (\d)", call)[1] for call in solved) == ["0", "1"]
+    assert sorted(re.search(r"--frames (\S+)", call)[1] for call in solved) == list(parts)
     # srun started one process a task
     assert len([call for call in finished.calls if "dynamics run" in call]) == 2
     jobs = jobs_of_cluster()

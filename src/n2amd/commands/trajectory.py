@@ -32,6 +32,7 @@ def run(
     from n2amd.forcefield.trajectory import write_trajectory
     from n2amd.interop.structures import read_structure
     from n2amd.provenance import sha256_of_files
+    from n2amd.sources import digest_of_program
     from n2amd.storage import single_writer
 
     chosen = load_section("trajectory", settings)
@@ -41,14 +42,15 @@ def run(
     require_species(loaded, cell.to_ase().get_chemical_symbols(), structure)
     with single_writer(out):
         workdir.mkdir(parents=True, exist_ok=True)
-        dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, sha256_of_files([forcefield]))
+        made_by = digest_of_program("commands/trajectory.py:run") + sha256_of_files([forcefield])
+        dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, made_by)
         dynamics.run()
         scalars = [(block.temperature, block.conserved) for block in dynamics.blocks()]
         summary = judge_trajectory(
             *(np.concatenate(column) for column in zip(*scalars)),
             timestep_fs=chosen.timestep_fs,
             n_atoms=cell.n_atoms,
-            max_drift_meV_per_atom_per_ps=chosen.max_drift_meV_per_atom_per_ps,
+            settings=chosen,
             file=out,
         )
         attributes = {
@@ -59,6 +61,7 @@ def run(
             "seed": chosen.seed,
             "drift_meV_per_atom_per_ps": summary.drift_meV_per_atom_per_ps,
             "mean_temperature_K": summary.mean_temperature_K,
+            "highest_temperature_K": summary.highest_temperature_K,
         }
         inputs = [structure, forcefield]
         write_trajectory(out, cell, dynamics.blocks(), attributes=attributes, config=chosen, inputs=inputs)
