@@ -32,6 +32,7 @@ include: "workflow/rules/couplings.smk"
 include: "workflow/rules/dynamics.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/withheld.smk"
 
 
 SOURCES.keep()
@@ -52,3 +53,4 @@ onstart:
 
 onerror:
     tell_what_waits()
+    sum_up_finished_cases()

@@ -229,7 +229,7 @@ ROWS = (
     Row(
         "code: `hopping/dish_kernel.py`",
         edited("hopping/dish_kernel.py"),
-        {"run_dynamics": 4, **CASES, **PARITY},
+        {"run_dynamics": 4, "spectral_density": 1, **CASES, "draw_spectral_density": 1},
     ),
     Row("code: `forcefield/md.py`", edited("forcefield/md.py"), {**TRAJECTORY, **DESCRIBED, **STATES}),
     Row("code: `config.py`, whose options are compared themselves", edited("config.py")),
