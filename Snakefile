@@ -34,6 +34,7 @@ include: "workflow/rules/couplings.smk"
 include: "workflow/rules/dynamics.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/withheld.smk"
 
 
 SOURCES.keep()
@@ -51,6 +52,7 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
+        files=every_file(),
 
 
 onstart:
@@ -62,3 +64,4 @@ onstart:
 
 onerror:
     tell_what_waits()
+    sum_up_finished_cases()

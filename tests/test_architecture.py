@@ -41,6 +41,7 @@ FLOOR = {
     "config_states",
     "config_yaml",
     "paths",
+    "config_trajectory",
     "__init__",
 }
 # what a part may import besides the floor and itself

@@ -106,9 +106,23 @@ def test_a_misspelt_option_is_recognised() -> None:
         validate(job)
 
 
-def test_more_shards_than_steps_is_refused() -> None:
-    with pytest.raises(InputError, match="shards"):
-        validate(document(trajectory={"frames": 4}, states={"shards": 4}))
+@pytest.mark.parametrize(
+    ("old", "now"), [("shards", "give frames_per_shard"), ("doubt_samples", "give doubt_stride")]
+)
+@pytest.mark.parametrize("place", ["states", "overrides"])
+def test_an_option_of_earlier_versions_says_what_to_write_now(old: str, now: str, place: str) -> None:
+    job = document(states={old: 4}) if place == "states" else document()
+    if place == "overrides":
+        job["materials"]["Si"]["overrides"] = {"states": {old: 4}}
+    with pytest.raises(InputError, match=f"there is no {old} any more: {now}") as error:
+        validate(job)
+    assert "\n" not in str(error.value)
+
+
+def test_options_without_effect_exist() -> None:
+    for section in SECTIONS.values():
+        assert section.without_effect <= section.model_fields.keys()
+        assert not section.renamed.keys() & section.model_fields.keys()
 
 
 def test_overrides_reach_only_their_material() -> None:
@@ -183,7 +197,7 @@ def test_anything_else_is_no_supercell(text: str) -> None:
             {"dynamics": {"methods": ["dish_renewal"], "detailed_balance": "none"}},
             "dish_renewal is for two states",
         ),
-        ({"trajectory": {"frames": 3}, "states": {"shards": 1}}, "frames = 3 are too few .*: 4 at least"),
+        ({"trajectory": {"frames": 3}}, "frames = 3 are too few .*: 4 at least"),
         (
             {"trajectory": {"frames": 100}, "dynamics": {"dephasing_time_fs": 60.0}},
             r"frames = 100 are too few for a lifetime with dynamics\.dephasing_time_fs = 60: 125 at least",
@@ -215,7 +229,7 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(change: dict, messag
         ({"rounds": 3, "frames": 80}, {}, "3 rounds of 80 frames are more than the 200 that are looked at"),
         (
             {},
-            {"trajectory": {"frames": 7}, "states": {"shards": 1}},
+            {"trajectory": {"frames": 7}},
             "1 rounds of 8 frames are more than the 7",
         ),
         ({}, {"hamiltonian": {"model": "pair"}}, "which hamiltonian.model = pair has none of"),
@@ -251,7 +265,7 @@ def test_frames_too_few_for_a_dephasing_time_are_those_that_the_analysis_refuses
     from n2amd.analysis.lifetime import scan_length
 
     for tau, timestep in ((60.0, 1.0), (17.3, 0.5), (9.0, 2.0)):
-        settings = {"dynamics": {"dephasing_time_fs": tau}, "states": {"shards": 1}}
+        settings = {"dynamics": {"dephasing_time_fs": tau}}
         for frames in range(10, 160):
             job = document(trajectory={"frames": frames, "timestep_fs": timestep}, **settings)
             checked = is_refused(partial(validate, job))

@@ -67,11 +67,11 @@ def test_off_gamma_dense_and_finer_meshes_cost_more() -> None:
 
 
 def test_a_shard_holds_its_part_and_one_frame_more() -> None:
-    shard = estimate_shard(48, 720, 600, StatesSettings(shards=4))
+    shard = estimate_shard(48, 720, 600, StatesSettings(frames_per_shard=150))
     assert shard.n_frames == 151
     assert shard.minutes * 60 > 151 * shard.frame.seconds
     assert shard.memory_MB > 1000 * shard.frame.memory_GB
-    twice = estimate_shard(48, 720, 600, StatesSettings(shards=8))
+    twice = estimate_shard(48, 720, 600, StatesSettings(frames_per_shard=75))
     assert twice.minutes < shard.minutes
 
 

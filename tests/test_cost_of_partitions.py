@@ -70,7 +70,7 @@ def test_what_fits_nowhere_is_refused_with_its_numbers() -> None:
     sentence = str(told.value)
     assert "solve_states TiO2 8x8x13 asks for 86500 MB, 1903 min, 4 threads" in sentence
     assert "cpu: 64000 MB, 1440 min, 32 threads; gpu: 180000 MB, 600 min, 16 threads, 4 GPU" in sentence
-    assert "states.shards" in sentence
+    assert "states.frames_per_shard" in sentence
     with pytest.raises(InputError, match="1 GPU"):
         require_fit([CPU], Need(60, 1000, 1, 1), "train_hamiltonian")
 

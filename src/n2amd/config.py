@@ -19,6 +19,7 @@ from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics a
 from n2amd.config_faults import faults_of
 from n2amd.config_section import SUPERCELL, Section, Seed, Supercells, Text, Unique, WrittenPath
 from n2amd.config_states import StatesSettings
+from n2amd.config_trajectory import TrajectorySettings as TrajectorySettings
 from n2amd.config_yaml import parse_yaml, read_yaml
 from n2amd.errors import InputError, raise_all
 from n2amd.paths import folder_named, near_names
@@ -83,30 +84,6 @@ class HamiltonianSettings(Section):
     test_fraction: float = Field(0.1, gt=0, lt=0.5, description="Held out for the report.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train and predict.")
     seed: Seed = Field(1, description="Seed of splits, weights and batches.")
-
-
-class TrajectorySettings(Section):
-    """Molecular dynamics with the force field: equilibration, then NVE."""
-
-    temperature_K: float = Field(300.0, gt=0, le=5000, description="Target temperature, Kelvin.")
-    timestep_fs: float = Field(1.0, ge=0.01, le=5, description="Time step of MD and of the couplings, fs.")
-    equilibration_steps: int = Field(500, ge=0, le=10**8, description="Langevin steps before NVE.")
-    frames: int = Field(400, ge=2, le=10**7, description="NVE frames kept, one per time step.")
-    friction_per_fs: float = Field(0.02, gt=0, le=1, description="Langevin friction, 1/fs.")
-    max_drift_meV_per_atom_per_ps: float = Field(
-        5.0,
-        gt=0,
-        le=10**9,
-        description="Largest drift of the conserved energy; beyond it the trajectory is refused.",
-    )
-    max_temperature_ratio: float = Field(
-        3.0,
-        gt=1,
-        le=10**6,
-        description="NVE temperature over target beyond which the trajectory is called blown up.",
-    )
-    checkpoint_every: int = Field(100, ge=1, le=10**7, description="Frames between restart points.")
-    seed: Seed = Field(1, description="Seed of velocities and thermostat.")
 
 
 class CouplingsSettings(Section):
@@ -190,7 +167,7 @@ class AnalysisSettings(Section):
     )
     seed: Seed = Field(1, description="Seed of the bootstrap.")
     model_doubt: bool = Field(
-        True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_samples`)."
+        True, description="Intervals of lifetimes hold the network's doubt (`states.doubt_stride`)."
     )
     layers: dict[Text, Annotated[list[int | str], Field(min_length=1)]] | None = Field(
         None,

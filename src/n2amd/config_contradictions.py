@@ -22,11 +22,6 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     material = job.materials[name]
     yield from _names_that_are_taken(job, name)
     trajectory, states, dynamics = (job.section(s, name) for s in ("trajectory", "states", "dynamics"))
-    if states.shards > trajectory.frames - 1:
-        yield (
-            f"states.shards = {states.shards} is more than the intervals between "
-            f"trajectory.frames = {trajectory.frames} frames"
-        )
     label = material.trajectory_functional
     if reason := material.functionals[label].lacks_forces:
         yield (

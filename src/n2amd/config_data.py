@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -92,6 +92,8 @@ class DftSettings(Section):
 
 class Cp2kSettings(DftSettings):
     """DFT by CP2K, a program of its own: PBE with k points; HSE06 at Gamma only."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"command"})
 
     program: Literal["cp2k"] = Field("cp2k", description="CP2K.")
     command: Text | None = Field(

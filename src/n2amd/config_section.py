@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from n2amd.paths import expand_patterns, written_path
@@ -81,9 +82,32 @@ Unique = AfterValidator(without_repeats)
 
 
 class Section(BaseModel):
-    """Base of every section: typos are errors, values are immutable, numbers are finite."""
+    """Base of every section: typos are errors, values are immutable, numbers are finite.
+
+    Attributes
+    ----------
+    without_effect
+        Options that change no number of a result, only how it is come by: a change of them reruns nothing.
+    renamed
+        Options of earlier versions, with what to write now.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_now(cls, document: Any) -> Any:
+        if isinstance(document, dict):
+            for old in cls.renamed.keys() & document.keys():
+                raise ValueError(f"there is no {old} any more: {cls.renamed[old]}")
+        return document
+
+    def effective(self, omit: Iterable[str] = ()) -> dict[str, Any]:
+        """Options that a result depends on, as JSON can hold them, but for those in `omit`."""
+        return self.model_dump(mode="json", exclude={*self.without_effect, *omit})
 
     @field_validator("*", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,13 @@ Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 class StatesSettings(Section):
     """States around the gap of every frame."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"frames_per_shard"})
+    renamed: ClassVar[dict[str, str]] = {
+        "shards": "give frames_per_shard, the frames of each (those of the trajectory over the shards), so "
+        "that a longer trajectory solves only its new frames",
+        "doubt_samples": "give doubt_stride, the frames between two moments (0: none)",
+    }
 
     valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
     conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
@@ -32,8 +39,12 @@ class StatesSettings(Section):
     kpoint: tuple[Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
     )
-    shards: int = Field(
-        4, ge=1, le=100000, description="Parts the trajectory is cut into; each a job of its own."
+    frames_per_shard: int = Field(
+        100,
+        ge=2,
+        le=10**7,
+        description="Frames of the trajectory that one job solves: always the same ones, so that a longer "
+        "trajectory solves only what is new.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where H is predicted and block_si solves."
@@ -48,11 +59,11 @@ class StatesSettings(Section):
     residual_tolerance_eV: float = Field(
         1e-5, gt=0, le=1, description="Largest residual ||(H - E S) c||, eV."
     )
-    doubt_samples: int = Field(
-        16,
+    doubt_stride: int = Field(
+        25,
         ge=0,
-        le=100000,
-        description="Moments of the trajectory, two neighbouring frames each, at which a model with a "
+        le=10**7,
+        description="Frames between the moments, two neighbouring frames each, at which a model with a "
         "learned density tells how far edges and couplings may be wrong; 0: none.",
     )
     projections: Literal["none", "atoms", "shells"] = Field(

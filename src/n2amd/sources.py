@@ -29,6 +29,7 @@ NEUTRAL = (
     "config_reference.py",
     "config_section.py",
     "config_states.py",
+    "config_trajectory.py",
     "cost.py",
     "errors.py",
     "progress.py",
@@ -158,6 +159,11 @@ class Sources:
                 break
             files.add(str(folder / "__init__.py"))
         return {file for file in files if (self.package / file).is_file()}
+
+
+def digest_of_program(*roots: str) -> str:
+    """Hash of this program's code behind some roots: part of the identity of what is kept between runs."""
+    return Sources(Path(__file__).parent).digest(*roots)
 
 
 def _top(tree: ast.Module) -> ast.Module:

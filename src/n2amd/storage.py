@@ -257,7 +257,7 @@ def open_any_hdf5(path: str | Path, absent: str = "run the stage that makes it")
         raise InputError(
             f"not a readable HDF5 file ({reason})",
             file=path,
-            remedy="pass the right file, or run the stage that makes it again",
+            remedy="delete it and run again, or pass the right file",
         ) from error
     with file, _fields_told_plainly(path):
         yield file
@@ -385,7 +385,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"not valid JSON ({error})",
             file=path,
-            remedy="pass the right file, or run the stage that makes it again",
+            remedy="delete it and run again, or pass the right file",
         ) from error
     if not isinstance(document, dict):
         raise InputError(

@@ -2,38 +2,35 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_crystal import SyntheticCrystal, cut, moving_frames
+from synthetic_crystal import SyntheticCrystal, in_shards, moving_frames
+from test_shards import write_trajectory
 
 from edited import edited
 from n2amd.config import CouplingsSettings, StatesSettings
-from n2amd.couplings.assemble import assemble, read_shards
+from n2amd.couplings.assemble import assemble, check_trajectory, read_shards
 from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import write_shard
-from n2amd.states.trajectory import shard_range
 
 FRAMES = moving_frames(13)
 GAMMA = (0.0, 0.0, 0.0)
 GENERAL = (0.1, 0.3, -0.2)
 
 
-def states_settings(shards=1, kpoint=GAMMA):
-    return StatesSettings(valence=2, conduction=2, margin=2, shards=shards, kpoint=kpoint)
+def states_settings(kpoint=GAMMA):
+    return StatesSettings(valence=2, conduction=2, margin=2, kpoint=kpoint)
 
 
 def solve(shards, kpoint=GAMMA, kind="exact"):
     crystal = SyntheticCrystal()
-    settings = states_settings(shards, kpoint)
-    return [
-        solve_shard(cut(FRAMES, *shard_range(13, shards, k)), k, crystal, crystal.overlap, settings, kind)
-        for k in range(shards)
-    ]
+    settings = states_settings(kpoint)
+    return [solve_shard(part, crystal, crystal.overlap, settings, kind) for part in in_shards(FRAMES, shards)]
 
 
 def couplings_of(shards, kpoint=GAMMA, kind="exact", **settings):
     chosen = CouplingsSettings(overlap=kind, **settings)
-    return assemble(shards, chosen, states_settings(shards[0].info.shards, kpoint))
+    return assemble(shards, chosen, states_settings(kpoint))
 
 
 def random_unitary(n, rng, complex_):
@@ -82,7 +79,7 @@ def test_a_perfect_crystal_has_no_couplings_whatever_the_eigensolver_chose(order
     """Threefold levels of atoms that hardly move: only transport leaves nothing behind."""
     frames = moving_frames(8, amplitude=0.0)
     crystal = SyntheticCrystal()
-    shard = solve_shard(frames, 0, crystal, crystal.overlap, states_settings(), "exact")
+    shard = solve_shard(frames, crystal, crystal.overlap, states_settings(), "exact")
     assert np.ptp(shard.energies[:, 1:4], axis=1).max() < 1e-9  # the VBM is threefold
     mixed = scramble(shard, np.random.default_rng(4))
     assert np.abs(mixed.overlap - mixed.overlap.swapaxes(1, 2)).max() > 0.5
@@ -92,7 +89,7 @@ def test_a_perfect_crystal_has_no_couplings_whatever_the_eigensolver_chose(order
 def test_a_nearly_perfect_crystal_needs_transport():
     frames = moving_frames(20, amplitude=3e-3)
     crystal = SyntheticCrystal()
-    shard = solve_shard(frames, 0, crystal, crystal.overlap, states_settings(), "exact")
+    shard = solve_shard(frames, crystal, crystal.overlap, states_settings(), "exact")
     triple = slice(0, 2)  # two of the three valence states are kept
     signs_only = couplings_of([shard], degeneracy_meV=0.0, order="character")
     transported = couplings_of([shard], degeneracy_meV=5.0, order="character")
@@ -120,23 +117,49 @@ def test_couplings_say_what_their_columns_are(tmp_path):
 def shard_files(tmp_path):
     paths = []
     for shard in solve(3):
-        paths.append(tmp_path / f"shard_{shard.info.shard:04d}.h5")
+        paths.append(tmp_path / f"frames_{shard.info.start}.h5")
         write_shard(paths[-1], shard)
     return paths
 
 
 def test_shards_are_read_in_any_order(shard_files):
-    numbers = [shard.info.shard for shard in read_shards([shard_files[k] for k in (2, 0, 1)])]
-    assert numbers == [0, 1, 2]
+    found = read_shards([shard_files[k] for k in (2, 0, 1)])
+    assert [file for file, _ in found] == shard_files
+    assert [(shard.info.start, shard.info.stop) for _, shard in found] == [(0, 4), (4, 9), (9, 12)]
 
 
 def test_a_missing_shard_is_named(shard_files):
-    with pytest.raises(InputError, match="shard 1 of 3 is missing"):
-        read_shards([shard_files[0], shard_files[2]])
+    remedy = "run `n2amd states solve --frames {}` and pass its file too"
+    for given, first, last in (([0, 2], 5, 9), ([1, 2], 0, 4)):
+        with pytest.raises(
+            InputError, match=f"a shard with the frames {first} to {last} is missing"
+        ) as error:
+            read_shards([shard_files[k] for k in given])
+        assert remedy.format(f"{first}-{last}") in str(error.value)
+
+
+def test_shards_are_held_against_the_trajectory(shard_files, tmp_path):
+    """They end with it, and are of the geometries that it holds now."""
+    trajectory = tmp_path / "trajectory.h5"
+    write_trajectory(trajectory, FRAMES)
+    check_trajectory(read_shards(shard_files), trajectory)
+    with pytest.raises(InputError, match="frames 10 to 12 is missing"):
+        check_trajectory(read_shards(shard_files[:2]), trajectory)
+    longer = moving_frames(16)
+    write_trajectory(trajectory, longer)
+    with pytest.raises(InputError, match="frames 13 to 15 is missing"):
+        check_trajectory(read_shards(shard_files), trajectory)
+    moved = FRAMES.positions.copy()
+    moved[7, 2, 1] += 1e-9
+    write_trajectory(trajectory, replace(FRAMES, positions=moved))
+    with pytest.raises(
+        InputError, match=r"frames 4 to 9 are of other geometries than .*; delete the file and"
+    ):
+        check_trajectory(read_shards(shard_files), trajectory)
 
 
 def test_a_shard_given_twice_is_refused(shard_files):
-    with pytest.raises(InputError, match="shard 1 was already given"):
+    with pytest.raises(InputError, match="frames 4 to 9 were already given in"):
         read_shards([shard_files[0], shard_files[1], shard_files[1]])
 
 
@@ -153,7 +176,10 @@ def test_shards_of_different_runs_are_refused(shard_files):
     with pytest.raises(InputError, match="kpoint"):
         read_shards(shard_files)
     write_shard(shard_files[1], solve(2)[1])
-    with pytest.raises(InputError, match="shards is 2, but 3"):
+    with pytest.raises(InputError, match="frames 5 to 6 is missing"):
+        read_shards(shard_files)
+    write_shard(shard_files[1], solve(2)[0])
+    with pytest.raises(InputError, match="frames 0 to 4 were already given"):
         read_shards(shard_files)
 
 
@@ -165,7 +191,7 @@ def test_no_shards_at_all():
 def test_shards_of_different_models_do_not_join():
     shards = solve(2)
     moved = replace(shards[1], energies=shards[1].energies + 0.01)
-    with pytest.raises(InputError, match=r"frame 6 shared by shards 0 and 1.*levels differ by 1\.0e-02"):
+    with pytest.raises(InputError, match=r"frame 6 shared by two shards.*levels differ by 1\.0e-02"):
         couplings_of([shards[0], moved])
     turned = replace(shards[1], first_coefficients=0.5 * shards[1].first_coefficients)
     with pytest.raises(InputError, match=r"norm 0\.500"):
@@ -175,6 +201,6 @@ def test_shards_of_different_models_do_not_join():
 def test_settings_that_differ_from_the_shards_are_refused():
     shards = solve(2)
     with pytest.raises(InputError, match=r"couplings\.overlap"):
-        assemble(shards, CouplingsSettings(overlap="electron-translation-free"), states_settings(2))
+        assemble(shards, CouplingsSettings(overlap="electron-translation-free"), states_settings())
     with pytest.raises(InputError, match=r"states\.valence"):
-        assemble(shards, CouplingsSettings(), StatesSettings(valence=1, conduction=2, margin=3, shards=2))
+        assemble(shards, CouplingsSettings(), StatesSettings(valence=1, conduction=2, margin=3))

@@ -18,7 +18,7 @@ from n2amd.couplings.store import read_couplings
 from n2amd.errors import InputError
 from n2amd.states.store import read_shard
 
-SETTINGS = '{"valence": 2, "conduction": 2, "margin": 2, "shards": 3}'
+SETTINGS = '{"valence": 2, "conduction": 2, "margin": 2}'
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_from_a_trajectory_to_couplings(tmp_path, model):
     write_trajectory(trajectory, frames)
     shards = []
     for k in range(3):
-        shards.append(tmp_path / f"states/shard_{k:04d}.h5")
+        shards.append(tmp_path / f"states/frames_{k}.h5")
         output = run(
             states_command.app,
             *("solve", "--trajectory", trajectory, "--model", model, "--settings", SETTINGS),
-            *("--shard", k, "--out", shards[-1]),
+            *("--frames", f"{3 * k}-{3 * k + 2}", "--out", shards[-1]),
         )
         assert "mean gap" in output
     assert sorted(p.name for p in shards[0].parent.iterdir() if not p.name.startswith(".")) == [
@@ -57,7 +57,17 @@ def test_from_a_trajectory_to_couplings(tmp_path, model):
     ]
     assert read_shard(shards[1]).info.start == cut(frames, 2, 5).start
     out = tmp_path / "couplings.h5"
-    output = run(couplings_command.app, "assemble", *shards, "--states-settings", SETTINGS, "--out", out)
+    output = run(
+        couplings_command.app,
+        "assemble",
+        *shards,
+        "--states-settings",
+        SETTINGS,
+        "--trajectory",
+        trajectory,
+        "--out",
+        out,
+    )
     assert "VBM-CBM" in output
     couplings = read_couplings(out)
     assert couplings.n_frames == 9
@@ -74,7 +84,7 @@ def test_weights_from_the_states_to_populations_on_species(tmp_path, model):
         run(
             states_command.app,
             *("solve", "--trajectory", tmp_path / "trajectory.h5", "--model", model),
-            *("--settings", settings, "--shard", k, "--out", shard),
+            *("--settings", settings, "--frames", f"{3 * k}-{3 * k + 2}", "--out", shard),
         )
     couplings = tmp_path / "couplings.h5"
     run(couplings_command.app, "assemble", *shards, "--states-settings", settings, "--out", couplings)
@@ -108,9 +118,9 @@ def test_a_missing_shard_stops_the_gathering(tmp_path, model):
     run(
         states_command.app,
         *("solve", "--trajectory", trajectory, "--model", model, "--settings", SETTINGS),
-        *("--shard", 1, "--out", out),
+        *("--frames", "2-4", "--out", out),
     )
-    with pytest.raises(InputError, match="shard 0 of 3 is missing"):
+    with pytest.raises(InputError, match="frames 0 to 1 is missing"):
         run(
             couplings_command.app,
             *("assemble", out, "--states-settings", SETTINGS, "--out", tmp_path / "couplings.h5"),

@@ -20,7 +20,7 @@ from n2amd.states.doubt import StateDoubt, moments
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard
 
-SETTINGS = StatesSettings(valence=2, conduction=2, margin=2, shards=1, doubt_samples=2)
+SETTINGS = StatesSettings(valence=2, conduction=2, margin=2, doubt_stride=4)
 
 
 class Doubting(SyntheticCrystal):
@@ -34,15 +34,16 @@ class Doubting(SyntheticCrystal):
         return elements + elements.swapaxes(1, 2)
 
 
-def solved(frames, shard=0, settings=SETTINGS, **more):
+def solved(frames, settings=SETTINGS, **more):
     crystal = Doubting()
-    return solve_shard(frames, shard, crystal, crystal.overlap, settings, "exact", doubter=crystal, **more)
+    return solve_shard(frames, crystal, crystal.overlap, settings, "exact", doubter=crystal, **more)
 
 
 def test_moments_are_spread_over_the_trajectory():
-    assert moments(101, 3).tolist() == [0, 50, 99]
-    assert moments(3, 16).tolist() == [0, 1]
-    assert moments(50, 0).tolist() == []
+    assert moments(0, 100, 25).tolist() == [0, 25, 50, 75]
+    assert moments(0, 101, 25).tolist() == [0, 25, 50, 75, 100]
+    assert moments(0, 1, 25).tolist() == [0]
+    assert moments(0, 50, 0).tolist() == []
 
 
 @pytest.mark.parametrize("complex_", [False, True])
@@ -117,9 +118,8 @@ def test_a_resumed_shard_has_the_same_doubt(tmp_path):
 def test_couplings_hold_the_edges_of_every_draw_whatever_the_shards(tmp_path):
     frames = moving_frames(7)
     one = assemble([solved(frames)], CouplingsSettings(), SETTINGS).doubt
-    settings = SETTINGS.model_copy(update={"shards": 2})
-    parts = [solved(cut(frames, *ends), shard, settings) for shard, ends in enumerate([(0, 3), (3, 6)])]
-    couplings = assemble(parts, CouplingsSettings(), settings)
+    parts = [solved(cut(frames, *ends)) for ends in ((0, 3), (3, 6))]
+    couplings = assemble(parts, CouplingsSettings(), SETTINGS)
     for name, value in vars(couplings.doubt).items():
         np.testing.assert_allclose(value, getattr(one, name), atol=1e-12, err_msg=name)
     path = tmp_path / "couplings.h5"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_crystal import SyntheticCrystal, cut, moving_frames
+from synthetic_crystal import SyntheticCrystal, in_shards, moving_frames
 
 from edited import edited
 from n2amd.config import CouplingsSettings, StatesSettings
@@ -11,27 +11,19 @@ from n2amd.couplings.projection import carried
 from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError
 from n2amd.states.shards import solve_shard
-from n2amd.states.trajectory import shard_range
 
 FRAMES = moving_frames(13)
 
 
-def settings(shards, projections="shells"):
-    return StatesSettings(valence=2, conduction=2, margin=2, shards=shards, projections=projections)
+def settings(projections="shells"):
+    return StatesSettings(valence=2, conduction=2, margin=2, projections=projections)
 
 
 def solve(shards, projections="shells"):
     crystal = SyntheticCrystal()
     return [
-        solve_shard(
-            cut(FRAMES, *shard_range(13, shards, k)),
-            k,
-            crystal,
-            crystal.overlap,
-            settings(shards, projections),
-            "exact",
-        )
-        for k in range(shards)
+        solve_shard(part, crystal, crystal.overlap, settings(projections), "exact")
+        for part in in_shards(FRAMES, shards)
     ]
 
 
@@ -40,7 +32,7 @@ def test_a_column_has_the_weights_of_the_state_in_it(order, degeneracy):
     """In energy order columns are eigenstates, whatever is transported together for the couplings."""
     shard = solve(1)[0]
     chosen = CouplingsSettings(degeneracy_meV=degeneracy, order=order)
-    couplings = assemble([shard], chosen, settings(1))
+    couplings = assemble([shard], chosen, settings())
     first = couplings.n_occupied - int(shard.band_index[0]) - 2
     for frame in range(13):
         for column in range(4):
@@ -53,10 +45,10 @@ def test_a_column_has_the_weights_of_the_state_in_it(order, degeneracy):
 
 
 def test_any_number_of_shards_gives_the_same_weights(tmp_path):
-    whole = assemble(solve(1), CouplingsSettings(), settings(1)).projection
+    whole = assemble(solve(1), CouplingsSettings(), settings()).projection
     assert whole.weights.shape == (13, 4, 16)
     for shards in (2, 3, 5):
-        parts = assemble(solve(shards), CouplingsSettings(), settings(shards))
+        parts = assemble(solve(shards), CouplingsSettings(), settings())
         np.testing.assert_allclose(parts.projection.weights, whole.weights, atol=1e-5)
     write_couplings(tmp_path / "couplings.h5", parts)
     read = read_couplings(tmp_path / "couplings.h5").projection
@@ -81,12 +73,12 @@ def test_transported_groups_share_their_weights():
 def test_a_shard_without_weights_among_others_is_named():
     one, two = solve(2), solve(2, "none")
     with pytest.raises(InputError, match=r"projections'?: shard 1 holds no weights"):
-        assemble([one[0], two[1]], CouplingsSettings(), settings(2))
-    assert assemble(two, CouplingsSettings(), settings(2, "none")).projection is None
+        assemble([one[0], two[1]], CouplingsSettings(), settings())
+    assert assemble(two, CouplingsSettings(), settings("none")).projection is None
 
 
 def test_files_of_an_older_version_are_read(tmp_path):
-    write_couplings(tmp_path / "couplings.h5", assemble(solve(1), CouplingsSettings(), settings(1)))
+    write_couplings(tmp_path / "couplings.h5", assemble(solve(1), CouplingsSettings(), settings()))
     with edited(tmp_path / "couplings.h5") as file:
         del file["projection"]
         file.attrs["format_version"] = "1.0"

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from n2amd.config import TrajectorySettings
 from n2amd.errors import InputError
-from n2amd.forcefield.health import drift_can_be_judged, energy_drift, fault, judge_trajectory
+from n2amd.forcefield.health import (
+    drift_can_be_judged,
+    energy_drift,
+    fault,
+    judge_trajectory,
+    still_accepted,
+)
+from n2amd.storage import create_hdf5
 from n2amd.structure import Structure
 from n2amd.units import BOLTZMANN_EV_K
 
@@ -98,7 +108,7 @@ def test_too_short_to_judge():
     assert drift_can_be_judged(101, 2.0)
 
 
-def summary(frames: int, drift: float):
+def summary(frames: int, drift: float, **limits: float):
     # meV/atom/ps of two atoms and 1 fs, in eV a frame
     energy = -5.0 + 2e-6 * drift * np.arange(frames)
     temperature = np.where(np.arange(frames) % 2, 310.0, 290.0)
@@ -107,7 +117,7 @@ def summary(frames: int, drift: float):
         energy,
         timestep_fs=1.0,
         n_atoms=2,
-        max_drift_meV_per_atom_per_ps=5.0,
+        settings=TrajectorySettings(**limits),
         file="trajectory.h5",
     )
 
@@ -126,3 +136,22 @@ def test_a_trajectory_that_drifts(drift):
         summary(400, drift)
     assert caught.value.file == "trajectory.h5"
     assert summary(200, drift).drift_meV_per_atom_per_ps == pytest.approx(drift, abs=1e-6)
+
+
+def test_limits_hold_for_frames_that_were_run_with_others(tmp_path: Path) -> None:
+    """What a trajectory that is there is asked when only its limits have changed."""
+    file = tmp_path / "trajectory.h5"
+    facts = {"n_frames": 400, "timestep_fs": 1.0, "drift_meV_per_atom_per_ps": -2.0}
+    with create_hdf5(file, "trajectory") as stored:
+        stored.attrs.update({**facts, "highest_temperature_K": 310.0})
+    for limits, accepted in (
+        ({}, True),
+        ({"max_drift_meV_per_atom_per_ps": 2.1, "max_temperature_ratio": 1.04}, True),
+        ({"max_drift_meV_per_atom_per_ps": 1.9}, False),
+        ({"max_temperature_ratio": 1.03}, False),
+    ):
+        assert still_accepted(file, TrajectorySettings(**limits)) == accepted, limits
+    with pytest.raises(InputError, match=r"frame 1, .*the temperature is 310 K, more than 1\.03 times"):
+        summary(400, 2.0, max_temperature_ratio=1.03)
+    file.write_bytes(file.read_bytes()[:-100])
+    assert not still_accepted(file, TrajectorySettings())

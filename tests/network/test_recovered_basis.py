@@ -114,7 +114,7 @@ def test_from_folders_to_populations(deeph: Path, tmp_path: Path) -> None:
 
     for kind in ("exact", "electron-translation-free"):
         shard = tmp_path / f"{kind}.h5"
-        options = ("--settings", json.dumps({"shards": 1, "margin": 2}))
+        options = ("--settings", json.dumps({"margin": 2}))
         wanted = json.dumps({"overlap": kind})
         trajectory = moving(tmp_path / "trajectory.h5", now)
         run(

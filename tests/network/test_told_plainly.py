@@ -168,7 +168,7 @@ def test_unknown_element(folder, model):
     said = told(
         states,
         *("solve", "--trajectory", folder / "gold.h5", "--model", folder / f"{model}.pt"),
-        *("--out", folder / "shard.h5", "--settings", '{"shards": 1}'),
+        *("--out", folder / "shard.h5"),
     )
     assert said.startswith(f"{folder / 'gold.h5'}, ")
     assert "field 'numbers': the model knows the elements [8, 22], not atomic number 79" in said
@@ -179,7 +179,7 @@ def test_model_density_that_is_not_neutral(folder):
     said = told(
         states,
         *("solve", "--trajectory", folder / "t.h5", "--model", folder / "damaged.pt"),
-        *("--out", folder / "shard.h5", "--settings", '{"shards": 1}'),
+        *("--out", folder / "shard.h5"),
     )
     assert (
         "field 'coefficients': the model density holds nan electrons beyond the neutral atoms, not 0" in said

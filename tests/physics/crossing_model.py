@@ -123,11 +123,8 @@ def assembled(
     w = energies.shape[1]
     valence, conduction = valence or occupied, conduction or w - occupied
     info = ShardInfo(
-        shard=0,
-        shards=1,
         start=0,
         stop=len(overlap),
-        n_frames_total=len(energies),
         timestep_fs=timestep,
         kpoint=(0.0, 0.0, 0.0),
         n_occupied=occupied,

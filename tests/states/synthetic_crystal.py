@@ -13,6 +13,7 @@ import numpy as np
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.trajectory import TrajectorySlice
 from n2amd.structure import Structure
 
@@ -80,14 +81,20 @@ def moving_frames(
     frequency, phase = rng.uniform(0.008, 0.02, shape), rng.uniform(0, 2 * np.pi, shape)
     t = timestep * np.arange(n_frames)[:, None, None]
     positions = structure.positions + amplitude * np.sin(2 * np.pi * frequency * t + phase)
-    return TrajectorySlice(0, n_frames, timestep, structure, positions)
+    return TrajectorySlice(0, timestep, structure, positions)
+
+
+def in_shards(frames: TrajectorySlice, count: int) -> list[TrajectorySlice]:
+    """The whole trajectory, cut into so many shards as the workflow does."""
+    total = len(frames.positions)
+    parts = parts_of_trajectory(total, -(-total // count))
+    return [cut(frames, max(first - 1, 0), last) for first, last in parts]
 
 
 def cut(frames: TrajectorySlice, start: int, stop: int) -> TrajectorySlice:
     """Frames start..stop, both included, as one shard holds them."""
     return TrajectorySlice(
         start,
-        frames.n_frames_total,
         frames.timestep_fs,
         frames.structure,
         frames.positions[start : stop + 1],

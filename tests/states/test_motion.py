@@ -13,6 +13,7 @@ from ase.data import atomic_masses
 
 from n2amd.errors import InputError
 from n2amd.states import motion
+from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.trajectory import read_slice
 from n2amd.storage import create_hdf5
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K
@@ -48,9 +49,9 @@ def write(path: Path, positions: np.ndarray, velocities: np.ndarray | None = Non
     return path
 
 
-def refusal(path: Path, shards: int = 3, shard: int = 0) -> InputError:
+def refusal(path: Path, frames: tuple[int, int] | None = None) -> InputError:
     with pytest.raises(InputError) as caught:
-        read_slice(path, shards, shard)
+        read_slice(path, frames)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -58,7 +59,7 @@ def refusal(path: Path, shards: int = 3, shard: int = 0) -> InputError:
 def test_a_sound_trajectory_is_read_to_the_bit(tmp_path: Path) -> None:
     positions, velocities = vibrations()
     path = write(tmp_path / "t.h5", positions, velocities)
-    parts = [read_slice(path, 3, shard) for shard in range(3)]
+    parts = [read_slice(path, part) for part in parts_of_trajectory(len(positions), 4)]
     for part in parts:
         np.testing.assert_array_equal(part.positions, positions[part.start :][: len(part.positions)])
 
@@ -71,7 +72,7 @@ def test_atoms_that_cross_the_boundary_do_not_jump(tmp_path: Path, pbc: list[boo
     wrapped = (inside - np.floor(inside) * np.array(pbc)) @ CELL
     assert np.abs(np.diff(wrapped, axis=0)).max() > 2
     path = write(tmp_path / "t.h5", wrapped, velocities, pbc=pbc)
-    parts = [read_slice(path, 3, shard) for shard in range(3)]
+    parts = [read_slice(path, part) for part in parts_of_trajectory(len(positions), 4)]
     shift = wrapped[0] - positions[0]
     for part in parts:
         expected = positions[part.start :][: len(part.positions)] + shift
@@ -79,11 +80,11 @@ def test_atoms_that_cross_the_boundary_do_not_jump(tmp_path: Path, pbc: list[boo
     np.testing.assert_array_equal(parts[0].positions[-1], parts[1].positions[0])
 
 
-@pytest.mark.parametrize("shard", [0, 2])
-def test_a_jump_is_refused_by_every_shard(tmp_path: Path, shard: int) -> None:
+@pytest.mark.parametrize("frames", [(0, 3), (8, 9)])
+def test_a_jump_is_refused_by_every_shard(tmp_path: Path, frames: tuple[int, int]) -> None:
     positions, velocities = vibrations()
     positions[20:, 2, 0] += 0.2
-    error = refusal(write(tmp_path / "t.h5", positions, velocities), shard=shard)
+    error = refusal(write(tmp_path / "t.h5", positions, velocities), frames)
     assert (error.frame, error.field) == (19, "positions")
     assert "atom 2 jumps by 0.2" in str(error)
     assert "in 1 fs it can move by 0.07" in str(error)
@@ -110,8 +111,8 @@ def test_a_frame_that_is_there_twice_is_noticed(tmp_path: Path) -> None:
 
 def test_atoms_that_are_held_are_no_fault(tmp_path: Path) -> None:
     still = np.repeat(REST[None], 5, axis=0)
-    assert len(read_slice(write(tmp_path / "t.h5", still, np.zeros_like(still)), 1, 0).positions) == 5
-    assert len(read_slice(write(tmp_path / "u.h5", still), 1, 0).positions) == 5
+    assert len(read_slice(write(tmp_path / "t.h5", still, np.zeros_like(still))).positions) == 5
+    assert len(read_slice(write(tmp_path / "u.h5", still)).positions) == 5
 
 
 def test_nan_names_frame_and_atom_in_whatever_shard(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_cell_that_changes_is_refused(tmp_path: Path) -> None:
 def test_uneven_time_steps_are_refused(tmp_path: Path) -> None:
     positions, velocities = vibrations()
     times = TIMESTEP * np.arange(FRAMES) + 100.0
-    assert len(read_slice(write(tmp_path / "t.h5", positions, velocities, time_fs=times), 1, 0).positions)
+    assert len(read_slice(write(tmp_path / "t.h5", positions, velocities, time_fs=times)).positions)
     times[9:] += 0.5
     error = refusal(write(tmp_path / "u.h5", positions, velocities, time_fs=times))
     assert (error.frame, error.field) == (8, "time_fs")
@@ -158,9 +159,9 @@ def test_what_was_read_does_not_depend_on_how_much_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     positions, velocities = vibrations()
-    whole = read_slice(write(tmp_path / "t.h5", positions, velocities), 3, 1)
+    whole = read_slice(write(tmp_path / "t.h5", positions, velocities), (13, 25))
     monkeypatch.setattr(motion, "BLOCK_BYTES", 1)
-    np.testing.assert_array_equal(read_slice(tmp_path / "t.h5", 3, 1).positions, whole.positions)
+    np.testing.assert_array_equal(read_slice(tmp_path / "t.h5", (13, 25)).positions, whole.positions)
     shutil.copy(tmp_path / "t.h5", tmp_path / "u.h5")
     with h5py.File(tmp_path / "u.h5", "r+") as file:
         file["positions"][30, 0] += 0.3

@@ -24,7 +24,6 @@ def settings(projections="shells", kpoint=(0.0, 0.0, 0.0), partition="mulliken")
         valence=2,
         conduction=2,
         margin=2,
-        shards=1,
         kpoint=kpoint,
         projections=projections,
         partition=partition,
@@ -33,7 +32,7 @@ def settings(projections="shells", kpoint=(0.0, 0.0, 0.0), partition="mulliken")
 
 def solved(frames, chosen, checkpoint=None, crystal=None):
     crystal = crystal or SyntheticCrystal()
-    return solve_shard(frames, 0, crystal, crystal.overlap, chosen, "exact", checkpoint, checkpoint_seconds=0)
+    return solve_shard(frames, crystal, crystal.overlap, chosen, "exact", checkpoint, checkpoint_seconds=0)
 
 
 @pytest.mark.parametrize("partition", ["mulliken", "loewdin"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.linalg
-from synthetic_crystal import SyntheticCrystal, cut, moving_frames
+from synthetic_crystal import SyntheticCrystal, cut, in_shards, moving_frames
 
 from n2amd.blocks.matrix import fold
 from n2amd.config import StatesSettings
@@ -15,13 +15,14 @@ from n2amd.errors import ComputationError, InputError
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.choice import choose_method
 from n2amd.states.cross_time import check_consecutive
+from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard
-from n2amd.states.trajectory import read_slice, shard_range
+from n2amd.states.trajectory import read_slice
 from n2amd.storage import create_hdf5
 
-SETTINGS = StatesSettings(valence=2, conduction=2, margin=2, shards=1)
-OFF_GAMMA = StatesSettings(valence=2, conduction=2, margin=2, shards=1, kpoint=(0.1, 0.3, -0.2))
+SETTINGS = StatesSettings(valence=2, conduction=2, margin=2)
+OFF_GAMMA = StatesSettings(valence=2, conduction=2, margin=2, kpoint=(0.1, 0.3, -0.2))
 
 
 def assert_equal_shards(one, other):
@@ -34,7 +35,7 @@ def assert_equal_shards(one, other):
 @pytest.mark.parametrize("settings", [SETTINGS, OFF_GAMMA])
 def test_energies_and_exact_overlaps_against_full_diagonalisation(settings):
     crystal, frames = SyntheticCrystal(), moving_frames(4)
-    shard = solve_shard(frames, 0, crystal, crystal.overlap, settings, "exact")
+    shard = solve_shard(frames, crystal, crystal.overlap, settings, "exact")
     offsets = crystal.basis.orbital_offsets(frames.structure.numbers)
     k = np.array(settings.kpoint)
     full = []
@@ -56,17 +57,17 @@ def test_overlap_without_electron_translation_misses_rigid_motion():
     crystal, frames = SyntheticCrystal(), moving_frames(2)
     shift = np.array([0.02, 0.01, -0.03])
     positions = np.stack([frames.positions[0], frames.positions[0] + shift])
-    rigid = type(frames)(0, 2, 1.0, frames.structure, positions)
-    exact = solve_shard(rigid, 0, crystal, crystal.overlap, SETTINGS, "exact").overlap[0]
-    free = solve_shard(rigid, 0, crystal, crystal.overlap, SETTINGS, "electron-translation-free").overlap[0]
+    rigid = type(frames)(0, 1.0, frames.structure, positions)
+    exact = solve_shard(rigid, crystal, crystal.overlap, SETTINGS, "exact").overlap[0]
+    free = solve_shard(rigid, crystal, crystal.overlap, SETTINGS, "electron-translation-free").overlap[0]
     np.testing.assert_allclose(free, np.eye(8), atol=1e-9)
     assert np.abs(exact - exact.T).max() > 1e-3  # -v <i|grad|j>: states do couple by translation
 
 
 def test_electron_translation_is_the_antisymmetric_part_of_s12():
     crystal, frames = SyntheticCrystal(), moving_frames(2, timestep=0.1)
-    exact = solve_shard(frames, 0, crystal, crystal.overlap, SETTINGS, "exact")
-    free = solve_shard(frames, 0, crystal, crystal.overlap, SETTINGS, "electron-translation-free")
+    exact = solve_shard(frames, crystal, crystal.overlap, SETTINGS, "exact")
+    free = solve_shard(frames, crystal, crystal.overlap, SETTINGS, "electron-translation-free")
     offsets = crystal.basis.orbital_offsets(frames.structure.numbers)
     s12 = fold(crystal.overlap(frames[0], frames[1]), offsets)
     c = exact.first_coefficients
@@ -76,7 +77,7 @@ def test_electron_translation_is_the_antisymmetric_part_of_s12():
 
 def test_file_round_trip(tmp_path):
     crystal = SyntheticCrystal()
-    shard = solve_shard(moving_frames(3), 0, crystal, crystal.overlap, OFF_GAMMA, "exact")
+    shard = solve_shard(moving_frames(3), crystal, crystal.overlap, OFF_GAMMA, "exact")
     write_shard(tmp_path / "shard.h5", shard)
     assert_equal_shards(read_shard(tmp_path / "shard.h5"), shard)
 
@@ -100,7 +101,7 @@ class Killed(SyntheticCrystal):
 crystal = Killed()
 checkpoint = Checkpoint(Path({out!r}), "same job")
 solve_shard(
-    moving_frames(10), 0, crystal, crystal.overlap, SETTINGS, "exact", checkpoint, checkpoint_seconds=0
+    moving_frames(10), crystal, crystal.overlap, SETTINGS, "exact", checkpoint, checkpoint_seconds=0
 )
 """
 
@@ -113,17 +114,17 @@ def test_kill_9_loses_nothing_and_changes_no_bit(tmp_path):
     assert run.returncode == -signal.SIGKILL
     crystal = SyntheticCrystal()
     resumed = solve_shard(
-        moving_frames(10), 0, crystal, crystal.overlap, SETTINGS, "exact", Checkpoint(out, "same job")
+        moving_frames(10), crystal, crystal.overlap, SETTINGS, "exact", Checkpoint(out, "same job")
     )
     assert crystal.calls == 4  # six frames were on disk
-    whole = solve_shard(moving_frames(10), 0, crystal, crystal.overlap, SETTINGS, "exact")
+    whole = solve_shard(moving_frames(10), crystal, crystal.overlap, SETTINGS, "exact")
     assert_equal_shards(resumed, whole)
 
 
 def test_a_restart_file_of_another_job_is_ignored(tmp_path):
     crystal = SyntheticCrystal()
     frames = moving_frames(4)
-    arguments = (frames, 0, crystal, crystal.overlap, SETTINGS, "exact")
+    arguments = (frames, crystal, crystal.overlap, SETTINGS, "exact")
     solve_shard(*arguments, Checkpoint(tmp_path / "shard.h5", "one"), checkpoint_seconds=0)
     crystal.calls = 0
     solve_shard(*arguments, Checkpoint(tmp_path / "shard.h5", "other"), checkpoint_seconds=0)
@@ -144,7 +145,7 @@ def test_an_element_the_model_does_not_know_is_refused():
     strange = type(frames.structure)(frames.structure.cell, frames.positions[0], np.full(8, 14))
     with pytest.raises(InputError, match="not atomic number 14"):
         solve_shard(
-            type(frames)(0, 2, 1.0, strange, frames.positions), 0, crystal, crystal.overlap, SETTINGS, "exact"
+            type(frames)(0, 1.0, strange, frames.positions), crystal, crystal.overlap, SETTINGS, "exact"
         )
 
 
@@ -160,10 +161,10 @@ def write_trajectory(path, frames):
 def test_a_trajectory_is_read_shard_by_shard(tmp_path):
     frames = moving_frames(8)
     write_trajectory(tmp_path / "trajectory.h5", frames)
-    for shard in range(3):
-        part = read_slice(tmp_path / "trajectory.h5", 3, shard)
-        wanted = cut(frames, *shard_range(8, 3, shard))
-        assert (part.start, part.n_frames_total, part.timestep_fs) == (wanted.start, 8, 1.0)
+    for own, wanted in zip([(0, 2), (3, 5), (6, 7)], in_shards(frames, 3), strict=True):
+        part = read_slice(tmp_path / "trajectory.h5", own)
+        assert (part.start, part.timestep_fs) == (wanted.start, 1.0)
+        assert part.fingerprint == wanted.fingerprint
         np.testing.assert_array_equal(part.positions, wanted.positions)
         np.testing.assert_array_equal(part[part.start].positions, wanted.positions[0])
 
@@ -173,7 +174,30 @@ def test_a_trajectory_with_nan_is_refused_naming_the_frame(tmp_path):
     frames.positions[5, 2, 1] = np.nan
     write_trajectory(tmp_path / "trajectory.h5", frames)
     with pytest.raises(InputError, match=r"frame 5.*not finite"):
-        read_slice(tmp_path / "trajectory.h5", 2, 1)
+        read_slice(tmp_path / "trajectory.h5", (4, 7))
+
+
+@pytest.mark.parametrize("frames", [(0, 8), (5, 3), (0, 0), (8, 8)])
+def test_frames_that_a_trajectory_does_not_have_are_refused(tmp_path, frames):
+    write_trajectory(tmp_path / "trajectory.h5", moving_frames(8))
+    with pytest.raises(InputError, match=r"no part of the 8 frames, or hold no interval; choose frames"):
+        read_slice(tmp_path / "trajectory.h5", frames)
+
+
+def test_more_frames_leave_the_shards_before_as_they_are():
+    """But for the last one, where it was not full."""
+    whole = moving_frames(11)
+    shorter = cut(whole, 0, 7)
+    ends = {n: list(parts_of_trajectory(n, 3)) for n in (8, 9, 11)}
+    assert ends[8] == [(0, 2), (3, 5), (6, 7)]
+    assert ends[9] == ends[11][:3] == [*ends[8][:2], (6, 8)]
+    of = {
+        n: [cut(f, max(a - 1, 0), b).fingerprint for a, b in ends[n]] for n, f in ((8, shorter), (11, whole))
+    }
+    assert of[8][:2] == of[11][:2]
+    crystal = SyntheticCrystal()
+    options = (crystal, crystal.overlap, SETTINGS, "exact")
+    assert_equal_shards(solve_shard(cut(shorter, 2, 5), *options), solve_shard(cut(whole, 2, 5), *options))
 
 
 LARGE = StatesSettings(valence=2, conduction=2, margin=2, solver="block_si")
@@ -182,7 +206,7 @@ LARGE = StatesSettings(valence=2, conduction=2, margin=2, solver="block_si")
 @pytest.fixture(scope="module")
 def large_shard():
     crystal, frames = LargerCrystal(), larger_frames(7)
-    return solve_shard(frames, 0, crystal, crystal.overlap, LARGE, "exact")
+    return solve_shard(frames, crystal, crystal.overlap, LARGE, "exact")
 
 
 def larger_frames(n_frames):
@@ -192,7 +216,7 @@ def larger_frames(n_frames):
     rng = np.random.default_rng(0)
     steps = np.cumsum(0.004 * rng.normal(size=(n_frames, *cell.positions.shape)), axis=0)
     positions = cell.positions + 0.05 * rng.normal(size=cell.positions.shape) + steps
-    return type(small)(0, n_frames, 1.0, cell, positions)
+    return type(small)(0, 1.0, cell, positions)
 
 
 class LargerCrystal(SyntheticCrystal):
@@ -202,7 +226,7 @@ class LargerCrystal(SyntheticCrystal):
 def test_block_lanczos_gives_the_shard_of_lapack(large_shard):
     crystal, frames = LargerCrystal(), larger_frames(7)
     dense = solve_shard(
-        frames, 0, crystal, crystal.overlap, LARGE.model_copy(update={"solver": "dense"}), "exact"
+        frames, crystal, crystal.overlap, LARGE.model_copy(update={"solver": "dense"}), "exact"
     )
     np.testing.assert_allclose(large_shard.energies, dense.energies, rtol=0, atol=1e-9)
     assert (large_shard.info.solver, dense.info.solver) == ("block_si", "dense")
@@ -219,10 +243,10 @@ def test_block_lanczos_gives_the_shard_of_lapack(large_shard):
 
 def test_one_shard_is_three_shards_to_the_bit(large_shard):
     frames = larger_frames(7)
-    for shard in range(3):
-        start, stop = shard_range(7, 3, shard)
+    for part in in_shards(frames, 3):
+        start, stop = part.start, part.start + len(part.positions) - 1
         crystal = LargerCrystal()
-        part = solve_shard(cut(frames, start, stop), shard, crystal, crystal.overlap, LARGE, "exact")
+        part = solve_shard(part, crystal, crystal.overlap, LARGE, "exact")
         for name in ("energies", "shift", "residual", "coefficient_norms"):
             np.testing.assert_array_equal(getattr(part, name), getattr(large_shard, name)[start : stop + 1])
         np.testing.assert_array_equal(part.overlap, large_shard.overlap[start:stop])
@@ -236,11 +260,11 @@ def test_a_stopped_shard_of_block_lanczos_goes_on_to_the_same_bits(large_shard, 
             return super().predict(structure)
 
     crystal, checkpoint = Stopped(), Checkpoint(tmp_path / "s.h5", "one")
-    arguments = (larger_frames(7), 0)
+    frames = larger_frames(7)
     with pytest.raises(KeyboardInterrupt):
-        solve_shard(*arguments, crystal, crystal.overlap, LARGE, "exact", checkpoint, checkpoint_seconds=0)
+        solve_shard(frames, crystal, crystal.overlap, LARGE, "exact", checkpoint, checkpoint_seconds=0)
     crystal = LargerCrystal()
-    resumed = solve_shard(*arguments, crystal, crystal.overlap, LARGE, "exact", checkpoint)
+    resumed = solve_shard(frames, crystal, crystal.overlap, LARGE, "exact", checkpoint)
     assert crystal.calls == 5  # three frames were on disk; the first one places the shift
     assert_equal_shards(resumed, large_shard)
     write_shard(tmp_path / "s.h5", resumed)
@@ -257,7 +281,7 @@ def test_a_frame_that_cannot_be_certified_is_named():
 
     crystal = Singular()
     with pytest.raises(ComputationError, match=r"frame 2: .*could not be certified"):
-        solve_shard(larger_frames(7), 0, crystal, crystal.overlap, LARGE, "exact")
+        solve_shard(larger_frames(7), crystal, crystal.overlap, LARGE, "exact")
 
 
 def test_large_cells_choose_block_lanczos():

@@ -1,11 +1,9 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from n2amd.config import StatesSettings
 from n2amd.errors import InputError
-from n2amd.states.trajectory import shard_range
+from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.window import occupied_bands, state_window, with_margin_that_fits
 
 
@@ -34,22 +32,11 @@ def test_a_window_beyond_the_spectrum_is_refused(electrons, orbitals, field):
         state_window(electrons, orbitals, StatesSettings(valence=2, conduction=2, margin=6))
 
 
-@pytest.mark.parametrize(("frames", "shards"), [(2, 1), (13, 4), (400, 7), (5, 4)])
-def test_shards_share_one_frame_and_leave_none_out(frames, shards):
-    ranges = [shard_range(frames, shards, k) for k in range(shards)]
-    assert ranges[0][0] == 0
-    assert ranges[-1][1] == frames - 1
-    assert all(a[1] == b[0] for a, b in pairwise(ranges))
-    lengths = [stop - start for start, stop in ranges]
-    assert min(lengths) >= 1
-    assert max(lengths) - min(lengths) <= 1
-
-
-def test_impossible_shards_are_refused():
-    with pytest.raises(InputError, match="5 shards cannot share the 4 intervals"):
-        shard_range(5, 5, 0)
-    with pytest.raises(InputError, match="no shard 3 among 3"):
-        shard_range(10, 3, 3)
+@pytest.mark.parametrize(("frames", "per_shard"), [(2, 100), (2, 2), (13, 4), (400, 7), (5, 4), (401, 100)])
+def test_shards_leave_no_frame_out(frames, per_shard):
+    parts = list(parts_of_trajectory(frames, per_shard))
+    assert [frame for first, last in parts for frame in range(first, last + 1)] == list(range(frames))
+    assert all(last - first + 1 == per_shard for first, last in parts[:-1])
 
 
 @pytest.mark.parametrize(("n_orbitals", "margin"), [(26, 2), (8, 2), (7, 1), (6, 0), (5, 0), (400, 2)])

@@ -49,7 +49,7 @@ def grow(document: dict) -> None:
     document["supercells"] = ["8x8x13"]
     document["forcefield"]["preset"] = document["hamiltonian"]["preset"] = "paper"
     document["trajectory"]["frames"] = 2000
-    document["states"]["shards"] = 40
+    document["states"]["frames_per_shard"] = 50
 
 
 def test_threads_are_those_of_the_profile(mine: Project) -> None:

@@ -26,7 +26,7 @@ TINY = {
         "max_drift_meV_per_atom_per_ps": 1e6,
         "max_temperature_ratio": 50.0,
     },
-    "states": {"shards": 2, "margin": 2},
+    "states": {"frames_per_shard": 50, "margin": 2},
     "dynamics": {"samples": 2, "trajectories": 20, "duration_fs": 50.0, "output_stride": 1},
     "analysis": {"bootstrap": 20, "block_fs": 10.0},
 }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from page_project import DOT, default_cases, write_results
 from workflow_project import Project
@@ -64,6 +67,26 @@ def read_summary(project: Project) -> dict:
     return json.loads((project.folder / RESULTS / "summary.json").read_text())
 
 
+def copied(project: Project, folder: Path) -> Project:
+    """Another project that has come as far, file times included."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    old, new = str(project.folder), str(folder)
+    return Project(folder, {key: value.replace(old, new) for key, value in project.environment.items()})
+
+
+def contents(file: Path) -> dict[str, np.ndarray]:
+    """All data sets of an HDF5 file."""
+    found: dict[str, np.ndarray] = {}
+
+    def gather(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(file) as source:
+        source.visititems(gather)
+    return found
+
+
 @pytest.fixture(scope="module")
 def completed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The real graph of config/test.yaml, run to its end."""
@@ -111,22 +134,25 @@ class TestRealRun:
         assert "do not believe this lifetime, because" in said
         assert said.splitlines()[-1] == f"report: {RESULTS}/report.html"
 
-    def test_killed_at_every_stage_it_still_completes(
+    def test_killed_at_eight_stages_it_still_completes(
         self, completed: Project, real_project: Project
     ) -> None:
         """The numbers are those of a run that nobody disturbed, and finished shards stay."""
         results = real_project.folder / RESULTS
 
         def shards() -> list[Path]:
-            return sorted(results.rglob("shard_*.h5"))
+            return sorted(results.rglob("states/frames_*.h5"))
 
         points: list[Callable[[], bool]] = [
             lambda: (results / "TiO2/pbe/dataset.h5").exists(),
+            lambda: (results / "TiO2/pbe/forcefield.model.work").exists(),
             lambda: (results / "TiO2/pbe/hamiltonian.pt.work").exists(),
             lambda: (results / "TiO2/1x1x1/trajectory.h5.work").exists(),
             # on one core: the log of the second shard appears when the first one is done
             lambda: bool(shards()) and len(list(results.rglob("solve_states_*.log"))) == 2,
+            lambda: (results / "logs/TiO2/1x1x1/pbe/assemble_couplings.log").exists(),
             lambda: any(results.glob("TiO2/1x1x1/*/dynamics/*.h5")),
+            lambda: any(results.glob("logs/TiO2/1x1x1/*/lifetime.log")),
         ]
         kept: dict[Path, tuple[int, int]] = {}
         for reached in points:
@@ -140,6 +166,56 @@ class TestRealRun:
         assert {file: identity(file) for file in kept} == kept
         assert not list(results.rglob("*.part"))
         assert stable(read_summary(real_project)) == stable(read_summary(completed))
+
+    def test_more_frames_give_the_bits_of_a_fresh_run(self, completed: Project, tmp_path: Path) -> None:
+        """100 frames, then 120: the trajectory goes on, one shard is solved; against 120 frames at once."""
+        longer = ("workflow/run.sh", "config/longer.yaml", "--cores", "2", "--quiet", "all")
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for name in ("continued", "fresh"):
+            project = copied(completed, tmp_path / name)
+            project.config("longer", lambda document: document["trajectory"].update(frames=120))
+            cell = project.folder / RESULTS / "TiO2/1x1x1"
+            before = {file: identity(file) for file in (cell / "pbe/states").glob("frames_*.h5")}
+            if name == "fresh":
+                shutil.rmtree(cell)
+            project.run(*longer)
+            if name == "continued":
+                assert {file: identity(file) for file in before} == before
+                log = (project.folder / RESULTS / "logs/TiO2/1x1x1/run_trajectory.log").read_text()
+                assert "equilibration step" not in log
+                assert "frame 120/120" in log
+            found[name] = {
+                f"{file} {key}": values
+                for file in ("trajectory.h5", "pbe/couplings.h5", "pbe/dynamics/dish_seed1.h5")
+                for key, values in contents(cell / file).items()
+            }
+            found[name]["summary"] = np.array(json.dumps(stable(read_summary(project)), sort_keys=True))
+        assert found["continued"].keys() == found["fresh"].keys()
+        for name, values in found["fresh"].items():
+            np.testing.assert_array_equal(found["continued"][name], values, err_msg=name)
+
+    @pytest.mark.parametrize("name", ["pbe/states/frames_000050-000099.h5", "trajectory.h5"])
+    def test_a_halved_file_is_one_sentence_and_its_remedy_helps(
+        self, completed: Project, tmp_path: Path, name: str
+    ) -> None:
+        project = copied(completed, tmp_path / "own")
+        file = RESULTS / "TiO2/1x1x1" / name
+        content = (project.folder / file).read_bytes()
+        (project.folder / file).write_bytes(content[: len(content) // 2])
+        done = project.run(*RUN, check=False)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said
+        if name == "trajectory.h5":
+            # its frames are in the restart folder: it is written again at once
+            assert done.returncode == 0
+        else:
+            assert done.returncode != 0
+            told = [line for line in said.splitlines() if f"{file}: not a readable HDF5 file" in line]
+            assert told
+            assert all("delete it and run again" in line for line in told)
+            (project.folder / file).unlink()
+            project.run(*RUN)
+        assert stable(read_summary(project)) == stable(read_summary(completed))
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from workflow_project import Project, copy_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "44"))
+SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "50"))
+FRAMES_PER_SHARD = 2
 CASE = "results-test/TiO2/1x1x1/pbe"
 # only what hangs comes near it
 LIMIT_S = 3000
@@ -73,7 +74,7 @@ set -u
 said="${{SLURM_JOB_ID-}} ${{OMP_NUM_THREADS-}} ${{CUDA_VISIBLE_DEVICES-}} $*"
 [ -z "${{SLURM_JOB_ID-}}" ] || echo "$said" >> {folder}/calls.log
 if [ "$1 $2" = "states solve" ]; then
-  number=$(grep -oP -- '--shard \\K\\d+' <<<"$*")
+  number=$(grep -oP -- '--frames \\K\\d+-\\d+' <<<"$*")
   ! rm {folder}/fails/$number 2>/dev/null || exit 1
   ! rm {folder}/hangs/$number 2>/dev/null || exec sleep 3000
   while [ -e {folder}/waits/$number ]; do sleep 0.2; done
@@ -132,8 +133,14 @@ def jobs_of(what: str) -> list[dict[str, str]]:
     return [job for job in jobs_of_cluster() if job["Comment"].startswith(f"rule_{what}")]
 
 
+def part(number: int) -> str:
+    """First and last frame of a shard, as its file and its command have them."""
+    first = FRAMES_PER_SHARD * number
+    return f"{first:06d}-{first + FRAMES_PER_SHARD - 1:06d}"
+
+
 def job_of_shard(number: int) -> list[dict[str, str]]:
-    return jobs_of(f"solve_states_wildcards_TiO2_1x1x1_pbe_{number:04d}")
+    return jobs_of(f"solve_states_wildcards_TiO2_1x1x1_pbe_{part(number)}")
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Story:
     waited: str
 
     def solved(self, number: int) -> list[str]:
-        return [c for c in self.project.calls if re.search(rf"states solve .*--shard {number} ", c)]
+        return [c for c in self.project.calls if re.search(rf"states solve .*--frames {part(number)} ", c)]
 
 
 FAILS, TIMES_OUT, CANCELLED = 7, 11, 9
@@ -179,30 +186,30 @@ def tell(project: Project, runs: list[Run]) -> Story:
     wrap(project)
 
     def many(document: dict) -> None:
-        document["states"]["shards"] = SHARDS
-        document["trajectory"]["frames"] = max(100, SHARDS + 1)
+        document["states"]["frames_per_shard"] = FRAMES_PER_SHARD
+        document["trajectory"]["frames"] = FRAMES_PER_SHARD * SHARDS
         document["dynamics"]["methods"] = ["dish"]
 
     config = project.config("many", many)
     target = f"{CASE}/dynamics/dish_seed1.h5"
     command = ("snakemake", "--profile", profile_of(project), "--configfile", config, "--", target)
     for folder, number in (("fails", FAILS), ("hangs", TIMES_OUT), ("hangs", CANCELLED)):
-        (project.folder / folder / str(number)).touch()
+        (project.folder / folder / part(number)).touch()
 
     first = start(*command)
     for number in (TIMES_OUT, CANCELLED):
         running = until(lambda n=number: [j for j in job_of_shard(n) if j["JobState"] == "RUNNING"], first)
-        until(lambda n=number: not (project.folder / "hangs" / str(n)).exists(), first)
+        until(lambda n=number: not (project.folder / "hangs" / part(n)).exists(), first)
         job = running[0]["JobId"]
         if number == CANCELLED:
             subprocess.run(["scancel", job], check=True)
         else:
             end_for_its_time(job)
     output = first.ended()
-    made = tuple(sorted(f.name for f in (project.folder / CASE / "states").glob("shard_*.h5")))
+    made = tuple(sorted(f.name for f in (project.folder / CASE / "states").glob("frames_*.h5")))
 
     # the one that is missing: Snakemake is killed while it runs
-    (project.folder / "waits" / str(CANCELLED)).touch()
+    (project.folder / "waits" / part(CANCELLED)).touch()
     second = start(*command)
     until(lambda: len([j for j in job_of_shard(CANCELLED) if j["JobState"] == "RUNNING"]), second)
     second.process.send_signal(signal.SIGKILL)
@@ -213,7 +220,7 @@ def tell(project: Project, runs: list[Run]) -> Story:
     jobs_while_refused = len(jobs_of_cluster()) - before
     waiting = start(*N2AMD, "cluster", "wait", "--every", "1")
     until(lambda: "waiting" in waiting.file.read_text(), waiting)
-    (project.folder / "waits" / str(CANCELLED)).unlink()
+    (project.folder / "waits" / part(CANCELLED)).unlink()
     waited = waiting.ended()
     third = start(*command)
     rest = third.ended()
@@ -241,8 +248,8 @@ def end_for_its_time(job: str) -> None:
 
 def test_one_job_cancelled_and_everything_else_finished(story: Story) -> None:
     assert story.first_failed
-    wanted = {f"shard_{number:04d}.h5" for number in range(SHARDS)}
-    assert wanted - set(story.files_of_first) == {f"shard_{CANCELLED:04d}.h5"}, story.first
+    wanted = {f"frames_{part(number)}.h5" for number in range(SHARDS)}
+    assert wanted - set(story.files_of_first) == {f"frames_{part(CANCELLED)}.h5"}, story.first
     for number in set(range(SHARDS)) - {FAILS, TIMES_OUT, CANCELLED}:
         assert len(job_of_shard(number)) == 1
         assert len(story.solved(number)) == 1

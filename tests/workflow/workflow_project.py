@@ -21,6 +21,7 @@ set -euo pipefail
 case $1 in config | cluster) exec {python} -m n2amd.cli "$@" ;; esac
 echo "${{OMP_NUM_THREADS-}} ${{NUMBA_NUM_THREADS-}} $*" >> {log}
 line=$*
+if [ "$1 $2" = "trajectory run" ]; then exec {python} {trajectory} "$@"; fi
 while [ $# -gt 0 ]; do
   case $1 in
     --out | --report | --json | --libra) printf '%s\\n' "$line" > "$2" ;;
@@ -31,6 +32,22 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+"""
+
+# a trajectory says how far its energy drifts, which decides whether it is accepted
+DRIFT = 1.0
+TRAJECTORY = f"""
+import json, sys
+from n2amd.storage import create_hdf5
+options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+settings = json.loads(options["--settings"])
+if settings["max_drift_meV_per_atom_per_ps"] < {DRIFT}:
+    sys.exit("error: the conserved energy drifts")
+with create_hdf5(options["--out"], "trajectory") as file:
+    file.attrs.update(
+        drift_meV_per_atom_per_ps={DRIFT}, highest_temperature_K=310.0, timestep_fs=settings["timestep_fs"],
+        n_frames=settings["frames"] + 1000,
+    )
 """
 
 
@@ -97,7 +114,11 @@ def copy_project(folder: Path, *, stand_in: bool) -> Project:
         binaries = folder / "bin"
         binaries.mkdir()
         program = binaries / "n2amd"
-        program.write_text(STAND_IN.format(python=sys.executable, log=folder / "calls.log"))
+        trajectory = binaries / "trajectory.py"
+        trajectory.write_text(TRAJECTORY)
+        program.write_text(
+            STAND_IN.format(python=sys.executable, log=folder / "calls.log", trajectory=trajectory)
+        )
         program.chmod(0o755)
         path.insert(0, str(binaries))
     drop = ("SNAKEMAKE_PROFILE", "MAKEFLAGS", "MAKELEVEL", "PROFILE")

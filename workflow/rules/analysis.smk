@@ -19,7 +19,8 @@ rule dephasing:
         runtime=minutes("dephasing"),
     params:
         code=code("commands/analysis.py:dephasing"),
-        settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
+        settings=settings("analysis", only=["confidence"]),
+        effect=effect("analysis", only=["confidence"]),
     shell:
         "n2amd analysis dephasing --couplings {input.couplings:q} --settings {params.settings:q}"
         " --out {output.dephasing:q} > {log:q} 2>&1"
@@ -46,6 +47,7 @@ rule spectral_density:
     params:
         code=code("commands/spectra.py:spectrum"),
         settings=settings("analysis", only=["spectrum_lag_fs"]),
+        effect=effect("analysis", only=["spectrum_lag_fs"]),
     shell:
         "n2amd analysis spectrum --couplings {input.couplings:q} --settings {params.settings:q}"
         " --out {output.spectrum:q} --table {output.table:q} --libra {output.libra:q} > {log:q} 2>&1"
@@ -94,6 +96,7 @@ rule lifetime:
     params:
         code=code("commands/analysis.py:lifetime"),
         settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
+        effect=effect("analysis", omit=["spectrum_lag_fs", "layers"]),
         scissor=scissor_option,
         scheme=lambda w: section("dynamics", w).scheme,
         substeps=lambda w: section("dynamics", w).substeps,

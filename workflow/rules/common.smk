@@ -20,6 +20,7 @@ from n2amd.config import parse_supercell
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
 from n2amd.sources import Sources
+from n2amd.states.parts import parts_of_trajectory
 
 try:
     JOB = n2amd.config.validate(
@@ -82,7 +83,7 @@ wildcard_constraints:
     variant=alternatives(name for material in JOB.materials for name in variants(material)),
     supercell=alternatives([*JOB.supercells, *(s for m in JOB.materials for s in candidate_supercells(m))]),
     method="[a-z_]+",
-    shard=r"\d+",
+    shard=r"\d+-\d+",
     chunk=r"\d+-\d+",
     seed=r"\d+",
     round=r"[1-9]\d*",
@@ -98,11 +99,50 @@ def settings(name, omit=(), only=None):
 
     A job sees nothing but its own section with its material's overrides, so a change elsewhere does not rerun it.
     `omit` leaves out what the job gets as an option of its own or does not use, `only` all but what it names.
+
+    No job is run again for what this returns: Snakemake does not compare params that are made of outputs, of
+    which this says that it was. What is compared is `effect`, which every rule with settings has beside it.
     """
-    dropped = set(omit)
-    if only is not None:
-        dropped = set(n2amd.config.SECTIONS[name].model_fields) - set(only)
-    return lambda wildcards: section(name, wildcards).model_dump_json(exclude=dropped)
+    dropped = dropped_options(name, omit, only)
+    return lambda wildcards, output: section(name, wildcards).model_dump_json(exclude=dropped)
+
+
+def effect(name, omit=(), only=None):
+    """Return the params function that gives those of a stage's settings that its result depends on, as JSON.
+
+    The device is among them only where there is a GPU that it could choose.
+    """
+    dropped = dropped_options(name, omit, only)
+
+    @functools.cache
+    def of_material(material):
+        return json.dumps(effective_options(JOB.section(name, material), dropped), sort_keys=True)
+
+    return lambda wildcards: of_material(wildcards.material)
+
+
+def dropped_options(name, omit, only):
+    """Return the options that a rule does not use."""
+    return set(omit) if only is None else set(n2amd.config.SECTIONS[name].model_fields) - set(only)
+
+
+def effective_options(chosen, dropped=()):
+    """Return the options of a section that change a result on this machine."""
+    found = chosen.effective(dropped)
+    if "device" in found:
+        found["device"] = "gpu" if may_use_gpu(chosen) else "cpu"
+    return found
+
+
+def may_use_gpu(chosen):
+    """Whether the settings and this machine allow a GPU."""
+    return chosen.device != "cpu" and has_gpu()
+
+
+@functools.cache
+def has_gpu():
+    """Whether this machine has one."""
+    return shutil.which("nvidia-smi") is not None
 
 
 def source(wildcards):
@@ -164,8 +204,8 @@ def given_to_ingestion(wildcards):
 
 def overlap_fit(wildcards):
     """Return the file of recovered radial functions, where the DFT data come without."""
-    fitted = "<results>/{material}/{functional}/overlap.json"
-    return expand(fitted, **wildcards) if source(wildcards).fits_overlap else []
+    fitted = f"<results>/{wildcards.material}/{wildcards.functional}/overlap.json"
+    return [fitted] if source(wildcards).fits_overlap else []
 
 
 def of_model(name):
@@ -210,14 +250,44 @@ def scissor_option(wildcards):
 
 
 def shards(wildcards, functional=None):
-    """Return the shards of states: static, so that a dry run shows every job."""
-    return expand(
-        "<results>/{material}/{supercell}/{functional}/states/shard_{shard:04d}.h5",
-        material=wildcards.material,
-        supercell=wildcards.supercell,
-        functional=functional or wildcards.functional,
-        shard=range(section("states", wildcards).shards),
+    """Return the shards of states: static, so that a dry run shows every job, and each of the same frames always."""
+    frames = section("trajectory", wildcards).frames
+    parts = parts_of_trajectory(frames, section("states", wildcards).frames_per_shard)
+    folder = (
+        f"<results>/{wildcards.material}/{wildcards.supercell}/{functional or wildcards.functional}/states"
     )
+    return [f"{folder}/frames_{first:06d}-{last:06d}.h5" for first, last in parts]
+
+
+def forcefield_of_material(wildcards):
+    """Return the force field that a material's trajectories are run with."""
+    trained_on = JOB.materials[wildcards.material].trajectory_functional
+    return f"<results>/{wildcards.material}/{trained_on}/forcefield.model"
+
+
+def description_of_states(wildcards):
+    """Return the settings that states depend on, those of their frames included, as JSON."""
+    parts = {
+        "trajectory": effective_options(section("trajectory", wildcards), ["frames"]),
+        "states": effective_options(section("states", wildcards)),
+        "overlap": section("couplings", wildcards).overlap,
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def accepted(wildcards):
+    """Whether the trajectory that is there, if any, is within the limits of now.
+
+    They change no trajectory, only whether one is refused: it is run again, which takes its frames from the
+    restart folder and refuses them, only where the answer has changed.
+    """
+    path = JOB.results / wildcards.material / wildcards.supercell / "trajectory.h5"
+    if not path.exists():
+        return True
+    # here, because it is slow to import and a job of a cluster reads this file too
+    from n2amd.forcefield.health import still_accepted
+
+    return still_accepted(path, section("trajectory", wildcards))
 
 
 def cost_of_shard(wildcards):
@@ -258,7 +328,9 @@ def dynamics_of_variant(wildcards):
         "<results>/{material}/{supercell}/{variant}/dynamics/{method}_seed{seed}.h5",
         method=wanted.methods,
         seed=wanted.seeds,
-        **wildcards,
+        material=wildcards.material,
+        supercell=wildcards.supercell,
+        variant=wildcards.variant,
     )
 
 
@@ -327,6 +399,44 @@ def files_of_case(wildcards):
     if material.functionals[functional].trajectory_paths:
         files["parity"] = f"{model}/{functional}/nac_parity.json"
     return files
+
+
+def every_file():
+    """Return what stages leave for those behind them: a file that is deleted is made again, and what is made of it.
+
+    Snakemake alone looks only at the last files of the graph, and is content where these are newer than all others.
+    """
+    found = []
+    for name, material in JOB.materials.items():
+        for label in material.functionals:
+            model = SimpleNamespace(material=name, functional=label)
+            of_model = ["hamiltonian.json", "bands.json"]
+            if label == material.trajectory_functional:
+                of_model += ["forcefield.model", "forcefield.json"]
+            if material.functionals[label].trajectory_paths:
+                of_model += ["dft_trajectory.h5", "nac_parity.json"]
+            found += [f"<results>/{name}/{label}/{file}" for file in of_model]
+            found += [*dft_reports(model), *overlap_fit(model), *data_sets(model)]
+            rounds = material.functionals[label].active_learning.rounds
+            found += [after_rounds("hamiltonian.pt", model, number) for number in range(rounds + 1)]
+            found += every_round("judged.json", model)
+            for supercell in JOB.supercells:
+                cell = SimpleNamespace(material=name, functional=label, supercell=supercell)
+                of_states = ["states/description.json", "couplings.h5", "dephasing.json", "spectrum.json"]
+                if JOB.section("states", name).projections != "none":
+                    of_states.append("character.json")
+                found += [f"<results>/{name}/{supercell}/{label}/{file}" for file in of_states]
+                found += shards(cell)
+        for supercell in JOB.supercells:
+            found += [f"<results>/{name}/{supercell}/{file}" for file in ("trajectory.h5", "phonons.json")]
+            for variant in variants(name):
+                found += dynamics_of_variant(
+                    SimpleNamespace(material=name, supercell=supercell, variant=variant)
+                )
+                found += [
+                    f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in ("lifetime", "case")
+                ]
+    return found
 
 
 def every_case(pattern):

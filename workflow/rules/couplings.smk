@@ -1,10 +1,14 @@
 """Shards of states -> one tracked file of energies, overlaps and couplings."""
 
+# options of the states that DFT's own frames know nothing of
+NOT_OF_PARITY = ["frames_per_shard", "projections", "partition", "doubt_stride"]
+
 
 rule assemble_couplings:
     """Join the shards, track the states, cut the margin."""
     input:
         shards=shards,
+        trajectory="<results>/{material}/{supercell}/trajectory.h5",
     output:
         couplings="<results>/{material}/{supercell}/{functional}/couplings.h5",
     log:
@@ -21,9 +25,11 @@ rule assemble_couplings:
     params:
         code=code("commands/couplings.py:assemble"),
         settings=settings("couplings"),
-        states=settings("states"),
+        effect=effect("couplings"),
+        states=settings("states", only=["valence", "conduction", "kpoint"]),
+        states_effect=effect("states", only=["valence", "conduction", "kpoint"]),
     shell:
-        "n2amd couplings assemble {input.shards:q} --settings {params.settings:q}"
+        "n2amd couplings assemble {input.shards:q} --trajectory {input.trajectory:q} --settings {params.settings:q}"
         " --states-settings {params.states:q} --out {output.couplings:q} > {log:q} 2>&1"
 
 
@@ -47,7 +53,9 @@ rule coupling_parity:
     params:
         code=code("commands/couplings.py:parity"),
         settings=settings("couplings"),
-        states=settings("states", omit=["shards", "projections", "partition"]),
+        effect=effect("couplings"),
+        states=settings("states", omit=NOT_OF_PARITY),
+        states_effect=effect("states", omit=NOT_OF_PARITY),
         temperature=lambda w: section("trajectory", w).temperature_K,
     shell:
         "n2amd couplings parity --dataset {input.dataset:q} --model {input.model:q} --settings {params.settings:q}"

@@ -52,7 +52,8 @@ rule run_dft:
     params:
         code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
-        settings=lambda w: source(w).engine.model_dump_json(),
+        settings=lambda w, output: source(w).engine.model_dump_json(),
+        effect=lambda w: json.dumps(effective_options(source(w).engine), sort_keys=True),
         frames=lambda w: chunk_frames(w) if source(w).structures.file else "",
         folder=lambda w: frames_of_chunk(w, w.chunk),
     shell:

@@ -26,6 +26,7 @@ rule run_dynamics:
     params:
         code=code("commands/dynamics.py:run"),
         settings=settings("dynamics", omit=["methods", "seeds"]),
+        effect=effect("dynamics", omit=["methods", "seeds"]),
         temperature=lambda w: section("trajectory", w).temperature_K,
         scissor=scissor_option,
     shell:

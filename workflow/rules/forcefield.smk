@@ -24,6 +24,7 @@ rule train_forcefield:
     params:
         code=code("commands/forcefield.py:train", "forcefield/monitor.py", "soap.py"),
         settings=settings("forcefield"),
+        effect=effect("forcefield"),
         frames=lambda w: "".join(
             f" --frames {shlex.quote(str(path))}" for path in source(w).forcefield_paths
         )

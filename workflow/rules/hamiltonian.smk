@@ -25,6 +25,7 @@ rule train_hamiltonian:
         code=code("commands/hamiltonian.py:train"),
         program=lambda w, resources: several_processes(resources),
         settings=settings("hamiltonian"),
+        effect=effect("hamiltonian"),
         overlap=lambda w, input: ["--overlap", *input.overlap] if input.overlap else [],
         densities=lambda w, input: ["--densities", *input.densities] if input.densities else [],
     shell:

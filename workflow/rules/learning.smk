@@ -73,7 +73,8 @@ use rule run_dft as label_by_engine with:
     params:
         code=code("commands/dft.py:run", "dft/engines", "dft/pyscf"),
         engine=lambda w: source(w).engine.program,
-        settings=lambda w: source(w).engine.model_dump_json(),
+        settings=lambda w, output: source(w).engine.model_dump_json(),
+        effect=lambda w: json.dumps(effective_options(source(w).engine), sort_keys=True),
         frames="",
         folder=lambda w: folder_of_labels(w),
 

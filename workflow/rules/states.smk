@@ -1,13 +1,48 @@
-"""Trajectory and network -> states around the gap, in static shards."""
+"""Trajectory and network -> states around the gap, in shards of the same frames always."""
+
+
+rule describe_states:
+    """Say what states are of, their frames apart: what is other here solves all shards again.
+
+    A job of its own, because Snakemake looks for no reason of a job's own behind a file that is `ancient` to it.
+    """
+    input:
+        structure=lambda w: JOB.materials[w.material].structure,
+        forcefield=forcefield_of_material,
+        model=of_model("hamiltonian.pt"),
+    output:
+        description="<results>/{material}/{supercell}/{functional}/states/description.json",
+    log:
+        "<logs>/{material}/{supercell}/{functional}/describe_states.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{functional}/describe_states.tsv"
+    localrule: True
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+    params:
+        code=code("commands/states.py:solve"),
+        code_of_trajectory=code("commands/trajectory.py:run"),
+        description=description_of_states,
+    shell:
+        "printf '%s\\n' {params.description:q} > {output.description:q} 2> {log:q}"
 
 
 rule solve_states:
-    """Predict H, solve for the window and overlap neighbouring frames, for one part of the trajectory."""
+    """Predict H, solve for the window and overlap neighbouring frames, for one part of the trajectory.
+
+    A trajectory that has only got more frames is a newer file, but no news for its shards (`ancient`): what moves its
+    atoms is in the description. That shards are of its frames is checked where they are joined.
+    """
     input:
-        trajectory="<results>/{material}/{supercell}/trajectory.h5",
+        trajectory=ancient("<results>/{material}/{supercell}/trajectory.h5"),
+        description="<results>/{material}/{supercell}/{functional}/states/description.json",
         model=of_model("hamiltonian.pt"),
     output:
-        states="<results>/{material}/{supercell}/{functional}/states/shard_{shard}.h5",
+        states="<results>/{material}/{supercell}/{functional}/states/frames_{shard}.h5",
     log:
         "<logs>/{material}/{supercell}/{functional}/solve_states_{shard}.log",
     benchmark:
@@ -22,10 +57,9 @@ rule solve_states:
         gpu=gpus("solve_states"),
     params:
         code=code("commands/states.py:solve"),
-        settings=settings("states"),
-        couplings=settings("couplings", omit=["degeneracy_meV", "order"]),
-        number=lambda w: int(w.shard),
+        settings=settings("states", omit=["frames_per_shard"]),
+        couplings=settings("couplings", only=["overlap"]),
     shell:
         "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"
-        " --settings {params.settings:q} --couplings-settings {params.couplings:q} --shard {params.number}"
+        " --settings {params.settings:q} --couplings-settings {params.couplings:q} --frames {wildcards.shard}"
         " --out {output.states:q} > {log:q} 2>&1"

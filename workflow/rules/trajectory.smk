@@ -5,9 +5,10 @@ rule run_trajectory:
     """Equilibrate, then keep every NVE frame; the working folder keeps the restart points."""
     input:
         structure=lambda w: JOB.materials[w.material].structure,
-        forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
+        forcefield=forcefield_of_material,
     output:
-        trajectory="<results>/{material}/{supercell}/trajectory.h5",
+        # while more frames are made those that are there stay
+        trajectory=update("<results>/{material}/{supercell}/trajectory.h5"),
     log:
         "<logs>/{material}/{supercell}/run_trajectory.log",
     benchmark:
@@ -22,6 +23,8 @@ rule run_trajectory:
     params:
         code=code("commands/trajectory.py:run"),
         settings=settings("trajectory"),
+        effect=effect("trajectory"),
+        accepted=accepted,
     shell:
         "n2amd trajectory run --structure {input.structure:q} --supercell {wildcards.supercell}"
         " --forcefield {input.forcefield:q} --settings {params.settings:q} --out {output.trajectory:q}"
@@ -32,7 +35,7 @@ rule compare_phonons:
     """Vibrations of the trajectory, and modes of the force field against DFT's where it has forces of this cell."""
     input:
         structure=lambda w: JOB.materials[w.material].structure,
-        forcefield=lambda w: f"<results>/{w.material}/{JOB.materials[w.material].trajectory_functional}/forcefield.model",
+        forcefield=forcefield_of_material,
         trajectory="<results>/{material}/{supercell}/trajectory.h5",
         frames=labelled_frames,
     output:

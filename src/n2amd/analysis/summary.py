@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,15 @@ def fingerprint(cases: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
 
 
-def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
+def build_summary(cases: list[dict[str, Any]], withheld: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Return the summary: the headline (first) case at the top level and every case under `cases`.
 
     Parameters
     ----------
     cases
         Documents of `n2amd analysis case`, as read by `read_report`.
+    withheld
+        Cases that a run could not finish, as `Withheld.document` gives them.
 
     Raises
     ------
@@ -65,6 +68,7 @@ def build_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
         # files that cases share are counted once
         "cpu_seconds": {**plain[0]["cpu_seconds"], "all_cases": total_cpu(by_file.values())},
         "cases": plain,
+        "withheld": list(withheld),
         "scaling": scaling_laws(plain),
         "versions": versions(),
         "cases_sha256": fingerprint(plain),

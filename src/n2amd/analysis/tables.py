@@ -217,6 +217,11 @@ def write_tables(folder: Path, summary: dict[str, Any]) -> list[Path]:
     ]
     header = ("Material", "Functional", "Supercell", "Warning")
     tables.append(Table("warnings", "What the model was not trained for", header, tuple(told)))
+    missing = summary.get("withheld", [])
+    keys = ("material", "functional", "supercell", "stage", "reason")
+    columns = ("Material", "Functional", "Supercell", "Failed at", "Reason")
+    rows = tuple(tuple(str(case[key]) for key in keys) for case in missing)
+    tables.append(Table("withheld", "Cases that are not finished", columns, rows))
     # an empty table says nothing on a page
     texts["tables.html"] = _PAGE.format(tables="".join(table.html() for table in tables if table.rows))
     for name, text in texts.items():

@@ -270,6 +270,9 @@ def summary(
     tables: Annotated[
         Path | None, typer.Option(help="Folder for the tables by functional and by supercell.")
     ] = None,
+    withheld: Annotated[
+        Path | None, typer.Option(help="Cases that failed, as the workflow names them (JSON).")
+    ] = None,
 ) -> None:
     """Gather all cases, print them as a table and write it."""
     from rich.console import Console
@@ -277,9 +280,11 @@ def summary(
     from n2amd.analysis.documents import read_report
     from n2amd.analysis.summary import build_summary, printed_table, write_flat_table
     from n2amd.analysis.tables import write_tables
+    from n2amd.analysis.withheld import read_withheld
     from n2amd.storage import write_json
 
-    document = build_summary([read_report(path) for path in [*case, *(more or [])]])
+    missing = read_withheld(withheld) if withheld is not None else []
+    document = build_summary([read_report(path) for path in [*case, *(more or [])]], missing)
     write_json(out, document)
     if table is not None:
         write_flat_table(document["cases"], table)

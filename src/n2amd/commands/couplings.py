@@ -39,16 +39,22 @@ def assemble(
     out: Annotated[Path, typer.Option(help="Couplings (HDF5).")],
     settings: Settings = None,
     states_settings: StatesSettingsOption = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="trajectory.h5, which the shards are held against.")
+    ] = None,
 ) -> None:
     """Join the shards of a trajectory into tracked energies, overlaps and couplings."""
     from n2amd.config import load_section
     from n2amd.couplings.assemble import assemble as join_shards
-    from n2amd.couplings.assemble import read_shards
+    from n2amd.couplings.assemble import check_trajectory, read_shards
     from n2amd.couplings.store import write_couplings
 
     chosen = load_section("couplings", settings)
     states = load_section("states", states_settings)
-    couplings = join_shards(read_shards(shards), chosen, states)
+    found = read_shards(shards)
+    if trajectory is not None:
+        check_trajectory(found, trajectory)
+    couplings = join_shards([shard for _, shard in found], chosen, states)
     config = {"couplings": chosen.model_dump(mode="json"), "states": states.model_dump(mode="json")}
     write_couplings(out, couplings, config=config, inputs=sorted(shards))
     _show(out, couplings)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from n2amd.errors import InputError
 
 app = typer.Typer(help="Solve the states around the gap, shard by shard.", no_args_is_help=True)
 
@@ -15,7 +18,9 @@ def solve(
     trajectory: Annotated[Path, typer.Option(help="Trajectory (trajectory.h5).")],
     model: Annotated[Path, typer.Option(help="Trained Hamiltonian network (hamiltonian.pt).")],
     out: Annotated[Path, typer.Option(help="States of this shard (HDF5).")],
-    shard: Annotated[int, typer.Option(help="Number of this shard, from 0.")] = 0,
+    frames: Annotated[
+        str | None, typer.Option(help="First and last frame of this shard, e.g. 100-199; default: all.")
+    ] = None,
     settings: Annotated[
         str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
     ] = None,
@@ -24,7 +29,8 @@ def solve(
     ] = None,
 ) -> None:
     """Solve one shard; started again after an interruption, it goes on where it was."""
-    from n2amd import __version__
+    from math import ceil
+
     from n2amd.commands.progress import frame_progress
     from n2amd.config import load_section
     from n2amd.device import choose_device
@@ -33,35 +39,35 @@ def solve(
     from n2amd.network.predict import load_predictor
     from n2amd.network.target_cells import judge_trajectory
     from n2amd.provenance import sha256_of_config, sha256_of_files
+    from n2amd.sources import digest_of_program
     from n2amd.states.checkpoint import Checkpoint
     from n2amd.states.doubt import OUTSIDE_RATIO
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
-    from n2amd.states.trajectory import read_cell, read_slice
+    from n2amd.states.trajectory import count_frames, read_cell, read_slice
     from n2amd.storage import single_writer
 
     chosen = load_section("states", settings)
     kind = load_section("couplings", couplings_settings).overlap
-    frames = read_slice(trajectory, chosen.shards, shard)
-    predictor = load_predictor(model, choose_device(chosen.device))
+    part = read_slice(trajectory, _frame_range(frames))
+    device = choose_device(chosen.device)
+    predictor = load_predictor(model, device)
     if chosen.mesh_refinement != 1:
         predictor = predictor.refined(chosen.mesh_refinement)
     cross_overlap = predictor.cross_overlap(kind)
-    if shard == 0 and (stored := predictor.training.get("cells")) is not None:
+    if part.start == 0 and (stored := predictor.training.get("cells")) is not None:
         for finding in judge_trajectory(*read_cell(trajectory), TrainingCells.from_document(stored)):
             typer.echo(f"warning: {finding}", err=True)
     config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
     with single_writer(out):
-        inputs = (trajectory, model)
-        fingerprint = f"{__version__} {sha256_of_config(config)} {sha256_of_files(inputs)} {shard}"
-        checkpoint = Checkpoint(out, fingerprint)
-        with (
-            frame_progress("solving", target=out, part_of=chosen.shards) as report,
-            within(trajectory),
-        ):
+        # not of the trajectory's file, which may have got more frames
+        job = [chosen.effective(["device"]), str(device), kind, part.fingerprint, sha256_of_files([model])]
+        code = digest_of_program("commands/states.py:solve")
+        checkpoint = Checkpoint(out, f"{code} {sha256_of_config(job)}")
+        jobs = ceil(count_frames(trajectory) / chosen.frames_per_shard)
+        with frame_progress("solving", target=out, part_of=jobs) as report, within(trajectory):
             result = solve_shard(
-                frames,
-                shard,
+                part,
                 predictor,
                 cross_overlap,
                 chosen,
@@ -70,7 +76,7 @@ def solve(
                 report=report,
                 doubter=predictor if predictor.doubt is not None else None,
             )
-        write_shard(out, result, config=config, inputs=inputs)
+        write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()
     info = result.info
     if len(result.doubtful_frames):
@@ -99,6 +105,18 @@ def solve(
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
     )
+
+
+def _frame_range(text: str | None) -> tuple[int, int] | None:
+    """Read "100-199" as (100, 199)."""
+    if text is None:
+        return None
+    ends = re.fullmatch(r"(\d+)-(\d+)", text)
+    if ends is None:
+        raise InputError(
+            f"{text!r} is no range of frames", field="--frames", remedy="write first and last, as in 100-199"
+        )
+    return int(ends[1]), int(ends[2])
 
 
 @app.command()
@@ -162,9 +180,10 @@ def estimate(
             memory = f"{shard.frame.memory_GB:.1f} GB"
             if on_gpu:
                 memory += f" and {shard.frame.device_memory_GB:.1f} GB of the GPU"
+            count = -(-frames // chosen.frames_per_shard)
             typer.echo(
                 f"  {place}: {shard.frame.solver}, a frame {_seconds(shard.frame.hamiltonian_s)} of H and "
-                f"{_seconds(shard.frame.states_s)} of states, {memory}; each of {chosen.shards} shards of "
+                f"{_seconds(shard.frame.states_s)} of states, {memory}; each of {count} shards of "
                 f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
             )
 

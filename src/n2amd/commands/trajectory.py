@@ -36,6 +36,7 @@ def run(
     from n2amd.interop.structures import read_structure
     from n2amd.progress import told_to_workflow
     from n2amd.provenance import sha256_of_files
+    from n2amd.sources import digest_of_program
     from n2amd.storage import make_folder, single_writer
     from n2amd.trust import accept
 
@@ -48,7 +49,7 @@ def run(
     require_species(loaded, cell.to_ase().get_chemical_symbols(), structure)
     with single_writer(out):
         make_folder(workdir)
-        identity = sha256_of_files([forcefield])
+        identity = digest_of_program("commands/trajectory.py:run") + sha256_of_files([forcefield])
         with told_to_workflow("molecular dynamics", "steps", out) as report:
             dynamics = MolecularDynamics(cell, loaded.calculator, chosen, workdir, identity, report)
             dynamics.run()
@@ -57,7 +58,7 @@ def run(
             *(np.concatenate(column) for column in zip(*scalars)),
             timestep_fs=chosen.timestep_fs,
             n_atoms=cell.n_atoms,
-            max_drift_meV_per_atom_per_ps=chosen.max_drift_meV_per_atom_per_ps,
+            settings=chosen,
             file=out,
         )
         attributes = {
@@ -68,6 +69,7 @@ def run(
             "seed": chosen.seed,
             "drift_meV_per_atom_per_ps": summary.drift_meV_per_atom_per_ps,
             "mean_temperature_K": summary.mean_temperature_K,
+            "highest_temperature_K": summary.highest_temperature_K,
         }
         inputs = [structure, forcefield]
         write_trajectory(out, cell, dynamics.blocks(), attributes=attributes, config=chosen, inputs=inputs)

@@ -199,6 +199,6 @@ def require_fit(partitions: Sequence[Partition], need: Need, job: str, file: Pat
     raise InputError(
         f"{job} asks for {need}, which no partition has ({'; '.join(map(str, partitions))})",
         file=file,
-        remedy="make the job smaller (more states.shards, a smaller supercell, fewer threads) "
+        remedy="make the job smaller (smaller states.frames_per_shard, a smaller supercell, fewer threads) "
         "or list a larger partition",
     )

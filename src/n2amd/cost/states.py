@@ -111,7 +111,7 @@ class ShardCost:
     frame
         One frame on the measured machine.
     n_frames
-        Most frames that a shard solves: its part and the first of the next.
+        Most frames that a shard solves: its own and the last one of the shard before.
     minutes, memory_MB
         With room to spare, also for a slower machine.
     """
@@ -129,12 +129,12 @@ def estimate_shard(
 
     Examples
     --------
-    >>> shard = estimate_shard(576, 8640, 1000, StatesSettings(shards=50))
+    >>> shard = estimate_shard(576, 8640, 1000, StatesSettings(frames_per_shard=20))
     >>> shard.frame.solver, shard.n_frames
     ('block_si', 21)
     """
     frame = frame_cost(n_atoms, n_orbitals, settings, on_gpu=on_gpu)
-    of_shard = math.ceil(n_frames / settings.shards) + 1
+    of_shard = min(n_frames, settings.frames_per_shard + 1)
     # overlaps of neighbouring frames and the doubt of the model together cost less than a quarter of H
     seconds = START_S + SLOWER * of_shard * (1.25 * frame.hamiltonian_s + frame.states_s)
     memory = 1000 * SPARE * frame.memory_GB

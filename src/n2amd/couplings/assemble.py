@@ -22,6 +22,7 @@ from n2amd.errors import InputError
 from n2amd.seals import made_from
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.store import ShardInfo, StatesShard, read_shard
+from n2amd.states.trajectory import count_frames, read_slice
 
 #: Levels of the frame that two shards share may differ by this (eV): two runs of one model on two machines.
 _SAME_LEVEL_EV = 1e-4
@@ -57,8 +58,8 @@ class Joined:
     projections: tuple[Projection | None, ...] = ()
 
 
-def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
-    """Read every shard of a trajectory, in any order given, sorted.
+def read_shards(paths: Sequence[str | Path]) -> list[tuple[Path, StatesShard]]:
+    """Read every shard of a trajectory, in any order given, sorted; each with its file.
 
     Raises
     ------
@@ -67,55 +68,70 @@ def read_shards(paths: Sequence[str | Path]) -> list[StatesShard]:
     """
     if not paths:
         raise InputError("no shards were given", remedy="pass every file that `n2amd states solve` made")
-    found: dict[int, tuple[Path, StatesShard]] = {}
-    reference: tuple[Path, StatesShard] | None = None
+    found: list[tuple[Path, StatesShard]] = []
     for path in map(Path, paths):
         shard = read_shard(path)
         frames, states = shard.energies.shape
         check_overlaps(shard.overlap, frames, states, path, shard.info.overlap_kind, start=shard.info.start)
-        if reference is None:
-            reference = path, shard
-        _check_same(path, shard, *reference)
-        _check_model(path, reference[0])
-        if shard.info.shard in found:
+        found.append((path, shard))
+        _check_same(path, shard, *found[0])
+        _check_model(path, found[0][0])
+    found.sort(key=lambda entry: entry[1].info.start)
+    if (first := found[0][1].info.start) != 0:
+        raise _missing(0, first, found[0][0].parent)
+    for (earlier_path, earlier), (path, shard) in pairwise(found):
+        start, stop = shard.info.start, earlier.info.stop
+        if start > stop:
+            raise _missing(stop + 1, start, path.parent)
+        if start < stop:
             raise InputError(
-                f"shard {shard.info.shard} was already given as {found[shard.info.shard][0]}",
+                f"frames {start} to {min(stop, shard.info.stop)} were already given in {earlier_path}",
                 file=path,
-                remedy="pass every shard once",
+                remedy="pass every shard once, all cut alike (states.frames_per_shard)",
             )
-        found[shard.info.shard] = path, shard
-    assert reference is not None
-    total = reference[1].info.shards
-    if missing := sorted(set(range(total)) - set(found)):
-        raise InputError(
-            f"shard {missing[0]} of {total} is missing ({len(missing)} missing in all)",
-            file=Path(paths[0]).parent,
-            remedy=f"run `n2amd states solve --shard {missing[0]}` and pass its file too",
-        )
-    ordered = [found[k] for k in range(total)]
-    expected = 0
-    for path, shard in ordered:
-        if shard.info.start != expected:
+    return found
+
+
+def _missing(first: int, last: int, folder: Path) -> InputError:
+    return InputError(
+        f"a shard with the frames {first} to {last} is missing",
+        file=folder,
+        remedy=f"run `n2amd states solve --frames {first}-{last}` and pass its file too",
+    )
+
+
+def check_trajectory(found: Sequence[tuple[Path, StatesShard]], trajectory: str | Path) -> None:
+    """Hold shards against the trajectory that they are to be of.
+
+    Parameters
+    ----------
+    found
+        As `read_shards` returns them.
+    trajectory
+        trajectory.h5.
+
+    Raises
+    ------
+    InputError
+        If they end before it does, or were solved of other geometries than it holds.
+    """
+    n_frames, last = count_frames(trajectory), found[-1][1].info.stop
+    if last < n_frames - 1:
+        raise _missing(last + 1, n_frames - 1, found[-1][0].parent)
+    for path, shard in found:
+        own = (shard.info.start + 1 if shard.info.start else 0, shard.info.stop)
+        if shard.info.geometry and read_slice(trajectory, own).fingerprint != shard.info.geometry:
             raise InputError(
-                f"the shard starts at frame {shard.info.start}, expected {expected}",
+                f"the states of frames {shard.info.start} to {shard.info.stop} are of other geometries than "
+                f"{trajectory} holds now",
                 file=path,
-                field="start",
-                remedy="make all shards again from one trajectory",
+                remedy="delete the file and run again",
             )
-        expected = shard.info.stop
-    if expected != reference[1].info.n_frames_total - 1:
-        raise InputError(
-            f"the shards end at frame {expected}, the trajectory at {reference[1].info.n_frames_total - 1}",
-            file=ordered[-1][0],
-            field="stop",
-            remedy="make all shards again from one trajectory",
-        )
-    return [shard for _, shard in ordered]
 
 
 def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference: StatesShard) -> None:
     for name, value in vars(reference.info).items():
-        if name in ("shard", "start", "stop"):
+        if name in ("start", "stop", "geometry"):
             continue
         if (found := getattr(shard.info, name)) != value:
             raise InputError(
@@ -161,7 +177,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
     """
     energies, overlap = [shards[0].energies], [shards[0].overlap]
     for earlier, later in pairwise(shards):
-        place = f"frame {later.info.start} shared by shards {earlier.info.shard} and {later.info.shard}"
+        place = f"frame {later.info.start} shared by two shards"
         difference = np.abs(earlier.energies[-1] - later.energies[0]).max()
         if difference > _SAME_LEVEL_EV:
             raise InputError(
@@ -259,7 +275,6 @@ def assemble(
         ("states.kpoint", info.kpoint, states_settings.kpoint),
         ("states.valence", info.valence, states_settings.valence),
         ("states.conduction", info.conduction, states_settings.conduction),
-        ("states.shards", info.shards, states_settings.shards),
     ):
         if found != wanted:
             raise InputError(

@@ -64,11 +64,8 @@ class BothStates:
         """States of one Hamiltonian as those of a trajectory."""
         found: list[WindowStates] = getattr(self, which)
         info = ShardInfo(
-            shard=0,
-            shards=1,
             start=0,
             stop=len(found) - 1,
-            n_frames_total=len(found),
             n_occupied=self.window.n_occupied,
             n_orbitals=self.n_orbitals,
             timestep_fs=timestep,

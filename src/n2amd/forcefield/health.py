@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.config import TrajectorySettings
 from n2amd.errors import InputError
+from n2amd.fields import number
+from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
 from n2amd.units import BOLTZMANN_EV_K
 
@@ -106,6 +109,7 @@ class TrajectorySummary:
 
     mean_temperature_K: float
     temperature_std_K: float
+    highest_temperature_K: float
     drift_meV_per_atom_per_ps: float
 
 
@@ -115,10 +119,10 @@ def judge_trajectory(
     *,
     timestep_fs: float,
     n_atoms: int,
-    max_drift_meV_per_atom_per_ps: float,
+    settings: TrajectorySettings,
     file: str | Path,
 ) -> TrajectorySummary:
-    """Summarise an NVE trajectory and refuse one that does not conserve its energy.
+    """Summarise an NVE trajectory and refuse one that does not conserve its energy or got too hot.
 
     Parameters
     ----------
@@ -126,24 +130,59 @@ def judge_trajectory(
         (frames,), K and eV.
     timestep_fs, n_atoms
         Time between frames, atoms in the cell.
-    max_drift_meV_per_atom_per_ps
-        Largest drift either way; not judged below `SHORTEST_DRIFT_SPAN_FS`.
+    settings
+        Its limits; a drift is not judged below `SHORTEST_DRIFT_SPAN_FS`.
     file
         Named in the error.
 
     Raises
     ------
     InputError
-        If the energy drifts.
+        If the energy drifts, or the temperature is too high: not all frames need to have been run with these
+        limits.
     """
     drift = energy_drift(conserved, timestep_fs, n_atoms)
-    if drift_can_be_judged(len(conserved), timestep_fs) and abs(drift) > max_drift_meV_per_atom_per_ps:
+    if drift_can_be_judged(len(conserved), timestep_fs) and _drifts(drift, settings):
         raise InputError(
             f"the conserved energy drifts by {drift:+.2f} meV/atom/ps, more than "
-            f"{max_drift_meV_per_atom_per_ps:g}",
+            f"{settings.max_drift_meV_per_atom_per_ps:g}",
             file=file,
             field="conserved",
             remedy="use a smaller trajectory.timestep_fs, train the force field for more epochs, or raise "
             "trajectory.max_drift_meV_per_atom_per_ps",
         )
-    return TrajectorySummary(float(temperature.mean()), float(temperature.std()), drift)
+    highest = float(temperature.max())
+    if _too_hot(highest, settings):
+        raise InputError(
+            f"the temperature is {highest:.0f} K, more than {settings.max_temperature_ratio:g} times the "
+            f"target of {settings.temperature_K:g} K",
+            file=file,
+            frame=int(temperature.argmax()),
+            field="temperature",
+            remedy="train the force field on more frames or for more epochs, or raise "
+            "trajectory.max_temperature_ratio",
+        )
+    return TrajectorySummary(float(temperature.mean()), float(temperature.std()), highest, drift)
+
+
+def _drifts(drift: float, settings: TrajectorySettings) -> bool:
+    return abs(drift) > settings.max_drift_meV_per_atom_per_ps
+
+
+def _too_hot(temperature: float, settings: TrajectorySettings) -> bool:
+    return temperature > settings.max_temperature_ratio * settings.temperature_K
+
+
+def still_accepted(path: str | Path, settings: TrajectorySettings) -> bool:
+    """Whether a trajectory that was accepted once is so by these settings; False where it cannot be read.
+
+    Only what refuses a trajectory is looked at, not what moves its atoms.
+    """
+    try:
+        with open_hdf5(path, "trajectory") as file:
+            drift = number(file, "drift_meV_per_atom_per_ps")
+            highest = number(file, "highest_temperature_K", positive=True)
+            span = int(number(file, "n_frames")), number(file, "timestep_fs", positive=True)
+    except InputError:
+        return False
+    return not (drift_can_be_judged(*span) and _drifts(drift, settings)) and not _too_hot(highest, settings)

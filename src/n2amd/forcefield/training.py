@@ -29,6 +29,7 @@ from n2amd.interop.extxyz import write_extxyz
 from n2amd.provenance import sha256_of_config, sha256_of_files
 from n2amd.restart import claim, read_or_set_aside
 from n2amd.seals import require_sound_archive, seal_archive
+from n2amd.sources import digest_of_program
 from n2amd.storage import atomic_path
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def train(
     parts = gather(dataset, further, settings)
     identity = sha256_of_config(
         [
-            settings.model_dump(mode="json", exclude={"compile"}),
+            digest_of_program("commands/forcefield.py:train", "forcefield/monitor.py", "soap.py"),
+            settings.effective(["compile", "device"]),
             vars(preset),
             device,
             sha256_of_files([dataset, *further]),

@@ -32,6 +32,7 @@ from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile, read_densities
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
+from n2amd.sources import digest_of_program
 from n2amd.storage import read_json
 from n2amd.structure import Structure
 
@@ -128,7 +129,13 @@ def train(
         _refuse_judged(further, [structures[k] for k in (*split.validation, *split.test)], densities)
     ranks.require_frames(len(split.train) + len(further.frames if further else ()))
     fingerprint = provenance.sha256_of_config(
-        [settings.model_dump(mode="json"), repr(preset), plan.kind, provenance.sha256_of_files(inputs)]
+        [
+            digest_of_program("commands/hamiltonian.py:train"),
+            settings.effective(),
+            repr(preset),
+            plan.kind,
+            provenance.sha256_of_files(inputs),
+        ]
     )
     workdir.mkdir(parents=True, exist_ok=True)
     stages = _Stages(basis, settings, preset, workdir, fingerprint, report, ranks)

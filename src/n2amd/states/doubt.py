@@ -63,9 +63,14 @@ class StateDoubt:
         return np.unique((self.frame[:, None] + np.arange(2))[found])
 
 
-def moments(n_frames: int, samples: int) -> NDArray[np.int64]:
-    """First frames of evenly spaced pairs of neighbours, at most `samples` of them."""
-    return np.unique(np.rint(np.linspace(0, n_frames - 2, min(samples, n_frames - 1))).astype(np.int64))
+def moments(first: int, last: int, stride: int) -> NDArray[np.int64]:
+    """Frames at which pairs of neighbours begin, every `stride` of a trajectory, within first..last.
+
+    They do not depend on the length of the trajectory: more frames ask for nothing new of those before.
+    """
+    if stride == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.arange(-(-first // stride) * stride, last, stride)
 
 
 def write_doubt(file: h5py.File, doubt: StateDoubt | None) -> None:

@@ -23,7 +23,6 @@ from n2amd.states.window import StateWindow
 
 def solve_shard(
     frames: TrajectorySlice,
-    shard: int,
     predictor: Predictor,
     cross_overlap: CrossOverlap,
     settings: StatesSettings,
@@ -40,19 +39,17 @@ def solve_shard(
     ----------
     frames
         Geometries of this shard, both end frames included.
-    shard
-        Its number.
     predictor, cross_overlap
         H and S of a geometry; S between two geometries.
     settings, overlap_kind
-        Window, k point, tolerance, number of shards; which S the overlaps use.
+        Window, k point, tolerance; which S the overlaps use.
     checkpoint
         Restart file: read first, replaced at least every `checkpoint_seconds`. The result does not depend
         on where a run was interrupted, to the last bit.
     report
         Called with (frames done, frames in all).
     doubter
-        Tells how far the model may be wrong, at `settings.doubt_samples` moments of the trajectory; None: it
+        Tells how far the model may be wrong, every `settings.doubt_stride` frames of the trajectory; None: it
         is not asked.
 
     Raises
@@ -72,8 +69,7 @@ def solve_shard(
         _Rows.restore(restored) if restored else _Rows([], [], {name: [] for name in OF_FRAMES}, None, None)
     )
     last = frames.start + total - 1
-    asked = moments(frames.n_frames_total, settings.doubt_samples if doubter else 0)
-    asked = asked[(asked >= frames.start) & (asked < last)]
+    asked = moments(frames.start, last, settings.doubt_stride if doubter else 0)
     doubted = {int(frame) for first in asked for frame in (first, first + 1)}
     saved = time.monotonic()
     report(len(rows.energies), total)
@@ -99,11 +95,9 @@ def solve_shard(
             checkpoint.save(rows.arrays())
             saved = time.monotonic()
     info = ShardInfo(
-        shard=shard,
-        shards=settings.shards,
         start=frames.start,
         stop=last,
-        n_frames_total=frames.n_frames_total,
+        geometry=frames.fingerprint,
         n_occupied=solver.window.n_occupied,
         n_orbitals=int(solver.offsets[-1]),
         timestep_fs=frames.timestep_fs,

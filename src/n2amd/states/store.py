@@ -30,12 +30,8 @@ class ShardInfo:
 
     Attributes
     ----------
-    shard, shards
-        Number of this shard (from 0) and of all.
     start, stop
         First and last frame, both included; `stop` is also the first frame of the next shard.
-    n_frames_total
-        Frames of the trajectory.
     n_occupied, n_orbitals
         Doubly occupied bands; size of the basis.
     timestep_fs
@@ -48,13 +44,12 @@ class ShardInfo:
         Fractional k point.
     solver
         "dense" or "block_si".
+    geometry
+        `TrajectorySlice.fingerprint` of the frames; empty where they are not known.
     """
 
-    shard: int
-    shards: int
     start: int
     stop: int
-    n_frames_total: int
     n_occupied: int
     n_orbitals: int
     timestep_fs: float
@@ -63,6 +58,7 @@ class ShardInfo:
     overlap_kind: str
     kpoint: tuple[float, float, float] = (0.0, 0.0, 0.0)
     solver: str = "dense"
+    geometry: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ class StatesShard:
 
 
 _COUNTS = (
-    *("shard", "shards", "start", "stop", "n_frames_total", "n_occupied", "n_orbitals"),
+    *("start", "stop", "n_occupied", "n_orbitals"),
     *("valence", "conduction"),
 )
 _ERRORS = ("residual", "orthonormality_error")
@@ -166,7 +162,7 @@ def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.3", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.4", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             file.attrs[name] = value
         for name in _ARRAYS:
@@ -193,11 +189,12 @@ def read_shard(path: str | Path) -> StatesShard:
             overlap_kind=word(file, "overlap_kind", ("exact", "electron-translation-free")),
             kpoint=(kpoint[0], kpoint[1], kpoint[2]),
             solver=word(file, "solver", ("dense", "block_si")) if "solver" in file.attrs else "dense",
+            geometry=word(file, "geometry") if "geometry" in file.attrs else "",
         )
         frames = info.stop - info.start + 1
-        if not 2 <= frames <= info.n_frames_total:
+        if frames < 2:
             raise InputError(
-                f"frames {info.start} to {info.stop} of {info.n_frames_total}",
+                f"frames {info.start} to {info.stop}",
                 file=path,
                 field="start, stop",
                 remedy="run `n2amd states solve` for this shard again",

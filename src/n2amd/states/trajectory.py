@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,6 @@ class TrajectorySlice:
     ----------
     start
         Number of the first frame held.
-    n_frames_total
-        Frames of the whole trajectory.
     timestep_fs
         Time between frames.
     structure
@@ -40,7 +39,6 @@ class TrajectorySlice:
     """
 
     start: int
-    n_frames_total: int
     timestep_fs: float
     structure: Structure
     positions: NDArray[np.float64]
@@ -56,37 +54,29 @@ class TrajectorySlice:
         """Return the geometry of a frame, counted from the start of the whole trajectory."""
         return self.structure.with_positions(self.positions[frame - self.start])
 
-
-def shard_range(n_frames: int, shards: int, shard: int) -> tuple[int, int]:
-    """First and last frame (both included) of a shard; neighbours share one frame.
-
-    The n_frames - 1 intervals are dealt out as evenly as whole numbers allow.
-
-    Raises
-    ------
-    InputError
-        If there is no such shard, or there are more shards than intervals.
-    """
-    if not 1 <= shards <= n_frames - 1:
-        raise InputError(
-            f"{shards} shards cannot share the {n_frames - 1} intervals of {n_frames} frames",
-            field="states.shards",
-            remedy="use fewer shards or a longer trajectory",
-        )
-    if not 0 <= shard < shards:
-        raise InputError(
-            f"there is no shard {shard} among {shards}", field="shard", remedy=f"choose 0 to {shards - 1}"
-        )
-    return shard * (n_frames - 1) // shards, (shard + 1) * (n_frames - 1) // shards
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that states are solved of: the geometries, the first one, and the time between them."""
+        found = hashlib.sha256(repr((self.start, self.timestep_fs, self.structure.pbc)).encode())
+        for values in (self.structure.cell, self.structure.numbers, self.first.positions, self.positions):
+            found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()[:16]
 
 
-def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectorySlice:
-    """Read the geometries of one shard of a `trajectory.h5`.
+def read_slice(path: str | Path, frames: tuple[int, int] | None = None) -> TrajectorySlice:
+    """Read consecutive geometries of a `trajectory.h5`, and the one before them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frames
+        First and last; None: all.
 
     Raises
     ------
     InputError
-        If the file is not a whole trajectory, its time step is not positive, it has no such shard, or its
+        If the file is not a whole trajectory, its time step is not positive, it has not these frames, or its
         frames cannot follow each other (`n2amd.states.motion`): all of them are looked at.
     """
     with open_hdf5(path, "trajectory") as file:
@@ -101,8 +91,7 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
                 field="positions",
                 remedy="run the trajectory again",
             )
-        n_frames = len(found)
-        start, stop = shard_range(n_frames, shards, shard)
+        start, stop = _with_frame_before(frames, len(found), path)
         check_times(file, timestep)
         first = _with_cell_of(file, found[0], numbers)
         if not np.isfinite(first.cell).all() or first.volume < 1e-6 or not set(numbers.tolist()) <= ELEMENTS:
@@ -115,7 +104,32 @@ def read_slice(path: str | Path, shards: int = 1, shard: int = 0) -> TrajectoryS
         temperature = number(file, "temperature_K") if "temperature_K" in file.attrs else None
         positions = follow(file, Motion.of(first, timestep, temperature), start, stop)
         structure = first.with_positions(positions[0])
-        return TrajectorySlice(start, n_frames, timestep, structure, positions, found[0])
+        return TrajectorySlice(start, timestep, structure, positions, found[0])
+
+
+def _with_frame_before(frames: tuple[int, int] | None, n_frames: int, path: str | Path) -> tuple[int, int]:
+    """First and last frame to read, both included, for some frames asked for."""
+    first, last = frames or (0, n_frames - 1)
+    if n_frames < 2 or not (0 <= first <= last < n_frames and last > 0):
+        raise InputError(
+            f"frames {first} to {last} are no part of the {n_frames} frames, or hold no interval",
+            file=path,
+            field="--frames",
+            remedy="choose frames of the trajectory, or leave the option out for all of them",
+        )
+    return max(first - 1, 0), last
+
+
+def count_frames(path: str | Path) -> int:
+    """Frames of a `trajectory.h5`.
+
+    Raises
+    ------
+    InputError
+        If the file is not a whole trajectory.
+    """
+    with open_hdf5(path, "trajectory") as file:
+        return len(file["positions"])
 
 
 def read_cell(path: str | Path) -> tuple[str, Structure]:

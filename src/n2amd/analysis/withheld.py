@@ -1,0 +1,82 @@
+"""Cases that a run could not finish: which, at which stage, and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from n2amd.errors import InputError
+
+_FIELDS = ("material", "supercell", "functional", "stage", "reason", "log")
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A case that is not among the results.
+
+    Attributes
+    ----------
+    material, supercell, functional
+        The case; `functional` with its scissor variant.
+    stage
+        Rule that failed; empty where none did and the run was stopped.
+    reason
+        What it said, in one sentence.
+    log
+        File with all it said; empty where there is none.
+    """
+
+    material: str
+    supercell: str
+    functional: str
+    stage: str
+    reason: str
+    log: str
+
+    def document(self) -> dict[str, str]:
+        """Return it as JSON."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Say it."""
+        at = f" at {self.stage}" if self.stage else ""
+        return f"{self.material} {self.functional} {self.supercell} is not finished{at}: {self.reason}"
+
+
+def last_words(log: str | Path) -> str:
+    """What a failed command said last: its sentence, or the last line of whatever it left.
+
+    Example
+    -------
+    A log that ends with "error: the trajectory blew up at frame 7" gives "the trajectory blew up at frame 7".
+    """
+    try:
+        lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    if not lines:
+        return "it ended without a word (out of memory or time?)"
+    told = [line for line in lines if line.startswith("error: ")]
+    return (told or lines)[-1].removeprefix("error: ")
+
+
+def read_withheld(path: str | Path) -> list[dict[str, Any]]:
+    """Read a list of cases as `Withheld.document` gives them.
+
+    Raises
+    ------
+    InputError
+        If the file holds no such list.
+    """
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [Withheld(**{name: str(entry[name]) for name in _FIELDS}).document() for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"holds no list of cases ({error})",
+            file=path,
+            field="--withheld",
+            remedy="leave the option out; the workflow writes this file where a run fails",
+        ) from error
