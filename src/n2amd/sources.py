@@ -31,6 +31,7 @@ NEUTRAL = (
     "config_states.py",
     "cost.py",
     "errors.py",
+    "leftovers.py",
     "provenance.py",
     "restart.py",
     "seals.py",

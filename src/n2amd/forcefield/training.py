@@ -29,7 +29,7 @@ from n2amd.interop.extxyz import write_extxyz
 from n2amd.provenance import sha256_of_config, sha256_of_files
 from n2amd.restart import claim, read_or_set_aside
 from n2amd.seals import require_sound_archive, seal_archive
-from n2amd.storage import atomic_path
+from n2amd.storage import atomic_path, make_folder
 
 #: What a training leaves in its working folder.
 _MADE = ("trained", "run", "inductor")
@@ -134,7 +134,7 @@ def _train(
     device: Literal["cpu", "cuda"],
     seed: int,
 ) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir)
     files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
     write_extxyz(files["train"], map(without_stress, weighted_by_size(parts.train)))
     write_extxyz(files["validation"], map(without_stress, parts.validation))
