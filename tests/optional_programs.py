@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +38,20 @@ def _slurm_cannot_start() -> str:
         return "the daemons of SLURM need root"
     own = Path("/etc/slurm/slurm.conf").exists()
     return "this machine has a SLURM of its own, which the tests leave alone" if own else ""
+
+
+def _no_mounts() -> str:
+    mount = which("mount")
+    if os.geteuid() != 0 or mount is None:
+        return "a disk of its own needs root and mount"
+    place = tempfile.mkdtemp()
+    try:
+        done = subprocess.run([mount, "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False)
+        if done.returncode == 0:
+            subprocess.run(["umount", place], check=True)
+        return "" if done.returncode == 0 else "no file systems may be mounted here"
+    finally:
+        os.rmdir(place)
 
 
 def _no_gpu() -> str:
@@ -141,6 +157,7 @@ OPTIONAL = (
         one_is_enough=True,
         files=("chromium*", "google-chrome*", "chrome", "/usr/lib/chromium"),
     ),
+    OptionalProgram(marker="tmpfs", remedy="root, and the right to mount", obstacle=_no_mounts),
     OptionalProgram(marker="gpu", remedy="a CUDA device", obstacle=_no_gpu),
 )
 

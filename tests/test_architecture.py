@@ -27,6 +27,7 @@ FLOOR = {
     "poscar",
     "storage",
     "checksums",
+    "leftovers",
     "restart",
     "seals",
     "trust",

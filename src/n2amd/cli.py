@@ -5,6 +5,7 @@ Nothing heavy is imported here: each command imports its science when it runs, s
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -75,6 +76,20 @@ def main() -> None:
         for sentence in error.sentences:
             print(f"error: {sentence}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error: {_of_the_system(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _of_the_system(error: OSError) -> str:
+    """A sentence about a disk or folder that no stage expects to fail; other errors are raised again."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        raise error
+    what = error.filename or "a file"
+    return (
+        f"{what}: cannot be used ({error.strerror}); see to the disk or folder and run the same command "
+        "again, what was finished is kept"
+    )
 
 
 if __name__ == "__main__":

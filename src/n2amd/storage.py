@@ -20,7 +20,7 @@ from typing import Any
 
 import h5py
 
-from n2amd import checksums, provenance, seals
+from n2amd import checksums, leftovers, provenance, seals
 from n2amd.errors import ComputationError, InputError
 from n2amd.units import UNITS
 
@@ -44,7 +44,7 @@ def single_writer(path: str | Path) -> Iterator[None]:
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
     with ExitStack() as held:
-        with _told_plainly(path, lock):
+        with told_plainly(path, lock):
             held.enter_context(_locked(path, lock))
         yield
 
@@ -58,7 +58,7 @@ def make_folder(folder: str | Path) -> None:
         If that cannot be done.
     """
     folder = Path(folder)
-    with _told_plainly(folder, folder):
+    with told_plainly(folder, folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -80,7 +80,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise InputError("is a folder", file=path, remedy="name a file")
     part = path.with_name(path.name + ".part")
     lock = path.with_name(f".{part.name}.lock")
-    with _told_plainly(path, part, lock), _locked(path, lock):
+    with told_plainly(path, part, lock), _locked(path, lock):
         part.unlink(missing_ok=True)
         try:
             yield part
@@ -95,6 +95,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def _locked(path: Path, lock: Path) -> Iterator[None]:
     """Hold the lock file of `path`, making its folder if need be, and remove it at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    leftovers.clean(path.parent)
     held = False
     while not held:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -131,7 +132,7 @@ def _wait_for_lock(descriptor: int, path: Path) -> None:
 
 
 @contextmanager
-def _told_plainly(path: Path, *beside: Path) -> Iterator[None]:
+def told_plainly(path: Path, *beside: Path) -> Iterator[None]:
     """Turn the operating system's errors about the files `beside` path and its folders into a sentence."""
     try:
         yield

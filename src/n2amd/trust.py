@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from n2amd.errors import InputError
+from n2amd.storage import atomic_path
 
 FOLDER = "N2AMD_STATE_DIR"
 _MARK = "maker"
@@ -64,8 +65,8 @@ def own_folder(folder: Path) -> bool:
     mark = folder / _MARK
     if mark.is_file() and _is_known(_hash(mark)):
         return True
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(secrets.token_hex(32))
+    with atomic_path(mark) as part:
+        part.write_text(secrets.token_hex(32))
     _keep(_hash(mark), str(folder.absolute()))
     return False
 

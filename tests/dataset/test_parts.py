@@ -57,6 +57,18 @@ def test_a_part_comes_back_to_the_bit(part: Part, tmp_path: Path) -> None:
     assert np.isnan(found.figures["unknown"])
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_a_damaged_part_counts_as_none(part: Part, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "key"
+    assert read_part(path) is None
+    write_part(path, part)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes({"cut": content[: len(content) // 2], "flipped": content, "empty": b""}[damage])
+    assert read_part(path) is None
+    assert (tmp_path / "key.damaged").exists()
+
+
 def test_a_pickle_is_put_aside_and_not_opened(
     part: Part, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

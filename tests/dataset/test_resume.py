@@ -18,7 +18,7 @@ import pytest
 
 from n2amd.dataset import ingest as ingestion
 from n2amd.dataset.ingest import ingest
-from n2amd.dataset.parts import Part, read_part, work_folder, write_part
+from n2amd.dataset.parts import work_folder
 from n2amd.dataset.store import read_frames
 from n2amd.errors import InputError
 
@@ -136,17 +136,6 @@ def test_another_code_or_basis_starts_afresh(copy_frames: Copy, tmp_path):
     with work_folder(tmp_path / "d.h5") as work:
         assert key != work.part_of(frames / "frame_0000", "honpas")
     assert not (tmp_path / "d.h5.work").exists()
-
-
-def test_a_damaged_part_counts_as_none(tmp_path):
-    path = tmp_path / "ab" / "part"
-    assert read_part(path) is None
-    write_part(path, Part(None, None, {"x": 1.0}, "hash"))  # type: ignore[arg-type]
-    assert read_part(path) == Part(None, None, {"x": 1.0}, "hash")  # type: ignore[arg-type]
-    content = path.read_bytes()
-    for damaged in (b"", content[:-3], content[:20] + b"?" + content[21:]):
-        path.write_bytes(damaged)
-        assert read_part(path) is None
 
 
 def test_an_archive_gives_the_frames_of_its_folder(copy_frames: Copy, tmp_path):

@@ -25,6 +25,7 @@ from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.archives import archive_suffix, unpack
 from n2amd.orbitals.basis import Basis
 from n2amd.restart import load_arrays, save_arrays
+from n2amd.storage import make_folder
 from n2amd.structure import Structure
 
 #: Fields of a frame and of what it holds, as they are kept.
@@ -162,7 +163,7 @@ class WorkFolder:
 def work_folder(out: Path) -> Iterator[WorkFolder]:
     """Yield the work folder of an output; it is removed when the block ends without an error."""
     folder = out.with_name(out.name + ".work")
-    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "frames")
     try:
         yield WorkFolder(folder)
     except BaseException:

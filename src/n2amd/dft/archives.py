@@ -18,6 +18,7 @@ from typing import IO, Any
 import zstandard
 
 from n2amd.errors import InputError
+from n2amd.storage import make_folder, told_plainly
 
 #: How the stream of a tar archive is opened, by the end of its name.
 _TAR_STREAMS: dict[str, Callable[[Path], Any]] = {
@@ -69,19 +70,22 @@ def unpack(path: Path, folder: Path) -> None:
     suffix = archive_suffix(path)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    make_folder(part)
     try:
-        if suffix == ".zip":
-            _unpack_zip(path, part)
-        else:
-            _unpack_tar(path, part, _TAR_STREAMS[str(suffix)])
+        with told_plainly(folder, part):
+            if suffix == ".zip":
+                _unpack_zip(path, part)
+            else:
+                _unpack_tar(path, part, _TAR_STREAMS[str(suffix)])
+            os.replace(part, folder)
     except _DAMAGE as error:
         raise InputError(
             f"the archive is cut or damaged ({error})",
             file=path,
             remedy="copy it again from where it was made",
         ) from None
-    os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _escape(path: Path, member: str, reason: str) -> InputError:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from n2amd.errors import ComputationError
+from n2amd.storage import make_folder
 
 _PR_SET_PDEATHSIG = 1
 #: Lines of the log shown when a command fails.
@@ -56,7 +57,7 @@ def run_tool(
         raise ComputationError(
             f"{program} does not exist; install nequip and nequip-allegro in this environment"
         )
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with open(log, "a") as stream:
         child = subprocess.Popen(
             [str(program), *arguments],

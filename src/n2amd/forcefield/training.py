@@ -30,7 +30,7 @@ from n2amd.provenance import sha256_of_config, sha256_of_files
 from n2amd.restart import claim, read_or_set_aside
 from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.sources import digest_of_program
-from n2amd.storage import atomic_path
+from n2amd.storage import atomic_path, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _train(
     seed: int,
     report: Callable[[int, int], None],
 ) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir)
     files = {name: (run_dir / f"{name}.extxyz").resolve() for name in ("train", "validation")}
     write_extxyz(files["train"], map(without_stress, weighted_by_size(parts.train)))
     write_extxyz(files["validation"], map(without_stress, parts.validation))

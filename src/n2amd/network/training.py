@@ -33,7 +33,7 @@ from n2amd.network.stored_densities import DensityFile, read_densities
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
 from n2amd.sources import digest_of_program
-from n2amd.storage import read_json
+from n2amd.storage import make_folder, read_json
 from n2amd.structure import Structure
 
 #: Told of progress: the stage, its history so far, its steps.
@@ -137,7 +137,7 @@ def train(
             provenance.sha256_of_files(inputs),
         ]
     )
-    workdir.mkdir(parents=True, exist_ok=True)
+    make_folder(workdir)
     stages = _Stages(basis, settings, preset, workdir, fingerprint, report, ranks)
     with within(dataset):
         model = stages.run(plan, found.ingredients, frames[0], frames[1], further)

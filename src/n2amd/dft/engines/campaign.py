@@ -20,9 +20,9 @@ from pathlib import Path
 
 from n2amd.config_data import DftSettings
 from n2amd.dft.engines.engine import Engine
-from n2amd.errors import ComputationError, InputError
+from n2amd.errors import ComputationError
 from n2amd.provenance import sha256_of_config
-from n2amd.storage import write_json
+from n2amd.storage import make_folder, write_json
 from n2amd.structure import Structure
 
 #: What a finished frame carries.
@@ -100,12 +100,7 @@ def run_frames(
     """
     engine.check(structure for _, structure in structures)
     command = engine.command()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be made ({error.strerror})", file=out, remedy="choose a folder that you may write to"
-        ) from None
+    make_folder(out)
     campaign = Campaign({}, [], {})
     waiting: list[tuple[str, Structure, str]] = []
     for number, structure in structures:
