@@ -36,6 +36,7 @@ include: "workflow/rules/withheld.smk"
 
 
 SOURCES.keep()
+spare_signatures()
 
 
 rule all:
@@ -43,7 +44,7 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
-        files=every_file(),
+        deleted=deleted_files,
 
 
 onstart:
