@@ -38,6 +38,7 @@ include: "workflow/rules/withheld.smk"
 
 
 SOURCES.keep()
+spare_signatures()
 
 
 def show_progress():
@@ -52,7 +53,7 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
-        files=every_file(),
+        deleted=deleted_files,
 
 
 onstart:

@@ -52,7 +52,7 @@ NEUTRAL = (
 #: Folder of the commands: of one that another imports, only the imports at the top count.
 COMMANDS = "commands"
 #: Version of what is kept between calls: another one is ignored.
-_KEPT = "2"
+_KEPT = "3"
 
 
 @dataclass
@@ -128,12 +128,22 @@ class Sources:
             return [str(f.relative_to(self.package)) for f in sorted(path.glob("*.py"))]
         if not function:
             return [name]
-        return self._imports(_function(ast.parse(path.read_bytes()), function), name)
+        stamp = self._stamp(name)
+        known = self._known.get(root)
+        if known is None or known[0] != stamp:
+            imports = self._imports(_function(ast.parse(path.read_bytes()), function), name)
+            known = self._known[root] = [stamp, imports]
+            self._learned = True
+        return list(known[1])
+
+    def _stamp(self, module: str) -> list[int]:
+        """What changes when a file is written."""
+        stat = os.stat(self.package / module)
+        return [stat.st_mtime_ns, stat.st_size]
 
     def _facts(self, module: str) -> tuple[list[str], str]:
         """Modules that a module imports, and the hash of its syntax tree."""
-        stat = os.stat(self.package / module)
-        stamp = [stat.st_mtime_ns, stat.st_size]
+        stamp = self._stamp(module)
         known = self._known.get(module)
         if known is None or known[0] != stamp:
             tree = ast.parse((self.package / module).read_bytes())

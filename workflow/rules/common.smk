@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import inspect
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -401,11 +403,20 @@ def files_of_case(wildcards):
     return files
 
 
-def every_file():
-    """Return what stages leave for those behind them: a file that is deleted is made again, and what is made of it.
+def deleted_files(wildcards):
+    """Return what is missing of the files that stages leave for those behind them, where a run was before.
 
-    Snakemake alone looks only at the last files of the graph, and is content where these are newer than all others.
+    Snakemake alone looks only at the last files of the graph, and is content where these are newer than all others. As
+    targets of their own the missing ones are made again, and what is made of them.
     """
+    if not JOB.results.exists():
+        return []
+    results = str(JOB.results)
+    return [file for file in every_file() if not os.path.exists(file.replace("<results>", results))]
+
+
+def every_file():
+    """Return what stages leave for those behind them."""
     found = []
     for name, material in JOB.materials.items():
         for label in material.functionals:
@@ -486,6 +497,16 @@ def every_figure():
     if len(JOB.supercells) > 1:
         figures.append("<results>/figures/scaling.svg")
     return figures
+
+
+def spare_signatures():
+    """Tell Snakemake once what each function of a rule takes; it would ask Python again for every job."""
+    for rule in workflow.rules:
+        for given in (*rule.input, *rule.params, *rule.resources.values()):
+            function = getattr(given, "_evaluator", None) or given
+            # those of Snakemake itself take anything, and say so in their own way
+            if inspect.isfunction(function) and not (function.__module__ or "").startswith("snakemake."):
+                overwrite_function_params(function, inspect.signature(function).parameters)
 
 
 def hold_run_lock():
