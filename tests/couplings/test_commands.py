@@ -137,6 +137,8 @@ def test_parity_of_a_data_set(tmp_path, model, monkeypatch):
     with create_hdf5(dataset, "dataset") as file:
         file.attrs.update({"consecutive": 1, "timestep_fs": 1.0, "n_frames": 4})
     monkeypatch.setattr("n2amd.dataset.store.read_frames", lambda path, indices=None: iter(dft_frames(4)))
+    structures = [frame.structure for frame in dft_frames(4)]
+    monkeypatch.setattr("n2amd.dataset.store.read_structures", lambda path: structures)
     arguments = ("--dataset", dataset, "--model", model, "--states-settings", SETTINGS)
     output = run(couplings_command.app, "parity", *arguments, "--out", tmp_path / "nac_parity.json")
     assert "VBM-CBM" in output

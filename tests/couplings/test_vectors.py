@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 from ase.io import read
@@ -24,6 +23,7 @@ from n2amd.orbitals.overlap_fit import LimitedTable, OverlapLimits
 from n2amd.orbitals.two_centre import overlap
 from n2amd.states.cross_time import frame_overlap
 from n2amd.states.frame_solver import FrameSolver
+from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
 from n2amd.units import HBAR_EV_FS
 
@@ -227,8 +227,7 @@ def test_command(models, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, [*fixed, *both, *written], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     found = vectors_of(models["pair"], frames[1])
-    with h5py.File(data) as file:
-        assert file.attrs["format"] == "n2amd/nac-vectors"
+    with open_hdf5(data, "n2amd/nac-vectors") as file:
         assert file.attrs["n_occupied"] == VBM + 1
         np.testing.assert_array_equal(file["bands"], [[VBM, VBM + 1], [VBM - 1, VBM + 2]])
         np.testing.assert_array_equal(file["frames"], [1, 2])

@@ -11,7 +11,7 @@ from n2amd.states.store import ShardInfo, StatesShard
 STATES, OCCUPIED, ORBITALS = 6, 3, 20
 
 
-def a_shard(number: int, start: int, stop: int, false: list[int], doubt: StateDoubt | None) -> StatesShard:
+def a_shard(start: int, stop: int, false: list[int], doubt: StateDoubt | None) -> StatesShard:
     """Six quiet states; at the frames `false` the VBM is made of nearly empty directions."""
     frames = stop - start + 1
     norms = np.full((frames, STATES), 1.3)
@@ -19,7 +19,7 @@ def a_shard(number: int, start: int, stop: int, false: list[int], doubt: StateDo
     levels = np.array([-0.4, -0.2, 0.0, 1.8, 2.0, 2.2])
     coefficients = np.eye(ORBITALS, STATES)
     return StatesShard(
-        ShardInfo(number, 2, start, stop, 21, OCCUPIED, ORBITALS, 1.0, 2, 2, "exact"),
+        ShardInfo(start, stop, OCCUPIED, ORBITALS, 1.0, 2, 2, "exact"),
         energies=np.tile(levels, (frames, 1)),
         band_index=np.arange(STATES),
         overlap=np.tile(np.eye(STATES), (frames - 1, 1, 1)),
@@ -43,9 +43,9 @@ def a_doubt(frame: list[int], spread: list[float]) -> StateDoubt:
 def test_frames_are_counted_once_over_all_shards() -> None:
     beyond = 1.1 * OUTSIDE_RATIO * 0.01
     shards = [
-        a_shard(0, 0, 10, [4, 10], a_doubt([0, 5], [0.01, beyond])),
+        a_shard(0, 10, [4, 10], a_doubt([0, 5], [0.01, beyond])),
         # frame 10 belongs to both
-        a_shard(1, 10, 20, [10, 12], a_doubt([5, 15], [beyond, 0.02])),
+        a_shard(10, 20, [10, 12], a_doubt([5, 15], [beyond, 0.02])),
     ]
     assert soundness(iter(shards)) == {
         "n_frames": 21,
@@ -56,5 +56,5 @@ def test_frames_are_counted_once_over_all_shards() -> None:
 
 
 def test_without_doubt_no_frame_counts_as_judged() -> None:
-    found = soundness([a_shard(0, 0, 20, [], None)])
+    found = soundness([a_shard(0, 20, [], None)])
     assert found == {"n_frames": 21, "frames_with_false_states": 0, "frames_judged": 0, "frames_outside": 0}
