@@ -311,9 +311,9 @@ def test_a_dry_run_shows_what_was_asked_for(story: Story) -> None:
     assert re.search(r"rule assemble_couplings:.*?threads: 2\n", text, re.DOTALL)
 
 
-def megabytes(job: dict[str, str]) -> float:
+def megabytes(job: dict[str, str]) -> int:
     value = job["MinMemoryNode"]
-    return float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]]
+    return round(float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]])
 
 
 def minutes(job: dict[str, str]) -> int:
