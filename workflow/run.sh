@@ -34,14 +34,19 @@ if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
     snakemake --unlock --cores 1 --quiet all --configfile "${config[@]}" || { [ $? != 75 ] || busy; exit 1; }
 fi
 
-snakemake --profile "${PROFILE:-profiles/local}" "$@" --configfile "${config[@]}"
+# written where cases failed and others are finished (workflow/rules/withheld.smk)
+rm -f .snakemake/withheld.json
+status=0
+snakemake --profile "${PROFILE:-profiles/local}" "$@" --configfile "${config[@]}" || status=$?
 
 # a dry run or a part of the graph has no answer of its own
-case " $* " in *" -n "* | *" --dry-run "* | *" --until"* | *" -U "* | *" --omit-from"* | *" -O "*) exit 0 ;; esac
+case " $* " in *" -n "* | *" --dry-run "* | *" --until"* | *" -U "* | *" --omit-from"* | *" -O "*) exit "$status" ;; esac
+[ "$status" = 0 ] || [ -e .snakemake/withheld.json ] || exit "$status"
 
 page=$results/report.html
-if [ "$results/summary.json" -nt "$page" ] || [ -n "$(find "$results" -name '*.svg' -newer "$page" -print -quit)" ]; then
+if [ "$status" != 0 ] || [ "$results/summary.json" -nt "$page" ] || [ -n "$(find "$results" -name '*.svg' -newer "$page" -print -quit)" ]; then
   workflow/report.sh "${config[*]}" >/dev/null
 fi
 n2amd analysis verdict "$results/summary.json"
 echo "report: $page"
+exit "$status"

@@ -41,7 +41,7 @@ SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
 MpiDefault=pmi2
 ReturnToService=2
-MinJobAge=600
+MinJobAge=86400
 KillWait=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 Gres=gpu:fake:2 State=UNKNOWN

@@ -20,7 +20,7 @@ from workflow_project import Project, copy_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "50"))
+SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "42"))
 FRAMES_PER_SHARD = 2
 CASE = "results-test/TiO2/1x1x1/pbe"
 # only what hangs comes near it
@@ -318,9 +318,9 @@ def test_a_dry_run_shows_what_was_asked_for(story: Story) -> None:
     assert re.search(r"rule assemble_couplings:.*?threads: 2\n", text, re.DOTALL)
 
 
-def megabytes(job: dict[str, str]) -> float:
+def megabytes(job: dict[str, str]) -> int:
     value = job["MinMemoryNode"]
-    return float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]]
+    return round(float(value[:-1]) * {"M": 1, "G": 1024}[value[-1]])
 
 
 def minutes(job: dict[str, str]) -> int:

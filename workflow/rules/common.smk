@@ -19,12 +19,15 @@ from snakemake.logging import logger
 
 import n2amd.config
 from n2amd.config import parse_supercell
+from n2amd.config_yaml import read_yaml
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
 from n2amd.sources import Sources
 from n2amd.states.parts import parts_of_trajectory
 
 try:
+    for file in workflow.configfiles:
+        read_yaml(file)  # Snakemake takes the last of two equal keys without a word
     JOB = n2amd.config.validate(
         {key: value for key, value in config.items() if key != "pathvars"},
         workflow.configfiles[-1] if workflow.configfiles else None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from n2amd.analysis.tables import number, time_text, time_unit
 from n2amd.analysis.trust import OPENINGS
+from n2amd.analysis.withheld import sentences
 
 #: Columns of text.
 WIDTH = 100
@@ -26,7 +27,7 @@ def lifetime(case: dict[str, Any]) -> tuple[str, str]:
 
 
 def answer(summary: dict[str, Any], most: int) -> str:
-    """Say every case.
+    """Say every case, those that are not finished last.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def answer(summary: dict[str, Any], most: int) -> str:
     cases = summary["cases"]
     lines = [line for case in cases[:most] for line in _told(case)]
     lines += [f"{_headline(case)}: {case['trust']['level']}" for case in cases[most:]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *sentences(summary)])
 
 
 def _headline(case: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ class Withheld:
         """Say it."""
         at = f" at {self.stage}" if self.stage else ""
         return f"{self.material} {self.functional} {self.supercell} is not finished{at}: {self.reason}"
+
+
+def sentences(summary: Mapping[str, Any]) -> list[str]:
+    """Say each case that a `summary.json` names as not finished."""
+    return [
+        Withheld(**{name: entry[name] for name in _FIELDS}).sentence()
+        for entry in summary.get("withheld") or []
+    ]
 
 
 def last_words(log: str | Path) -> str:

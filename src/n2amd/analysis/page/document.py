@@ -15,6 +15,7 @@ from n2amd.analysis.page.rule_graph import draw_graph, read_graph
 from n2amd.analysis.shapes import SUMMARY, conforming
 from n2amd.analysis.spoken import label
 from n2amd.analysis.tables import number
+from n2amd.analysis.withheld import sentences
 from n2amd.storage import atomic_path
 
 #: The browser itself refuses whatever is not in the file.
@@ -86,6 +87,7 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
     sections = [
         answer_section(case),
         comparison_section(results, summary),
+        _withheld(summary),
         stage_sections(figures, 2 if scaling else 1),
         f'<p class="note">{left_out} more figures are in {html.escape(str(results))}.</p>'
         if left_out
@@ -99,6 +101,7 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
     stages = dict.fromkeys(figure.stage for figure in figures)
     links = [("answer", "Answer")]
     links += [("comparison", "Comparison")] if sections[1] else []
+    links += [("withheld", "Not finished")] if sections[2] else []
     links += [(anchor(stage), stage) for stage in stages]
     links += [("making", "How it was made")] + ([("rules", "Rules")] if graph else [])
     return _PAGE.format(
@@ -108,6 +111,12 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
         links="".join(f'<a href="#{name}">{html.escape(text)}</a>' for name, text in links),
         sections="\n".join(filter(None, sections)),
     )
+
+
+def _withheld(summary: dict[str, Any]) -> str:
+    """Cases of the job that are not among the results, with what stopped them."""
+    told = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences(summary))
+    return f'<section id="withheld"><h2>Not finished</h2><ul>{told}</ul></section>' if told else ""
 
 
 def _making(summary: dict[str, Any]) -> str:
