@@ -17,6 +17,8 @@ import pytest
 from page_project import DOT, default_cases, write_results
 from workflow_project import Project
 
+from n2amd.analysis.withheld import Withheld
+
 RUN = ("workflow/run.sh", "config/test.yaml", "--cores", "2", "--quiet", "all")
 RESULTS = Path("results-test")
 # what may differ between two runs of the same job
@@ -312,6 +314,26 @@ class TestAnswer:
         os.utime(finished_results.folder / RESULTS / "TiO2/pbe/figures/bands.svg", (later, later))
         finished_results.run(*RUN)
         assert identity(page) != written
+
+    def test_after_a_failure_it_says_what_is_finished(
+        self, finished_results: Project
+    ) -> None:
+        program = finished_results.folder / "bin/snakemake"
+        whole = program.read_text()
+        program.write_text(whole.replace("esac", "*) exit 1 ;; esac"))
+        assert "lifetime" not in finished_results.run(*RUN, check=False).stdout
+        case = Withheld("TiO2", "3x3x4", "pbe", "run_trajectory", "it blew up at frame 7", "results/log")
+        summary = finished_results.folder / RESULTS / "summary.json"
+        document = json.loads(summary.read_text()) | {"withheld": [case.document()]}
+        document.get("provenance", {}).pop("sha256", None)
+        summary.write_text(json.dumps(document))
+        program.write_text(whole.replace("esac", "*) touch .snakemake/withheld.json; exit 1 ;; esac"))
+        done = finished_results.run(*RUN, check=False)
+        assert done.returncode == 1
+        assert "TiO2 pbe 2x2x2: lifetime 18.2 ns (95 % interval 9.72 to 61.3)" in done.stdout
+        assert case.sentence() in done.stdout
+        page = (finished_results.folder / RESULTS / "report.html").read_text()
+        assert f"<li>{case.sentence()}</li>" in page
 
     def test_a_dry_run_has_no_answer(self, finished_results: Project) -> None:
         for options in (("-n",), ("--until", "summary")):
