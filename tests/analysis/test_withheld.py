@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from n2amd.analysis.tables import write_tables
-from n2amd.analysis.withheld import Withheld, last_words, read_withheld
+from n2amd.analysis.withheld import Withheld, ends_with_sentence, last_words, read_withheld
 from n2amd.errors import InputError
 
 CASE = Withheld("Si", "2x2x2", "pbe", "run_trajectory", "it blew up <at> frame 7", "results/logs/a.log")
@@ -30,6 +30,7 @@ def test_last_words(tmp_path: Path, log: str | bytes | None, said: str) -> None:
     if log is not None:
         file.write_bytes(log if isinstance(log, bytes) else log.encode())
     assert last_words(file) == said
+    assert ends_with_sentence(file) == (log is not None and "error: " in str(log))
 
 
 def test_the_page_of_tables_names_them(tmp_path: Path) -> None:

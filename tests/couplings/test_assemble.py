@@ -156,6 +156,11 @@ def test_shards_are_held_against_the_trajectory(shard_files, tmp_path):
         InputError, match=r"frames 4 to 9 are of other geometries than .*; delete the file and"
     ):
         check_trajectory(read_shards(shard_files), trajectory)
+    moved[12, 2, 1] += 1e-9
+    write_trajectory(trajectory, replace(FRAMES, positions=moved))
+    said = r"frames 4 to 9, as those of 1 more shards, are of .*; delete .*/frames_\*\.h5 and run again"
+    with pytest.raises(InputError, match=said):
+        check_trajectory(read_shards(shard_files), trajectory)
 
 
 def test_a_shard_given_twice_is_refused(shard_files):

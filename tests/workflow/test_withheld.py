@@ -105,3 +105,12 @@ def test_a_failure_beside_the_cases_leaves_the_summary_alone(project: Project) -
     assert done.returncode != 0
     assert "is not finished" not in done.stdout + done.stderr
     assert Path(project.folder / "results-test/summary.json").exists()
+
+
+def test_a_run_that_is_asked_for_less_sums_nothing_up(project: Project) -> None:
+    let_fail(project, "hamiltonian train", "", "the data do not suit")
+    until = ("--until", "train_hamiltonian")
+    done = project.snakemake("--configfile", "config/test.yaml", *KEEP_GOING, *until, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project.folder / ".snakemake/withheld.json").exists()

@@ -4,23 +4,25 @@
 def sum_up_finished_cases():
     """Write the summary of the finished cases where a failure withholds others; it is made anew by the next run."""
     # here, because it is slow to import and every job of a cluster reads this file
-    from n2amd.analysis.withheld import Withheld, last_words
+    from n2amd.analysis.withheld import Withheld, ends_with_sentence, last_words
 
     unfinished = {str(file): job for job in workflow.dag.needrun_jobs() for file in job.output}
+    if str(JOB.results / "summary.json") not in unfinished:
+        return  # it was not asked for, or is there
+    # jobs that a cluster runs as a group fail together
+    failed = {job for entry in workflow.scheduler.failed for job in getattr(entry, "jobs", [entry])}
 
     def withheld(case):
         job = unfinished[case]
         labels = (job.wildcards.material, job.wildcards.supercell, job.wildcards.variant)
-        behind = workflow.dag.bfs(workflow.dag.dependencies, job)
-        failed = next((other for other in behind if other in workflow.scheduler.failed), None)
-        if failed is None:
+        behind = [other for other in workflow.dag.bfs(workflow.dag.dependencies, job) if other in failed]
+        if not behind:
             return Withheld(*labels, "", "the run was stopped before", "")
-        return Withheld(*labels, failed.rule.name, last_words(failed.log[0]), str(failed.log[0]))
+        guilty = next((other for other in behind if ends_with_sentence(other.log[0])), behind[0])
+        return Withheld(*labels, guilty.rule.name, last_words(guilty.log[0]), str(guilty.log[0]))
 
     cases = every_case(f"{JOB.results}/{{material}}/{{supercell}}/{{variant}}/analysis/case.json")
     missing = [withheld(case) for case in cases if case in unfinished]
-    if not missing:
-        return
     for case in missing:
         logger.error(case.sentence())
     finished = [case for case in cases if case not in unfinished]

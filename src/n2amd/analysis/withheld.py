@@ -11,6 +11,8 @@ from typing import Any
 from n2amd.errors import InputError
 
 _FIELDS = ("material", "supercell", "functional", "stage", "reason", "log")
+#: How a command begins the sentence that says why it failed.
+_MARK = "error: "
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,24 @@ def last_words(log: str | Path) -> str:
     -------
     A log that ends with "error: the trajectory blew up at frame 7" gives "the trajectory blew up at frame 7".
     """
-    try:
-        lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
+    lines = _lines(log)
     if not lines:
         return "it ended without a word (out of memory or time?)"
-    told = [line for line in lines if line.startswith("error: ")]
-    return (told or lines)[-1].removeprefix("error: ")
+    told = [line for line in lines if line.startswith(_MARK)]
+    return (told or lines)[-1].removeprefix(_MARK)
+
+
+def ends_with_sentence(log: str | Path) -> bool:
+    """Whether a command said why it failed."""
+    return any(line.startswith(_MARK) for line in _lines(log))
+
+
+def _lines(log: str | Path) -> list[str]:
+    try:
+        text = Path(log).read_text(errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def read_withheld(path: str | Path) -> list[dict[str, Any]]:

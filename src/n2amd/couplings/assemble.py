@@ -118,15 +118,24 @@ def check_trajectory(found: Sequence[tuple[Path, StatesShard]], trajectory: str 
     n_frames, last = count_frames(trajectory), found[-1][1].info.stop
     if last < n_frames - 1:
         raise _missing(last + 1, n_frames - 1, found[-1][0].parent)
-    for path, shard in found:
-        own = (shard.info.start + 1 if shard.info.start else 0, shard.info.stop)
-        if shard.info.geometry and read_slice(trajectory, own).fingerprint != shard.info.geometry:
-            raise InputError(
-                f"the states of frames {shard.info.start} to {shard.info.stop} are of other geometries than "
-                f"{trajectory} holds now",
-                file=path,
-                remedy="delete the file and run again",
-            )
+    strange = [(path, shard) for path, shard in found if not _is_of(shard, trajectory)]
+    if strange:
+        path, shard = strange[0]
+        more = f", as those of {len(strange) - 1} more shards," if len(strange) > 1 else ""
+        raise InputError(
+            f"the states of frames {shard.info.start} to {shard.info.stop}{more} are of other geometries "
+            f"than {trajectory} holds now",
+            file=path,
+            remedy="delete the file and run again"
+            if not more
+            else f"delete {path.parent}/frames_*.h5 and run again",
+        )
+
+
+def _is_of(shard: StatesShard, trajectory: str | Path) -> bool:
+    """Whether a shard is of the geometries of a trajectory; shards of earlier versions do not say."""
+    own = (shard.info.start + 1 if shard.info.start else 0, shard.info.stop)
+    return not shard.info.geometry or read_slice(trajectory, own).fingerprint == shard.info.geometry
 
 
 def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference: StatesShard) -> None:
