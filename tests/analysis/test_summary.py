@@ -351,14 +351,8 @@ def test_bad_inputs_are_told_in_one_sentence(case_files: dict[str, Path], tmp_pa
 
 def test_files_of_two_runs_are_not_mixed(case_files: dict[str, Path], tmp_path: Path) -> None:
     other = write_couplings(tmp_path / "couplings.h5", frames=200)
-    names = (
-        "--couplings",
-        other,
-        "--dephasing",
-        case_files["dephasing"],
-        "--out",
-        tmp_path / "lifetime.json",
-    )
+    out = tmp_path / "lifetime.json"
+    names = ("--couplings", other, "--dephasing", case_files["dephasing"], "--out", out)
     error = CliRunner().invoke(app, ["lifetime", *map(str, names)]).exception
     assert isinstance(error, InputError)
     assert str(error).startswith(f"{case_files['dephasing']}: was not made from {other}")
