@@ -149,7 +149,7 @@ def content_sha256(path: str | Path) -> str | None:
 
         return checksums.content_sha256(path)
     # what cannot be read so is damaged or another program's: its bytes count, and its readers will say it
-    with suppress(ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, NotImplementedError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile):
         if start == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
                 seal = _seal(archive)
