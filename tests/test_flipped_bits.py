@@ -53,7 +53,8 @@ def write_report(path: Path) -> None:
 
 def read_report(path: Path) -> Any:
     # the name of the hash may be hit: then it is a document without one, of the same content
-    return {key: value for key, value in read_json(path).items() if key != "provenance"}
+    found = read_json(path)
+    return [found.get(key) for key in ("lifetime_ns", "text", "table")]
 
 
 def write_network(path: Path) -> None:

@@ -29,7 +29,9 @@ def _attribute(source: h5py.File, name: str) -> Any:
 
 def _damaged(source: h5py.File, name: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
-    return InputError(f"damaged ({reason})", file=source.filename, field=name, remedy=_AGAIN)
+    return InputError(
+        f"damaged ({reason})", file=source.filename, field=name, remedy=f"delete it and {_AGAIN}"
+    )
 
 
 def number(source: h5py.File, name: str, *, positive: bool = False, infinite: bool = False) -> float:

@@ -349,3 +349,23 @@ def test_bad_inputs_are_told_in_one_sentence(case_files: dict[str, Path], tmp_pa
         InputError, match=r"f.json, field 'test.force_mae_meV_per_A': the report does not have it"
     ):
         build_case(files, functional="pbe")
+
+
+def test_files_of_two_runs_are_not_mixed(case_files: dict[str, Path], tmp_path: Path) -> None:
+    other = write_couplings(tmp_path / "couplings.h5", frames=200)
+    out = tmp_path / "lifetime.json"
+    names = ("--couplings", other, "--dephasing", case_files["dephasing"], "--out", out)
+    error = CliRunner().invoke(app, ["lifetime", *map(str, names)]).exception
+    assert isinstance(error, InputError)
+    assert str(error).startswith(f"{case_files['dephasing']}: was not made from {other}")
+    assert not out.exists()
+    files = CaseFiles(
+        (case_files["trajectory"], other, case_files["dish"]), case_files["dephasing"], case_files["lifetime"]
+    )
+    with pytest.raises(InputError, match="was not made from"):
+        build_case(files, functional="pbe")
+    # moved, the same file is the right one
+    moved = tmp_path / "moved.h5"
+    moved.write_bytes(case_files["couplings"].read_bytes())
+    made = CliRunner().invoke(app, ["lifetime", "--couplings", str(moved), *map(str, names[2:])])
+    assert made.exit_code == 0, made.output
