@@ -157,11 +157,6 @@ def content_sha256(path: str | Path) -> str | None:
         if start[:1] == b"{" and Path(path).stat().st_size < _MOST_JSON_BYTES:
             found = json.loads(Path(path).read_bytes())["provenance"]["content_sha256"]
             return found if isinstance(found, str) else None
-<<<<<<< HEAD
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError):
-        pass
-=======
->>>>>>> integrity
     return None
 
 

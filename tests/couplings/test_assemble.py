@@ -208,10 +208,7 @@ def test_settings_that_differ_from_the_shards_are_refused():
     with pytest.raises(InputError, match=r"couplings\.overlap"):
         assemble(shards, CouplingsSettings(overlap="electron-translation-free"), states_settings())
     with pytest.raises(InputError, match=r"states\.valence"):
-<<<<<<< HEAD
         assemble(shards, CouplingsSettings(), StatesSettings(valence=1, conduction=2, margin=3))
-=======
-        assemble(shards, CouplingsSettings(), StatesSettings(valence=1, conduction=2, margin=3, shards=2))
 
 
 def test_shards_of_two_networks_are_not_joined(tmp_path):
@@ -225,4 +222,3 @@ def test_shards_of_two_networks_are_not_joined(tmp_path):
     write_shard(files[1], solve(2)[1], inputs=(tmp_path / "long", tmp_path / "other"))
     with pytest.raises(InputError, match=r"shard_1\.h5, .*solved with another network than .*shard_0\.h5"):
         read_shards(files)
->>>>>>> integrity
