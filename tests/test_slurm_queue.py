@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm
 
 from n2amd import slurm
 from n2amd.errors import ComputationError
@@ -123,5 +124,4 @@ def test_a_cancelled_job_has_no_tries_left(state: str) -> None:
 
 
 def test_the_executor_has_what_is_changed_of_it() -> None:
-    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    assert callable(plugin.Executor.report_job_error)
+    assert callable(snakemake_executor_plugin_slurm.Executor.report_job_error)

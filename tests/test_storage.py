@@ -426,7 +426,7 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"x": 1', "not valid JSON .*run the stage"),
+        (b'{"x": 1', "not valid JSON .*delete it and run again"),
         (b"", "not valid JSON"),
         (b"\x89HDF\r\n\x1a\n\xff\xfe", "not valid JSON"),
         (b"[1, 2]", "holds a JSON list, expected an object"),

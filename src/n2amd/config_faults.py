@@ -139,7 +139,7 @@ def _wrong_value(entries: list[Entry], field: FieldInfo | None) -> tuple[str, st
     }
     if kind in bounds:
         name, words = bounds[kind]
-        return f"is {_shown(value)}, must be {words} {context[name]:g}", _example(field)
+        return f"is {_shown(value)}, must be {words} {_shown(context[name])}", _example(field)
     if kind in ("too_short", "string_too_short") and not value:
         return "is empty: at least one is needed", _example(field)
     if kind in ("too_short", "too_long"):

@@ -78,8 +78,8 @@ def queued_jobs(folder: Path) -> list[QueuedJob]:
     ComputationError
         If SLURM does not answer.
 
-    Example
-    -------
+    Examples
+    --------
     >>> queued_jobs(Path("."))  # doctest: +SKIP
     [QueuedJob(number='4711', state='PENDING', task='solve_states_wildcards_TiO2_2x2x2_pbe_0003')]
     """

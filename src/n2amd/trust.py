@@ -9,13 +9,15 @@ apart from it, in a folder of the user: `$N2AMD_STATE_DIR`, else `$XDG_STATE_HOM
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
-import sys
 from pathlib import Path
 
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
+
+log = logging.getLogger(__name__)
 
 FOLDER = "N2AMD_STATE_DIR"
 _MARK = "maker"
@@ -78,11 +80,12 @@ def _keep(content: str, name: str) -> None:
         record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         record.write_text(f"{name}\n")
     except OSError as error:
-        print(
-            f"warning: {record.parent} cannot be written ({error.strerror}): {name} will not be known as a "
-            f"file made here; set {FOLDER} to a folder of yours",
-            file=sys.stderr,
-            flush=True,
+        log.warning(
+            "%s cannot be written (%s): %s will not be known as made here; set %s to a folder of yours",
+            record.parent,
+            error.strerror,
+            name,
+            FOLDER,
         )
 
 

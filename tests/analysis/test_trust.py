@@ -13,6 +13,7 @@ import pytest
 from synthetic import write_couplings, write_trajectory
 from typer.testing import CliRunner
 
+from edited import edited_document
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.spoken import answer
 from n2amd.analysis.summary import build_summary, write_flat_table
@@ -279,7 +280,7 @@ def test_the_terminal_says_lifetime_verdict_and_reasons(summary: Case, tmp_path:
 
 
 def test_case_gathers_what_the_verdict_needs(case_files: dict[str, Path], tmp_path: Path) -> None:
-    report = read_report(case_files["hamiltonian"])
+    report = edited_document(case_files["hamiltonian"])
     row = {"mae_meV": 1.0, "larger_than_trained": False}
     report["by_cell"] = [
         {**row, "n_atoms": 6, "n_frames": 9, "gap_mae_meV": 2.0},

@@ -101,5 +101,5 @@ def test_options_that_a_method_does_not_take_are_refused(tmp_path: Path) -> None
         run(path, tmp_path, **changes)
     with pytest.raises(InputError, match="dish_renewal is absorbing only"):
         load_section("dynamics", '{"methods": ["dish", "dish_renewal"], "absorbing": false}')
-    with pytest.raises(InputError, match="'gap' or 'none'"):
+    with pytest.raises(InputError, match="'nac' is none of gap, none"):
         load_section("dynamics", '{"detailed_balance": "nac"}')

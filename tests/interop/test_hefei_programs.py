@@ -197,7 +197,7 @@ def test_runs_beyond_the_last_frame_are_said_aloud(
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_that_no_generator_takes(tmp_path: Path, seed: int) -> None:
     folder = a_folder(tmp_path / "run", f"{BANDS} ALGO = 'DISH'\n NAMDTIME = 5")
-    with pytest.raises(InputError, match=f"field '--seed': {seed}; give a whole number"):
+    with pytest.raises(InputError, match=f"field 'seeds.0': is {seed}, must be at (least 0|most 4294967295)"):
         run(folder, seeds=[seed])
 
 

@@ -77,7 +77,7 @@ def test_a_compressed_poscar(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    assert "cannot read a structure" in refusal(tmp_path)
+    assert "is a folder without a DFT frame" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("atoms", [molecule("H2O"), Atoms("H", cell=[3, 3, 0])])

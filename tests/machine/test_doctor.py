@@ -180,7 +180,7 @@ def test_stages_of_a_job() -> None:
     alone = dict(describe_stages(Machine(2, 0, False, False), job))
     assert "TiO2 2x2x2 (48 atoms" in alone["states"]
     assert "LAPACK" in alone["states"]
-    assert "4 shards, 2 at a time" in alone["states"]
+    assert "shards of 125 frames, 2 at a time" in alone["states"]
     assert "no compiler" in alone["force field"]
     assert "no MPI" in alone["dynamics"]
     large = job.model_copy(update={"supercells": ["6x6x6"]})

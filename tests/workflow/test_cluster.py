@@ -90,7 +90,7 @@ def test_a_gpu_where_it_helps_and_some_partition_has_one(mine: Project) -> None:
 @pytest.mark.parametrize(
     ("limits", "change", "words"),
     [
-        ({"max_mem_mb": 20000}, {}, r"solve_states TiO2 8x8x13 pbe 00\d\d asks for \d{5} MB, \d+ min"),
+        ({"max_mem_mb": 20000}, {}, r"solve_states TiO2 8x8x13 pbe \d{6}-\d{6} asks for \d{5} MB, \d+ min"),
         ({"max_runtime": 60}, {}, r"train_forcefield TiO2 pbe asks for \d+ MB, \d{3,} min"),
         ({"max_threads": 3}, {}, r"4 threads, which no partition has \(cpu: 3 threads\)"),
         ({}, {"device": "cuda"}, r"solve_states .* 1 GPU, which no partition has"),

@@ -183,7 +183,7 @@ COMPUTED = {
 def test_silicon_from_dft(pristine: Project) -> None:
     """A study that is a job of its own: every chunk of structures is a job of CP2K."""
     jobs = pristine.planned("config/studies/si-from-dft.yaml")
-    assert jobs == total(COMPUTED, supercell_jobs(shards=4, variants=1, projected=False), END)
+    assert jobs == total(COMPUTED, supercell_jobs(shards=10, variants=1, projected=False), END)
 
 
 def test_frames_are_chosen_where_the_given_data_are_read_only(pristine: Project) -> None:

@@ -315,9 +315,7 @@ class TestAnswer:
         finished_results.run(*RUN)
         assert identity(page) != written
 
-    def test_after_a_failure_it_says_what_is_finished(
-        self, finished_results: Project
-    ) -> None:
+    def test_after_a_failure_it_says_what_is_finished(self, finished_results: Project) -> None:
         program = finished_results.folder / "bin/snakemake"
         whole = program.read_text()
         program.write_text(whole.replace("esac", "*) exit 1 ;; esac"))

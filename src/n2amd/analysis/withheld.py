@@ -59,8 +59,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 def last_words(log: str | Path) -> str:
     """What a failed command said last: its sentence, or the last line of whatever it left.
 
-    Example
-    -------
+    Examples
+    --------
     A log that ends with "error: the trajectory blew up at frame 7" gives "the trajectory blew up at frame 7".
     """
     lines = _lines(log)

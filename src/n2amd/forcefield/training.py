@@ -124,9 +124,7 @@ def _claim(workdir: Path, identity: str) -> None:
     claim(workdir, identity, _MADE)
     if not trust.own_folder(workdir) and (left := [p for name in _MADE for p in workdir.glob(name)]):
         # nequip unpickles checkpoints and runs what an earlier compilation left
-        log.warning(
-            "warning: %s was not begun here, and its checkpoints could run code: started afresh", workdir
-        )
+        log.warning("%s was not begun here, and its checkpoints could run code: started afresh", workdir)
         for path in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     if read_or_set_aside(run_dir / "best.ckpt", _sound) is None:

@@ -100,8 +100,8 @@ def _compilation(settings: Any, machine: Machine) -> str:
 def _states(settings: Any, machine: Machine, job: Config | None) -> Iterator[str]:
     on_gpu = settings.device != "cpu" and machine.gpus > 0
     large = "GPU" if on_gpu else "CPU" + (", Pardiso" if settings.factorisation == "pardiso" else "")
-    at_once = min(settings.shards, 1 if on_gpu else machine.cores)
-    yield f"{settings.shards} shards, {at_once} at a time"
+    at_once = 1 if on_gpu else machine.cores
+    yield f"shards of {settings.frames_per_shard} frames, {at_once} at a time"
     sizes = list(_sizes(job)) if job is not None else []
     if not sizes:
         yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from n2amd.network.model import Architecture, HamiltonianNetwork
 from n2amd.orbitals.basis import Basis
 from n2amd.seals import require_sound_archive, seal_archive
 from n2amd.storage import atomic_path
+
+log = logging.getLogger(__name__)
 
 FORMAT = "n2amd/hamiltonian"
 VERSION = "2.2"
@@ -54,11 +56,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
         raise InputError("the file does not exist", file=path, remedy="train the network first")
     sealed = not zipfile.is_zipfile(path) or require_sound_archive(path, "delete it and train again")
     if not sealed:
-        print(
-            f"warning: {path} holds no hash of itself (an older version wrote it): damage may go unseen",
-            file=sys.stderr,
-            flush=True,
-        )
+        log.warning("%s holds no hash of itself (an older version wrote it): damage may go unseen", path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:

@@ -11,8 +11,8 @@ def parts_of_trajectory(n_frames: int, per_shard: int) -> Iterator[tuple[int, in
     A shard but the first also holds the frame before its own (`read_slice`), so that more frames are more
     shards, and only the last one is made anew where it was not full.
 
-    Example
-    -------
+    Examples
+    --------
     >>> list(parts_of_trajectory(100, 40))
     [(0, 39), (40, 79), (80, 99)]
     """
