@@ -20,7 +20,7 @@ from workflow_project import Project, copy_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "42"))
+SHARDS = int(os.environ.get("N2AMD_SLURM_SHARDS", "14"))
 FRAMES_PER_SHARD = 2
 CASE = "results-test/TiO2/1x1x1/pbe"
 # only what hangs comes near it
