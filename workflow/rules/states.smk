@@ -57,7 +57,7 @@ rule solve_states:
         gpu=gpus("solve_states"),
     params:
         code=code("commands/states.py:solve"),
-        settings=settings("states", omit=["frames_per_shard"]),
+        settings=settings("states"),
         couplings=settings("couplings", only=["overlap"]),
     shell:
         "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"
