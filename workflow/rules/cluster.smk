@@ -230,7 +230,8 @@ def need(rule, wildcards, threads, attempt):
     asked = REQUESTS.get(rule, analysed)(wildcards, threads)
     gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
     first = Need(asked.minutes, asked.memory_MB, threads, gpu)
-    if workflow.is_main_process:
+    # a mere drawing of the graph (--rulegraph) executes nothing, and has no settings of it
+    if workflow.is_main_process and workflow.execution_settings is not None:
         first = spread_over_tries(PARTITIONS, first, 1 + workflow.execution_settings.retries)
         require_fit(PARTITIONS, first, " ".join([rule, *map(str, wildcards)]), PARTITIONS_FILE)
     return grown(PARTITIONS, first, attempt)
