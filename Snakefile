@@ -41,13 +41,6 @@ SOURCES.keep()
 spare_signatures()
 
 
-def show_progress():
-    """Let the jobs tell this terminal how far they are; their output goes to logs."""
-    from n2amd.progress_terminal import start
-
-    start(logger, JOB.results, Path(".snakemake/n2amd_progress"))
-
-
 rule all:
     default_target: True
     input:

@@ -504,8 +504,8 @@ def every_figure():
 
 def spare_signatures():
     """Tell Snakemake once what each function of a rule takes; it would ask Python again for every job."""
-    for rule in workflow.rules:
-        for given in (*rule.input, *rule.params, *rule.resources.values()):
+    for each in workflow.rules:
+        for given in (*each.input, *each.params, *each.resources.values()):
             function = getattr(given, "_evaluator", None) or given
             # those of Snakemake itself take anything, and say so in their own way
             if inspect.isfunction(function) and not (function.__module__ or "").startswith("snakemake."):
@@ -532,3 +532,17 @@ def hold_data_against_job():
     for line in checked.stderr.splitlines():
         if line.startswith("warning: "):
             logger.warning(line.removeprefix("warning: "))
+
+
+def show_progress():
+    """Let the jobs tell this terminal how far they are; their output goes to logs."""
+    from n2amd.progress_terminal import start
+
+    start(logger, JOB.results, Path(".snakemake/n2amd_progress"))
+
+
+def chosen_for_ingestion(wildcards):
+    """Return the options that say which of the given frames a data set is made of."""
+    given = source(wildcards)
+    options = [word for name in given.exclude for word in ("--exclude", shlex.quote(name))]
+    return " ".join([*options, *(["--near-duplicates", "skip"] if given.near_duplicates == "skip" else [])])

@@ -1,13 +1,6 @@
 """Structures -> DFT, where it is to be run; DFT output folders -> checked data sets."""
 
 
-def chosen_for_ingestion(wildcards):
-    """Return the options that say which of the given frames a data set is made of."""
-    given = source(wildcards)
-    options = [word for name in given.exclude for word in ("--exclude", shlex.quote(name))]
-    return " ".join([*options, *(["--near-duplicates", "skip"] if given.near_duplicates == "skip" else [])])
-
-
 rule generate_structures:
     """Make the structures of one chunk; structure n depends on the seed and on n alone, so more chunks are just more."""
     input:
