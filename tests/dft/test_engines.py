@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 from n2amd.config import load_section
-from n2amd.config_data import Cp2kSettings, PyscfSettings
+from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings
 from n2amd.dft.engines.campaign import run_frames
 from n2amd.dft.engines.cp2k import Cp2k, find_command
 from n2amd.dft.engines.cp2k_input import render_input
@@ -25,6 +26,8 @@ from n2amd.dft.engines.kmesh import half_mesh, off_mesh_points
 from n2amd.dft.engines.pyscf import Pyscf, basis_name, real_space_mesh
 from n2amd.errors import ComputationError, InputError
 from n2amd.interop.extxyz import write_structures
+from n2amd.preflight.engines import check_engine
+from n2amd.preflight.faults import Faults
 from n2amd.structure import Structure
 
 SILICON = Structure.from_ase(bulk("Si"))
@@ -226,7 +229,26 @@ def test_pyscf_knows_bases_by_the_names_of_cp2k() -> None:
 def test_a_missing_pyscf_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyscf", None)
     with pytest.raises(InputError, match=r"PySCF is not installed.* pip install 'n2amd\[pyscf\]'"):
-        Pyscf(PyscfSettings()).check([SILICON])
+        Pyscf(PyscfSettings()).command()
+
+
+@pytest.mark.parametrize("program", ["cp2k", "pyscf"])
+def test_a_program_that_only_the_nodes_have_is_a_warning(
+    program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The node that computes is not the one that checks; what needs no program is checked all the same."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyscf", None)
+    source = DataSource.model_validate({"engine": {"program": program}, "structures": {"file": "si.extxyz"}})
+    faults = Faults()
+    check_engine(source, "materials.Si", [SILICON], faults)
+    (warning,) = faults.warnings
+    assert " is not installed" in warning
+    assert warning.endswith("(on this machine)")
+    assert faults.errors == []
+    slab = Structure.from_ase(Atoms("Si", cell=[9, 9, 9], pbc=[True, True, False]))
+    check_engine(source, "materials.Si", [slab], faults)
+    assert len(faults.errors) == (program == "pyscf")
 
 
 def test_a_mesh_too_coarse_for_the_range_of_h_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,11 @@ def test_config_check_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert "0 independent training frames have 12 atoms" in said[2][1]
 
 
+def said_of_cells(stderr: str) -> list[str]:
+    """The lines but that of a program which this machine has not."""
+    return [line for line in stderr.splitlines() if "is not installed" not in line]
+
+
 def test_frames_to_come_are_judged_by_their_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
     job = yaml.safe_load((ROOT / "config/studies/si-from-dft.yaml").read_text())
@@ -125,7 +130,7 @@ def test_frames_to_come_are_judged_by_their_cell(tmp_path: Path, monkeypatch: py
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
         done = CliRunner().invoke(config_app, ["check", str(tmp_path / "job.yaml")])
         assert done.exit_code == 0, done.output
-        counts.append(len(done.stderr.splitlines()))
+        counts.append(len(said_of_cells(done.stderr)))
     assert counts == [2, 0]
 
 
@@ -141,7 +146,7 @@ def test_frames_of_active_learning_are_counted(tmp_path: Path, monkeypatch: pyte
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
         done = CliRunner().invoke(config_app, ["check", str(tmp_path / "job.yaml")])
         assert done.exit_code == 0, done.output
-        counts.append(len(done.stderr.splitlines()))
+        counts.append(len(said_of_cells(done.stderr)))
     assert counts == [1, 0]
 
 

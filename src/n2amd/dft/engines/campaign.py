@@ -98,8 +98,8 @@ def run_frames(
     InputError
         If the engine cannot compute a structure, or the folder cannot be written.
     """
-    engine.check(structure for _, structure in structures)
     command = engine.command()
+    engine.check(structure for _, structure in structures)
     make_folder(out)
     campaign = Campaign({}, [], {})
     waiting: list[tuple[str, Structure, str]] = []

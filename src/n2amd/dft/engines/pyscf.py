@@ -33,6 +33,11 @@ def basis_name(name: str) -> str:
     return f"gth-{lower.removesuffix('-gth')}" if lower.endswith("-gth") else lower
 
 
+def installed() -> bool:
+    """Whether this environment has PySCF."""
+    return find_spec("pyscf") is not None
+
+
 def real_space_mesh(structure: Structure, settings: PyscfSettings) -> Mesh:
     """Return the mesh that H(R) is made of.
 
@@ -86,30 +91,10 @@ class Pyscf:
     settings: PyscfSettings
 
     def check(self, structures: Iterable[Structure]) -> None:
-        """Refuse elements without basis or pseudopotential, open cells, and coarse meshes."""
-        self.command()
-        from pyscf.lib.exceptions import BasisNotFoundError
-        from pyscf.pbc.gto import basis, pseudo
-
+        """Refuse open cells, coarse meshes and, where PySCF is here, elements without basis or potential."""
         listed = list(structures)
-        elements = sorted({symbol for s in listed for symbol in s.to_ase().get_chemical_symbols()})
-        for element in elements:
-            for what, load, name in (
-                (
-                    "basis",
-                    basis.load,
-                    basis_name(require_name("basis", self.settings.basis_of(element), element)),
-                ),
-                ("pseudopotential", pseudo.load, self.settings.pseudopotential),
-            ):
-                try:
-                    load(name, element)
-                except (BasisNotFoundError, KeyError, RuntimeError, OSError):
-                    raise InputError(
-                        f"PySCF has no {what} {name!r} for {element}",
-                        field=f"engine.{what}",
-                        remedy=f"choose one that has {element}",
-                    ) from None
+        if installed():
+            self._check_elements({symbol for s in listed for symbol in s.to_ase().get_chemical_symbols()})
         for structure in listed:
             if not all(structure.pbc):
                 raise InputError(
@@ -120,6 +105,25 @@ class Pyscf:
         for structure in listed[:1]:
             real_space_mesh(structure, self.settings)
             _warn_of_coarse_exchange(structure, self.settings)
+
+    def _check_elements(self, elements: Iterable[str]) -> None:
+        from pyscf.lib.exceptions import BasisNotFoundError
+        from pyscf.pbc.gto import basis, pseudo
+
+        for element in sorted(elements):
+            wanted = basis_name(require_name("basis", self.settings.basis_of(element), element))
+            for what, load, name in (
+                ("basis", basis.load, wanted),
+                ("pseudopotential", pseudo.load, self.settings.pseudopotential),
+            ):
+                try:
+                    load(name, element)
+                except (BasisNotFoundError, KeyError, RuntimeError, OSError):
+                    raise InputError(
+                        f"PySCF has no {what} {name!r} for {element}",
+                        field=f"engine.{what}",
+                        remedy=f"choose one that has {element}",
+                    ) from None
 
     def prepare(self, structure: Structure, folder: Path) -> None:
         """Write the job."""
@@ -134,7 +138,7 @@ class Pyscf:
 
     def command(self) -> list[str]:
         """Return the command."""
-        if find_spec("pyscf") is None:
+        if not installed():
             raise InputError(
                 "PySCF is not installed in this environment",
                 field="engine",
