@@ -20,10 +20,8 @@ from typing import Any
 import numpy as np
 from record import write_csv
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_matrix import filled_states, matrix_of_states
 from n2amd.baseline.forces import energy_forces, frame_energy_forces
-from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.dft.readers import Reader, reader_for
 from n2amd.orbitals.conventions import Code
@@ -39,7 +37,7 @@ def measure(reader: Reader, code: Code, folders: Iterable[Path]) -> list[dict[st
         assert frame.energy is not None
         assert frame.forces is not None
         if zeroth is None or (zeroth.basis, zeroth.ingredients) != (basis, frame.ingredients):
-            zeroth = ZerothHamiltonian(basis, frame.ingredients, ModelDensity(AuxiliaryBasis({}), {}))
+            zeroth = ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
             frame_energy_forces(zeroth, frame)  # tables, and compilation
         pairs, begin = frame.hamiltonian.pairs, time.process_time()
         states = filled_states(frame, basis)

@@ -249,6 +249,12 @@ class DataSource(Section):
         description="What to do with copies: refuse a geometry that is there twice; or skip it, and every "
         "frame nearer than 0.03 Angstrom (root mean square) to one before.",
     )
+    grid_cell_sampling: Literal[1, 2, 4] = Field(
+        1,
+        description="Places of the DFT code's mesh over which energies and forces of `paths` are means: 2 or "
+        "4 take out the force that the mesh exerts on the atoms (SIESTA's GridCellSampling, computed from H "
+        "and S at ingestion). For SIESTA and HONPAS; also for frames of `active_learning` by `scf`.",
+    )
     engine: Engine | None = Field(
         None, description="DFT to run instead of `paths`: `program` (`cp2k` or `pyscf`) and its options."
     )
@@ -311,6 +317,11 @@ class DataSource(Section):
         if self.electrons is not None and self.written_by != "deeph":
             raise ValueError(
                 f"electrons is for DeepH folders; the files of {self.written_by} say it themselves"
+            )
+        if self.grid_cell_sampling > 1 and self.written_by not in ("siesta", "honpas"):
+            raise ValueError(
+                f"grid_cell_sampling is for SIESTA and HONPAS; no energies of {self.written_by} are made of "
+                "the parts of H0; leave it out"
             )
         if self.fit_overlap is False and self.written_by == "deeph":
             raise ValueError(

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_matrix import density_matrix, filled_states, matrix_of_states
 from n2amd.baseline.forces import energy_forces, frame_energy_forces
-from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.total_energy import total_energy
@@ -28,13 +26,13 @@ TITANIA = ROOT / "resources" / "tio2-honpas"
 @pytest.fixture(scope="module")
 def titania():
     frame, basis = read_frame(TITANIA / "TiO2_6_train" / "frame_0000")
-    return ZerothHamiltonian(basis, frame.ingredients, ModelDensity(AuxiliaryBasis({}), {}))
+    return ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
 
 
 @pytest.fixture(scope="module")
 def silicon():
     frame, basis = read_frame(ROOT / "tests" / "data" / "honpas-si2" / "frame_0000", "honpas")
-    return frame, ZerothHamiltonian(basis, frame.ingredients, ModelDensity(AuxiliaryBasis({}), {}))
+    return frame, ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
 
 
 @pytest.mark.parametrize(

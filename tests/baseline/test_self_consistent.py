@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_fit import PlaneWaves
 from n2amd.baseline.mesh import Mesh
-from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.self_consistent import AndersonMixing, ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
@@ -29,7 +27,7 @@ FRAMES = {
 
 def of_frame(folder):
     frame, basis = read_frame(folder, "honpas")
-    zeroth = ZerothHamiltonian(basis, frame.ingredients, ModelDensity(AuxiliaryBasis({}), {}))
+    zeroth = ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
     points, weights = scf_kpoints(frame)
     return frame, zeroth, ScfSettings(points, weights, Smearing.of_origin(frame.origin))
 

@@ -186,16 +186,30 @@ def test_silicon_from_dft(pristine: Project) -> None:
     assert jobs == total(COMPUTED, supercell_jobs(shards=10, variants=1, projected=False), END)
 
 
+CHOSEN = "--exclude 'md_*_1?' --near-duplicates skip --grid-cell-sampling 2"
+
+
+def test_frames_of_rounds_have_forces_of_the_same_kind(pristine: Project) -> None:
+    def change(document: dict) -> None:
+        add_rounds(document, 1)
+        document["materials"]["TiO2"]["functionals"]["pbe"]["grid_cell_sampling"] = 4
+
+    shown = pristine.snakemake("-n", "-p", "--configfile", pristine.config("rounds", change)).stdout
+    (label,) = (line for line in shown.splitlines() if "n2amd dft scf" in line)
+    assert "--grid-cell-sampling 4" in label
+
+
 def test_frames_are_chosen_where_the_given_data_are_read_only(pristine: Project) -> None:
     def change(document: dict) -> None:
         add_rounds(document, 1, label_by="folder")
         source = document["materials"]["TiO2"]["functionals"]["pbe"]
         source |= {"paths": ["resources/*/TiO2_6_trai?"], "exclude": ["md_*_1?"], "near_duplicates": "skip"}
+        source["grid_cell_sampling"] = 2
 
     shown = pristine.snakemake("-n", "-p", "--configfile", pristine.config("chosen", change)).stdout
     ingestions = [line for line in shown.splitlines() if "n2amd dataset ingest" in line]
     assert len(ingestions) == 3
-    chosen = [line for line in ingestions if "--exclude 'md_*_1?' --near-duplicates skip" in line]
+    chosen = [line for line in ingestions if CHOSEN in line]
     assert ["resources/tio2-honpas/TiO2_6_train" in line for line in chosen] == [True]
     assert sum("--exclude" in line or "--near-duplicates" in line for line in ingestions) == 1
 

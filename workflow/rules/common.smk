@@ -542,7 +542,14 @@ def show_progress():
 
 
 def chosen_for_ingestion(wildcards):
-    """Return the options that say which of the given frames a data set is made of."""
+    """Return the options that say which of the given frames a data set is made of, and how their forces are taken."""
     given = source(wildcards)
     options = [word for name in given.exclude for word in ("--exclude", shlex.quote(name))]
-    return " ".join([*options, *(["--near-duplicates", "skip"] if given.near_duplicates == "skip" else [])])
+    options += ["--near-duplicates", "skip"] if given.near_duplicates == "skip" else []
+    return " ".join([*options, *grid_cell_sampling(wildcards)])
+
+
+def grid_cell_sampling(wildcards):
+    """Return the option that takes forces as means over places of the mesh, where that is asked for."""
+    places = source(wildcards).grid_cell_sampling
+    return [f"--grid-cell-sampling {places}"] if places > 1 else []

@@ -56,9 +56,10 @@ rule label_by_scf:
         runtime=minutes("label_by_scf"),
     params:
         code=code("commands/dft.py:scf"),
+        forces=grid_cell_sampling,
     shell:
         "OMP_NUM_THREADS=1 n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
-        " --model {input.model:q} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
+        " --model {input.model:q} {params.forces} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
 
 
 use rule run_dft as label_by_engine with:

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
 from n2amd.baseline.mesh import Mesh
@@ -55,6 +56,11 @@ class ZerothHamiltonian:
     basis: Basis
     ingredients: Ingredients
     model: ModelDensity
+
+    @classmethod
+    def of_neutral_atoms(cls, basis: Basis, ingredients: Ingredients) -> ZerothHamiltonian:
+        """Make one without density functions: the density comes from elsewhere or is neutral atoms'."""
+        return cls(basis, ingredients, ModelDensity(AuxiliaryBasis({}), {}))
 
     @cached_property
     def orbitals(self) -> Basis:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from n2amd.commands.mesh_option import GridCellSamplingOption
+
 app = typer.Typer(
     help="Ingest DFT frames into a checked data set; check, describe, split, merge, export it.",
     no_args_is_help=True,
@@ -95,6 +97,7 @@ def ingest(
         float | None,
         typer.Option(min=0, help="Electrons in the cell, where the files do not say (DeepH folders)."),
     ] = None,
+    grid_cell_sampling: GridCellSamplingOption = 1,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one for each free core.")
     ] = None,
@@ -126,6 +129,7 @@ def ingest(
             skip_bad=skip_bad,
             without_bands=without_bands,
             n_electrons=electrons,
+            grid_cell_sampling=grid_cell_sampling,
             jobs=jobs or available_cores(),
             progress=progress,
         )

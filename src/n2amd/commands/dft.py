@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from n2amd.commands.mesh_option import GridCellSamplingOption
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -106,6 +108,7 @@ def scf(
     tolerance: Annotated[
         float, typer.Option(min=1e-9, help="Largest change of an element of H in the last cycle, eV.")
     ] = 1e-4,
+    grid_cell_sampling: GridCellSamplingOption = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Frames at a time, one thread each.")] = 1,
 ) -> None:
     """Compute frames self-consistently as the code of a data set would, without the code: H, S and bands."""
@@ -119,7 +122,7 @@ def scf(
     spacing = reference_spacing(dataset) if k_spacing is None else k_spacing
     start = None if model is None else partial(_density_of, model)
     fitted = None if model is None else _ingredients_of(model)
-    campaign = ScfCampaign(dataset, spacing, tolerance, start, fitted)
+    campaign = ScfCampaign(dataset, spacing, tolerance, start, fitted, grid_cell_sampling)
     listed = read_structures(structures)
     with single_writer(out), frame_progress("self-consistent", target=out) as progress:
         reused = compute_frames(campaign, listed, out, jobs=jobs, progress=progress)

@@ -23,6 +23,7 @@ from n2amd.dataset.checks import BY_NAME
 from n2amd.dataset.choice import Copies, without_excluded
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.parts import Part, read_part, work_folder, write_part
+from n2amd.dataset.sampled_forces import with_sampled_forces
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
 from n2amd.dft.files import frame_name
@@ -70,6 +71,7 @@ def ingest(
     skip_bad: bool = False,
     without_bands: bool = False,
     n_electrons: float | None = None,
+    grid_cell_sampling: int = 1,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ingestion:
@@ -99,6 +101,8 @@ def ingest(
         Accept frames for which the code left no eigenvalues, on the other checks.
     n_electrons
         Electrons in the cell of every frame, where the files do not say (DeepH folders).
+    grid_cell_sampling
+        Places of the code's mesh to take energies and forces over (`n2amd.dataset.sampled_forces`).
     jobs
         Worker processes.
     progress
@@ -129,8 +133,16 @@ def ingest(
         settings = f"{code} without bands" if without_bands else code
         if n_electrons is not None:
             settings += f" {n_electrons:g} electrons"
+        if grid_cell_sampling > 1:
+            settings += f" {grid_cell_sampling} places of the mesh"
         parts = ((folder, work.part_of(folder, settings)) for folder in folders)
-        read = partial(read_and_measure, code=code, without_bands=without_bands, n_electrons=n_electrons)
+        read = partial(
+            read_and_measure,
+            code=code,
+            without_bands=without_bands,
+            n_electrons=n_electrons,
+            grid_cell_sampling=grid_cell_sampling,
+        )
         series, copies = Series(timestep_fs), Copies(looked_for=near_duplicates == "skip")
         with create_dataset(out, code=code, functional=functional, timestep_fs=timestep_fs) as writer:
             for done, (folder, outcome) in enumerate(_outcomes(parts, len(folders), read, jobs), 1):
@@ -156,7 +168,13 @@ def ingest(
 
 
 def read_and_measure(
-    folder: Path, path: Path, *, code: Code, without_bands: bool, n_electrons: float | None = None
+    folder: Path,
+    path: Path,
+    *,
+    code: Code,
+    without_bands: bool,
+    n_electrons: float | None = None,
+    grid_cell_sampling: int = 1,
 ) -> InputError | None:
     """Read one frame, pass it through the gate and write it as a part; a refusal is returned, not raised."""
     try:
@@ -167,6 +185,7 @@ def read_and_measure(
         warnings = verdict(frame, figures)
         if warnings:
             frame = replace(frame, origin={**frame.origin, "warnings": "; ".join(warnings.values())})
+        frame = with_sampled_forces(frame, basis, grid_cell_sampling)
         files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
         sha256 = sha256_of_files(file for file in files if file.is_file())
     except InputError as error:

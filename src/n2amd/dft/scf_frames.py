@@ -18,9 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.schemes import HYBRIDS
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
@@ -30,6 +28,7 @@ from n2amd.blocks.pairs import find_pairs
 from n2amd.checksums import first_damaged
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
+from n2amd.dataset.sampled_forces import with_sampled_forces
 from n2amd.dataset.store import (
     create_dataset,
     read_attributes,
@@ -67,6 +66,8 @@ class ScfCampaign:
         Makes the function that gives the density to start from; None: neutral atoms.
     fitted
         `Ingredients.to_json` of ingredients fitted to frames, for a data set that holds none of its own.
+    grid_cell_sampling
+        Places of the mesh that energies, forces and stress are means over.
     """
 
     reference: Path
@@ -74,6 +75,7 @@ class ScfCampaign:
     tolerance: float
     start: Callable[[], Start] | None = None
     fitted: str | None = None
+    grid_cell_sampling: int = 1
 
     @property
     def ingredients(self) -> Ingredients:
@@ -238,8 +240,7 @@ def _reference(path: Path, ingredients: str) -> _Reference:
     first = next(iter(read_frames(path, [0])))
     smearing, code = Smearing.of_origin(first.origin), str(attributes["code"])
     identity = sha256_of_config([GENERATION, basis.to_json(), ingredients, str(smearing), code])
-    nothing = ModelDensity(AuxiliaryBasis({}), {})
-    zeroth = ZerothHamiltonian(basis, Ingredients.from_json(ingredients), nothing)
+    zeroth = ZerothHamiltonian.of_neutral_atoms(basis, Ingredients.from_json(ingredients))
     functional = first.origin.get("functional", "unknown")
     return _Reference(zeroth, smearing, code, functional, str(attributes["functional"]), identity)
 
@@ -258,6 +259,7 @@ def _compute(campaign: ScfCampaign, structure: Structure, path: Path) -> None:
     """Compute one frame and write its file."""
     reference = _reference_of(campaign)
     frame = _solve(campaign, reference, structure, path.stem)
+    frame = with_sampled_forces(frame, reference.zeroth.basis, campaign.grid_cell_sampling)
     # the files of single frames go: where it is from stays with the frame; the functional is named as the
     # reference's, so that both can be merged
     origin = {
@@ -302,6 +304,8 @@ def _connected_axes(zeroth: ZerothHamiltonian, structure: Structure) -> NDArray[
 def _fingerprint(campaign: ScfCampaign, structure: Structure) -> str:
     """Hash what the numbers of a frame depend on."""
     settings = [_reference_of(campaign).sha256, campaign.k_spacing, campaign.tolerance]
+    if campaign.grid_cell_sampling > 1:
+        settings.append(campaign.grid_cell_sampling)
     digest = sha256(sha256_of_config(settings).encode())
     for values in (structure.cell, structure.positions, structure.numbers):
         digest.update(np.ascontiguousarray(values).tobytes())
