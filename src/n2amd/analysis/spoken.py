@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from n2amd.analysis.tables import number, time_text, time_unit
-from n2amd.analysis.trust import OPENINGS
+from n2amd.analysis.verdict import OPENINGS
 from n2amd.analysis.withheld import sentences
 
 #: Columns of text.

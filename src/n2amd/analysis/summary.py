@@ -13,7 +13,7 @@ from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
 from n2amd.analysis.shapes import CASE, CASE_SINCE, conforming
 from n2amd.analysis.tables import supercells_table
-from n2amd.analysis.trust import verdict
+from n2amd.analysis.verdict import verdict
 from n2amd.errors import InputError
 from n2amd.storage import atomic_path
 from n2amd.versions import versions

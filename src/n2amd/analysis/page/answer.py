@@ -8,7 +8,7 @@ from typing import Any
 from n2amd.analysis.page.intervals import interval_bar
 from n2amd.analysis.spoken import lifetime
 from n2amd.analysis.tables import number, time_text
-from n2amd.analysis.trust import OPENINGS
+from n2amd.analysis.verdict import OPENINGS
 
 Case = dict[str, Any]
 

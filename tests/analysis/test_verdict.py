@@ -17,7 +17,7 @@ from edited import edited_document
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.spoken import answer
 from n2amd.analysis.summary import build_summary, write_flat_table
-from n2amd.analysis.trust import Trust, verdict
+from n2amd.analysis.verdict import Verdict, verdict
 from n2amd.commands.analysis import app
 from n2amd.errors import InputError
 
@@ -305,7 +305,7 @@ def test_case_gathers_what_the_verdict_needs(case_files: dict[str, Path], tmp_pa
     assert case["drift_meV_per_atom_per_ps"] == 0.1
     assert case["states"] is None
     assert [run["method"] for run in case["runs"]] == ["dish", "fssh"]
-    found: Trust = verdict(case)
+    found: Verdict = verdict(case)
     (gap,) = (check for check in found.checks if check.name == "gap of the network")
     assert "15.3 meV from DFT's on held-out frames of 96 atoms" in gap.found
     assert found.level != "believe"

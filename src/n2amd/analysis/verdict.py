@@ -1,11 +1,11 @@
-"""Can this lifetime be believed? One verdict on a case, from the checks of `trust_checks`."""
+"""Can this lifetime be believed? One verdict on a case, from the checks of `verdict_checks`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from n2amd.analysis.trust_checks import CHECKS, Case, Check
+from n2amd.analysis.verdict_checks import CHECKS, Case, Check
 
 Level = Literal["believe", "with care", "do not believe"]
 
@@ -22,7 +22,7 @@ OPENINGS: Final[dict[Level, dict[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class Trust:
+class Verdict:
     """The verdict on one case.
 
     Attributes
@@ -58,7 +58,7 @@ class Trust:
         }
 
 
-def verdict(case: Case) -> Trust:
+def verdict(case: Case) -> Verdict:
     """Judge a case by the errors of its networks, its trajectory and its interval.
 
     Parameters
@@ -73,4 +73,4 @@ def verdict(case: Case) -> Trust:
         level = "do not believe"
     elif outcomes == {"good"}:
         level = "believe"
-    return Trust(level, checks)
+    return Verdict(level, checks)
