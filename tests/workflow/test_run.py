@@ -21,6 +21,9 @@ from n2amd.analysis.withheld import Withheld
 
 RUN = ("workflow/run.sh", "config/test.yaml", "--cores", "2", "--quiet", "all")
 RESULTS = Path("results-test")
+# the numbers alone, without figures
+SUMMARY = str(RESULTS / "summary.json")
+NUMBERS = (*RUN[:2], SUMMARY, *RUN[2:])
 # what may differ between two runs of the same job
 VOLATILE = {"provenance", "cpu_seconds", "created_at", "created_by"}
 
@@ -171,7 +174,7 @@ class TestRealRun:
 
     def test_more_frames_give_the_bits_of_a_fresh_run(self, completed: Project, tmp_path: Path) -> None:
         """100 frames, then 120: the trajectory goes on, one shard is solved; against 120 frames at once."""
-        longer = ("workflow/run.sh", "config/longer.yaml", "--cores", "2", "--quiet", "all")
+        longer = ("workflow/run.sh", "config/longer.yaml", SUMMARY, *RUN[2:])
         found: dict[str, dict[str, np.ndarray]] = {}
         for name in ("continued", "fresh"):
             project = copied(completed, tmp_path / name)
@@ -204,7 +207,7 @@ class TestRealRun:
         file = RESULTS / "TiO2/1x1x1" / name
         content = (project.folder / file).read_bytes()
         (project.folder / file).write_bytes(content[: len(content) // 2])
-        done = project.run(*RUN[:-1], "rules", check=False)
+        done = project.run(*NUMBERS[:-1], "rules", check=False)
         said = done.stdout + done.stderr
         assert "Traceback" not in said
         if name == "trajectory.h5":
@@ -216,7 +219,7 @@ class TestRealRun:
             assert told
             assert all("delete it and run again" in line for line in told)
             (project.folder / file).unlink()
-            project.run(*RUN)
+            project.run(*NUMBERS)
         assert stable(read_summary(project)) == stable(read_summary(completed))
 
 
