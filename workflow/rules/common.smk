@@ -272,10 +272,12 @@ def forcefield_of_material(wildcards):
 
 def description_of_states(wildcards):
     """Return the settings that states depend on, those of their frames included, as JSON."""
+    couplings = section("couplings", wildcards)
     parts = {
         "trajectory": effective_options(section("trajectory", wildcards), ["frames"]),
         "states": effective_options(section("states", wildcards)),
-        "overlap": section("couplings", wildcards).overlap,
+        "overlap": couplings.overlap,
+        "scheme": couplings.scheme,
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -82,7 +82,16 @@ def changes_of_elements(
 
 @njit(cache=True, fastmath=FUSED)
 def _move_orbitals(
-    kept: int, n: int, cell: Any, atoms: Any, splines: Any, moves: Any, table: Any, work: Any, room: Any, out: Any
+    kept: int,
+    n: int,
+    cell: Any,
+    atoms: Any,
+    splines: Any,
+    moves: Any,
+    table: Any,
+    work: Any,
+    room: Any,
+    out: Any,
 ) -> None:
     """Fill `out` (n_rows, n) with -move . grad phi of the rows of a box."""
     slope, along = room[0], room[1]

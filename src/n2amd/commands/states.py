@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from n2amd.errors import InputError
+
+if TYPE_CHECKING:
+    from n2amd.network.predict import HamiltonianPredictor
+    from n2amd.states.cross_time import OverlapKind
+    from n2amd.states.store import StatesShard
+    from n2amd.states.velocity import Coupler
 
 app = typer.Typer(help="Solve the states around the gap, shard by shard.", no_args_is_help=True)
 
@@ -25,7 +31,8 @@ def solve(
         str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
     ] = None,
     couplings_settings: Annotated[
-        str | None, typer.Option(help="Settings of `couplings` (which overlap): inline JSON or a YAML file.")
+        str | None,
+        typer.Option(help="Settings of `couplings` (overlap, scheme): inline JSON or a YAML file."),
     ] = None,
 ) -> None:
     """Solve one shard; started again after an interruption, it goes on where it was."""
@@ -41,27 +48,29 @@ def solve(
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.sources import digest_of_program
     from n2amd.states.checkpoint import Checkpoint
-    from n2amd.states.doubt import OUTSIDE_RATIO
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
     from n2amd.states.trajectory import count_frames, read_cell, read_slice
     from n2amd.storage import single_writer
 
     chosen = load_section("states", settings)
-    kind = load_section("couplings", couplings_settings).overlap
-    part = read_slice(trajectory, _frame_range(frames))
+    couplings = load_section("couplings", couplings_settings)
+    kind, analytic = couplings.overlap, couplings.scheme == "analytic"
+    part = read_slice(trajectory, _frame_range(frames), moving=analytic)
     device = choose_device(chosen.device)
     predictor = load_predictor(model, device)
     if chosen.mesh_refinement != 1:
         predictor = predictor.refined(chosen.mesh_refinement)
     cross_overlap = predictor.cross_overlap(kind)
+    coupler = _coupler(predictor, kind) if analytic else None
     if part.start == 0 and (stored := predictor.training.get("cells")) is not None:
         for finding in judge_trajectory(*read_cell(trajectory), TrainingCells.from_document(stored)):
             typer.echo(f"warning: {finding}", err=True)
-    config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
+    config = {"states": chosen.model_dump(mode="json"), "overlap": kind, "scheme": couplings.scheme}
     with single_writer(out):
         # not of the trajectory's file, which may have got more frames
-        job = [chosen.effective(["device"]), str(device), kind, part.fingerprint, sha256_of_files([model])]
+        what = [chosen.effective(["device"]), str(device), kind, couplings.scheme]
+        job = [*what, part.fingerprint, sha256_of_files([model])]
         code = digest_of_program("commands/states.py:solve")
         checkpoint = Checkpoint(out, f"{code} {sha256_of_config(job)}")
         jobs = ceil(count_frames(trajectory) / chosen.frames_per_shard)
@@ -75,10 +84,31 @@ def solve(
                 checkpoint,
                 report=report,
                 doubter=predictor if predictor.doubt is not None else None,
+                coupler=coupler,
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()
+    _warn(result)
     info = result.info
+    typer.echo(
+        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
+        f"states {result.band_index[0]}..{result.band_index[-1]} "
+        f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
+        f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
+    )
+
+
+def _coupler(predictor: HamiltonianPredictor, kind: OverlapKind) -> Coupler:
+    """What gives couplings along velocities; refused where the model does not know them."""
+    from n2amd.network.velocity_coupling import ModelVelocityCouplings
+
+    return ModelVelocityCouplings.of(predictor, kind)
+
+
+def _warn(result: StatesShard) -> None:
+    """Say what is doubtful about the states of a shard."""
+    from n2amd.states.doubt import OUTSIDE_RATIO
+
     if len(result.doubtful_frames):
         typer.echo(
             f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions "
@@ -99,12 +129,6 @@ def solve(
             "frames to add to the data set with `n2amd hamiltonian select`",
             err=True,
         )
-    typer.echo(
-        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
-        f"states {result.band_index[0]}..{result.band_index[-1]} "
-        f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
-        f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
-    )
 
 
 def _frame_range(text: str | None) -> tuple[int, int] | None:

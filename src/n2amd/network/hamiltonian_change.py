@@ -116,7 +116,7 @@ def _rates(
     """
     if positions.dtype != torch.float64:
         raise ValueError(f"derivatives of a network in {positions.dtype}")
-    direction = torch.as_tensor(velocities, dtype=positions.dtype, device=positions.device)
+    direction = torch.tensor(velocities, dtype=positions.dtype, device=positions.device)
     with forward_ad.dual_level():
         outputs = function(forward_ad.make_dual(positions, direction))
         found = {}

@@ -77,7 +77,7 @@ def _overlap_parts(
     *,
     exact: bool,
 ) -> tuple[NDArray, NDArray]:
-    """c^dagger [S> + S<] c and c^dagger [S> - S<] c / 2, (w, w) each, 1/fs; the second is zero if not `exact`."""
+    """c^dagger [S> + S<] c and c^dagger [S> - S<] c / 2 (zero if not `exact`), (w, w) each, 1/fs."""
     offsets = table.basis.orbital_offsets(structure.numbers)
     if not exact:
         symmetric = between_states(overlap_derivative(table, structure, velocities), offsets, vectors, kpoint)
