@@ -63,7 +63,7 @@ def motion(predictor: HamiltonianPredictor, velocities: np.ndarray, kpoint, kind
     [("pair", GAMMA), ("atoms", GAMMA), ("density+pair", GAMMA), ("density+pair", GENERAL)],
 )
 def test_one_pass_forward_is_every_pass_backward(models, model, kpoint, kind):
-    """All pairs from one derivative along the velocities: d . v of the vectors, each from a pass of its own."""
+    """All pairs from one derivative along the velocities: d . v of vectors, each from a pass of its own."""
     velocities = random_velocities()
     solver, found = motion(models[model], velocities, kpoint, kind)
     pairs = [(VBM, VBM + 1), (VBM - 1, VBM + 2)]
@@ -93,7 +93,7 @@ def test_a_mesh_that_goes_with_the_atoms(models):
 
 
 def test_all_atoms_together(models):
-    """A common velocity does not change H: only riding orbitals couple; a mesh that stays adds its egg box."""
+    """A common velocity leaves H as it is: only riding orbitals couple; a fixed mesh adds its egg box."""
     velocities = np.broadcast_to(np.array([0.006, -0.005, 0.0062]), (6, 3))
     for model, kpoint in (("pair", GAMMA), ("pair", GENERAL)):
         free = motion(models[model], velocities, kpoint, "electron-translation-free")[1]
@@ -180,7 +180,7 @@ def test_states_transported_together_do_not_couple():
 
 
 def real_path() -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of the quartic through five frames of a DFT trajectory 1 fs apart, about the middle one."""
+    """Coefficients of the quartic through five frames of a DFT trajectory, 1 fs apart, and its slope's."""
     frames = np.array([md_frame(k).positions.ravel() for k in range(1, 6)])
     coefficients = np.polynomial.polynomial.polyfit(np.arange(-2, 3), frames, 4)
     return coefficients, np.polynomial.polynomial.polyder(coefficients)
@@ -234,14 +234,14 @@ def test_shards_restarts_and_files_change_nothing(models, tmp_path, kpoint):
     np.testing.assert_array_equal(again.velocity_couplings, whole.velocity_couplings)
     stopped = Checkpoint(tmp_path / "other.h5", "job")
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(done: int, total: int) -> None:
         if done == 4:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         solved(models["pair"], slice_of(times), kpoint, stopped, checkpoint_seconds=0, report=stop)
     resumed = solved(models["pair"], slice_of(times), kpoint, stopped)
     np.testing.assert_array_equal(resumed.velocity_couplings, whole.velocity_couplings)
@@ -265,10 +265,12 @@ def test_limits_of_the_overlap(models):
     limited = replace(models["pair"], table=table)
     with pytest.raises(InputError, match="displaced"):
         ModelVelocityCouplings.of(limited, "exact")
-    kind, velocities = "electron-translation-free", random_velocities()
-    np.testing.assert_array_equal(
-        motion(limited, velocities, GAMMA, kind)[1], motion(models["pair"], velocities, GAMMA, kind)[1]
-    )
+    kind, velocities, structure = "electron-translation-free", random_velocities(), md_frame(3)
+    solver, expected = motion(models["pair"], velocities, GAMMA, kind)
+    states = solver.solve(structure, 0)
+    coupler = ModelVelocityCouplings.of(limited, kind)
+    where = (states.energies, states.coefficients, solver.kpoint)
+    np.testing.assert_array_equal(coupler.velocity_couplings(structure, velocities, *where), expected)
 
 
 def trajectory(path: Path, velocities: np.ndarray | None = None) -> Path:
@@ -308,7 +310,7 @@ def test_commands(models, tmp_path, monkeypatch):
         found[scheme] = read_couplings(out)
         assert found[scheme].scheme == scheme
     exact, differences = (found[scheme].nac for scheme in ("analytic", "hst"))
-    assert 0 < np.linalg.norm(exact - differences) < 0.03 * np.linalg.norm(exact)
+    assert 0 < np.linalg.norm(exact - differences) < 0.05 * np.linalg.norm(exact)
     np.testing.assert_array_equal(found["analytic"].overlap, found["hst"].overlap)
 
     still = trajectory(tmp_path / "still.h5", np.zeros((5, 6, 3)))
