@@ -19,7 +19,7 @@ from n2amd.couplings.store import read_couplings
 from n2amd.couplings.vectors import nac_vectors
 from n2amd.errors import InputError
 from n2amd.forcefield.trajectory import FrameBlock, write_trajectory
-from n2amd.network import predict
+from n2amd.network import layers, predict
 from n2amd.network.hamiltonian_change import hamiltonian_changes
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.network.velocity_coupling import ModelVelocityCouplings
@@ -117,6 +117,14 @@ def test_networks_in_single_precision_are_refused(models):
             hamiltonian_changes(single, md_frame(3), random_velocities(), np.ones((96, 1)), np.zeros(3))
     finally:
         model.pair.double()
+
+
+def test_bonds_in_parts(models, monkeypatch):
+    """Of a large cell a part of the bonds follows the other."""
+    whole = motion(models["density+pair"], random_velocities(), GAMMA)[1]
+    monkeypatch.setattr(layers, "BONDS", 100)
+    parts = motion(models["density+pair"], random_velocities(), GAMMA)[1]
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-12 * np.abs(whole).max())
 
 
 def turning(count: int, timestep: float, rate: float, signs: bool = True) -> Joined:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from n2amd.baseline.model_density import require_electrons
 from n2amd.baseline.zeroth_change import MovingDensity, zeroth_changes
 from n2amd.blocks.csr import between_states
 from n2amd.blocks.matrix import BlockMatrix
@@ -60,11 +61,11 @@ def hamiltonian_changes(
     model, width = predictor.model, vectors.shape[1]
     total: NDArray = np.zeros((width, width), dtype=vectors.dtype)
     if model.zeroth is not None:
-        coefficients = predictor.density(structure)
-        rates = np.zeros_like(coefficients)
-        if model.density is not None:
-            rates = _density_rates(model.density, structure, velocities)
-        density = MovingDensity(coefficients, rates)
+        if model.density is None:
+            fixed = predictor.density(structure)
+            density = MovingDensity(fixed, np.zeros_like(fixed))
+        else:
+            density = _moving_density(model.density, structure, velocities)
         total = total + zeroth_changes(model.zeroth, structure, velocities, density, vectors, kpoint)
     if model.pair is not None:
         blocks = _pair_rates(model.pair, structure, velocities)
@@ -73,17 +74,19 @@ def hamiltonian_changes(
     return total
 
 
-def _density_rates(
+def _moving_density(
     network: DensityNetwork, structure: Structure, velocities: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Derivative of the density coefficients with time, (n_total,)."""
+) -> MovingDensity:
+    """Density coefficients and their derivatives with time."""
     graph, waves = density_inputs(network, structure)
 
     def coefficients(positions: Tensor) -> dict[str, Tensor]:
         (found,) = network.coefficients(graph.at(positions), [waves])
         return {"coefficients": found}
 
-    return _rates(coefficients, graph.positions, velocities)["coefficients"].numpy()
+    value, rate = _rates(coefficients, graph.positions, velocities)["coefficients"]
+    require_electrons(network.auxiliary, structure.numbers, value.numpy())
+    return MovingDensity(value.numpy(), rate.numpy())
 
 
 def _pair_rates(
@@ -97,17 +100,17 @@ def _pair_rates(
         return {**site, **pair}
 
     rates = _rates(blocks, graph.positions, velocities)
-    site = {key: rate for key, rate in rates.items() if isinstance(key, int)}
+    site = {key: rate for key, (_, rate) in rates.items() if isinstance(key, int)}
     atoms_of = {z: np.flatnonzero(structure.numbers == z) for z in site}
-    pair = {key: rate for key, rate in rates.items() if not isinstance(key, int)}
+    pair = {key: rate for key, (_, rate) in rates.items() if not isinstance(key, int)}
     return assemble(pairs, atoms_of, site, pair)
 
 
 @torch.no_grad()
 def _rates(
     function: Callable[[Tensor], dict[Key, Tensor]], positions: Tensor, velocities: NDArray[np.float64]
-) -> dict[Key, Tensor]:
-    """Derivatives of a network's outputs along the velocities, on the processor.
+) -> dict[Key, tuple[Tensor, Tensor]]:
+    """A network's outputs and their derivatives along the velocities, on the processor.
 
     Raises
     ------
@@ -121,6 +124,7 @@ def _rates(
         outputs = function(forward_ad.make_dual(positions, direction))
         found = {}
         for key, value in outputs.items():
-            tangent = forward_ad.unpack_dual(value).tangent
-            found[key] = (torch.zeros_like(value) if tangent is None else tangent).cpu()
+            primal, tangent = forward_ad.unpack_dual(value)
+            rate = torch.zeros_like(primal) if tangent is None else tangent
+            found[key] = primal.cpu(), rate.cpu()
     return found
