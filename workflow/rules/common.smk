@@ -307,7 +307,9 @@ def cost_of_shard(wildcards):
     frames = section("trajectory", wildcards).frames
     chosen = section("states", wildcards)
     on_gpu = takes_gpu("states", wildcards)
-    return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
+    analytic = section("couplings", wildcards).scheme == "analytic"
+    size = (repeats * len(symbols), repeats * orbitals)
+    return estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
 
 
 @functools.cache

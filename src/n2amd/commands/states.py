@@ -180,6 +180,9 @@ def estimate(
     settings: Annotated[
         str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
     ] = None,
+    couplings_settings: Annotated[
+        str | None, typer.Option(help="Settings of `couplings` (scheme): inline JSON or a YAML file.")
+    ] = None,
 ) -> None:
     """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
     from n2amd.config import load_section, parse_supercell
@@ -187,6 +190,7 @@ def estimate(
     from n2amd.interop.structures import read_structure
 
     chosen = load_section("states", settings)
+    analytic = load_section("couplings", couplings_settings).scheme == "analytic"
     cell = read_structure(structure)
     orbitals = USUAL_ORBITALS * cell.n_atoms
     if model is not None:
@@ -198,7 +202,8 @@ def estimate(
         n_orbitals = orbitals * large.n_atoms / cell.n_atoms
         typer.echo(f"{name}: {large.n_atoms} atoms, {n_orbitals:.0f} orbitals")
         for place, on_gpu in (("processor", False), ("GPU", True)):
-            shard = estimate_shard(large.n_atoms, n_orbitals, frames, chosen, on_gpu=on_gpu)
+            size = (large.n_atoms, n_orbitals)
+            shard = estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
             if on_gpu and not shard.frame.device_memory_GB:
                 continue
             memory = f"{shard.frame.memory_GB:.1f} GB"
@@ -207,7 +212,9 @@ def estimate(
             count = -(-frames // chosen.frames_per_shard)
             typer.echo(
                 f"  {place}: {shard.frame.solver}, a frame {_seconds(shard.frame.hamiltonian_s)} of H and "
-                f"{_seconds(shard.frame.states_s)} of states, {memory}; each of {count} shards of "
+                f"{_seconds(shard.frame.states_s)} of states"
+                + (f" and {_seconds(shard.frame.couplings_s)} of couplings" if analytic else "")
+                + f", {memory}; each of {count} shards of "
                 f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
             )
 
