@@ -197,6 +197,10 @@ def test_anything_else_is_no_supercell(text: str) -> None:
             {"dynamics": {"methods": ["dish_renewal"], "detailed_balance": "none"}},
             "dish_renewal is for two states",
         ),
+        (
+            {"couplings": {"scheme": "analytic"}},
+            r"local_diabatic takes overlaps, so that couplings\.scheme = analytic would change nothing",
+        ),
         ({"trajectory": {"frames": 3}}, "frames = 3 are too few .*: 4 at least"),
         (
             {"trajectory": {"frames": 100}, "dynamics": {"dephasing_time_fs": 60.0}},

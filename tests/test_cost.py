@@ -66,6 +66,17 @@ def test_off_gamma_dense_and_finer_meshes_cost_more() -> None:
     assert finer.hamiltonian_s > 6 * plain.hamiltonian_s
 
 
+def test_analytic_couplings_cost_more() -> None:
+    """CPU seconds and GB beyond H and S, `benchmarks/analytic_couplings.py` and a run of 576 atoms."""
+    for atoms, orbitals, measured_s, measured_GB in ((48, 720, 1.44, 0.17), (216, 3240, 6.3, 0.63)):
+        plain, with_couplings = (frame_cost(atoms, orbitals, SETTINGS, analytic=a) for a in (False, True))
+        assert measured_GB < with_couplings.memory_GB - plain.memory_GB < measured_GB + 0.5
+        assert 0.8 < with_couplings.couplings_s / measured_s < 2.5
+        assert with_couplings.seconds == plain.seconds + with_couplings.couplings_s
+    one, other = (estimate_shard(216, 3240, 100, SETTINGS, analytic=a).minutes for a in (False, True))
+    assert other > one
+
+
 def test_a_shard_holds_its_part_and_one_frame_more() -> None:
     shard = estimate_shard(48, 720, 600, StatesSettings(frames_per_shard=150))
     assert shard.n_frames == 151

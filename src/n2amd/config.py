@@ -92,6 +92,11 @@ class CouplingsSettings(Section):
     overlap: Literal["exact", "electron-translation-free"] = Field(
         "exact", description="S(t, t+dt) between the two geometries, or S at one time (drops the ETF term)."
     )
+    scheme: Literal["hst", "analytic"] = Field(
+        "hst",
+        description="Couplings between states: hst (finite differences of overlaps) or analytic (dH/dt and "
+        "dS/dt of the model along the velocities). Dynamics take them with `dynamics.scheme: hst`.",
+    )
     degeneracy_meV: float = Field(
         5.0,
         ge=0,
@@ -115,7 +120,11 @@ class DynamicsSettings(Section):
     pair_states: int | None = Field(
         None, ge=2, le=10000, description="States of a pair to keep, lowest mean energies; default: all."
     )
-    scheme: Literal["local_diabatic", "hst"] = Field("local_diabatic", description="Propagation scheme.")
+    scheme: Literal["local_diabatic", "hst"] = Field(
+        "local_diabatic",
+        description="Propagation: local_diabatic by overlaps, hst by couplings (of either "
+        "`couplings.scheme`).",
+    )
     samples: int = Field(20, ge=1, le=100000, description="Initial conditions (start frames).")
     trajectories: int = Field(200, ge=1, le=10**7, description="Trajectories per initial condition.")
     duration_fs: float = Field(

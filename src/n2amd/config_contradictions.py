@@ -29,6 +29,11 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
             "name a functional with forces in forcefield_functional"
         )
     yield from _active_learning(job, name)
+    if job.section("couplings", name).scheme == "analytic" and dynamics.scheme != "hst":
+        yield (
+            f"dynamics.scheme = {dynamics.scheme} takes overlaps, so that couplings.scheme = analytic would "
+            "change nothing: set dynamics.scheme to hst, or couplings.scheme to hst"
+        )
     steps = int(dynamics.duration_fs / trajectory.timestep_fs + 1e-9)
     if steps < dynamics.output_stride:
         yield (

@@ -70,6 +70,11 @@ def random_density(zeroth: ZerothHamiltonian, spread: float) -> DensityNetwork:
 
 def titania_models() -> dict[str, HamiltonianPredictor]:
     """Predictors in float64: H0 of a density, that and blocks, and blocks alone."""
+    return {name: model.in_double_precision() for name, model in single_precision_models().items()}
+
+
+def single_precision_models() -> dict[str, HamiltonianPredictor]:
+    """The same as states are solved with."""
     frame, basis = read_frame(TITANIA / "TiO2_6_train" / "frame_0000")
     zeroth = ZerothHamiltonian(basis, frame.ingredients, density_functions())
     density, pairs = random_density(zeroth, 0.02), random_pairs(basis)
@@ -80,6 +85,4 @@ def titania_models() -> dict[str, HamiltonianPredictor]:
         "atoms": HamiltonianModel(basis, zeroth, None, None),
         "pair": HamiltonianModel(basis, None, None, pairs),
     }
-    return {
-        name: HamiltonianPredictor(model, table, {}).in_double_precision() for name, model in models.items()
-    }
+    return {name: HamiltonianPredictor(model, table, {}) for name, model in models.items()}

@@ -161,6 +161,11 @@ EVERYTHING = {
 ROWS = (
     Row("`couplings.degeneracy_meV`", option(couplings={"degeneracy_meV": 1.0}), {**COUPLINGS, **PARITY}),
     Row("`couplings.order`", option(couplings={"order": "character"}), {**COUPLINGS, **PARITY}),
+    Row(
+        "`couplings.scheme` to analytic, with `dynamics.scheme: hst`",
+        option(couplings={"scheme": "analytic"}, dynamics={"scheme": "hst"}),
+        {**DESCRIBED, **STATES},
+    ),
     Row("`trajectory.checkpoint_every`", option(trajectory={"checkpoint_every": 10})),
     Row("`forcefield.device`, where no GPU is", option(forcefield={"device": "cpu"})),
     Row("`hamiltonian.device`, where no GPU is", option(hamiltonian={"device": "cpu"})),

@@ -272,10 +272,12 @@ def forcefield_of_material(wildcards):
 
 def description_of_states(wildcards):
     """Return the settings that states depend on, those of their frames included, as JSON."""
+    couplings = section("couplings", wildcards)
     parts = {
         "trajectory": effective_options(section("trajectory", wildcards), ["frames"]),
         "states": effective_options(section("states", wildcards)),
-        "overlap": section("couplings", wildcards).overlap,
+        "overlap": couplings.overlap,
+        "scheme": couplings.scheme,
     }
     return json.dumps(parts, sort_keys=True)
 
@@ -305,7 +307,9 @@ def cost_of_shard(wildcards):
     frames = section("trajectory", wildcards).frames
     chosen = section("states", wildcards)
     on_gpu = takes_gpu("states", wildcards)
-    return estimate_shard(repeats * len(symbols), repeats * orbitals, frames, chosen, on_gpu=on_gpu)
+    analytic = section("couplings", wildcards).scheme == "analytic"
+    size = (repeats * len(symbols), repeats * orbitals)
+    return estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 # options of the states that DFT's own frames know nothing of
 NOT_OF_PARITY = ["frames_per_shard", "projections", "partition", "doubt_stride"]
+# and of the couplings: they have no derivatives, so that both Hamiltonians are compared by differences
+NOT_OF_DFT = ["scheme"]
 
 
 rule assemble_couplings:
@@ -52,8 +54,8 @@ rule coupling_parity:
         runtime=minutes("coupling_parity"),
     params:
         code=code("commands/couplings.py:parity"),
-        settings=settings("couplings"),
-        effect=effect("couplings"),
+        settings=settings("couplings", omit=NOT_OF_DFT),
+        effect=effect("couplings", omit=NOT_OF_DFT),
         states=settings("states", omit=NOT_OF_PARITY),
         states_effect=effect("states", omit=NOT_OF_PARITY),
         temperature=lambda w: section("trajectory", w).temperature_K,

@@ -58,7 +58,7 @@ rule solve_states:
     params:
         code=code("commands/states.py:solve"),
         settings=settings("states"),
-        couplings=settings("couplings", only=["overlap"]),
+        couplings=settings("couplings", only=["overlap", "scheme"]),
     shell:
         "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"
         " --settings {params.settings:q} --couplings-settings {params.couplings:q} --frames {wildcards.shard}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -39,27 +39,20 @@ def states_on_mesh(
         (n_states, n1, n2, n3), A^(-3/2); real where coefficients and phases are.
     """
     orbitals = MeshOrbitals.of(basis, structure, mesh)
-    offsets = basis.orbital_offsets(structure.numbers)
-    # the boxes hold the orbitals of an atom in an order of their own
-    order = np.concatenate([o + orbitals.orders[int(z)] for o, z in zip(offsets, structure.numbers)])
-    k = np.zeros(3) if kpoint is None else np.asarray(kpoint, dtype=np.float64)
-    real = not np.iscomplexobj(coefficients) and np.allclose(2 * k, np.rint(2 * k), atol=1e-12)
-    n_states = coefficients.shape[1]
-    parts = np.empty((n_states if real else 2 * n_states, mesh.n_points))
+    states = StateWeights.of(basis, structure, orbitals, coefficients, kpoint)
+    parts = np.empty((states.parts, mesh.n_points))
     _fill_states(
         orbitals.boxes.total,
         orbitals.boxes,
         orbitals.images,
         orbitals.atoms,
         orbitals.splines,
-        offsets,
-        np.ascontiguousarray(coefficients.real[order], dtype=np.float64),
-        np.ascontiguousarray(coefficients.imag[order], dtype=np.float64),
-        k,
+        states,
         orbitals.workspace(),
         parts,
     )
-    values = parts if real else parts[:n_states] + 1j * parts[n_states:]
+    n_states = coefficients.shape[1]
+    values = parts if len(parts) == n_states else parts[:n_states] + 1j * parts[n_states:]
     return values.reshape(n_states, *mesh.shape)
 
 
@@ -78,6 +71,72 @@ def charge_on_mesh(
     return np.asarray((np.abs(states) ** 2).mean(axis=0), dtype=np.float64)
 
 
+class StateWeights(NamedTuple):
+    """Coefficients of some states, for loops over the boxes of a mesh.
+
+    Attributes
+    ----------
+    offsets
+        First orbital of each atom and the total, (n_atoms + 1,).
+    real, imaginary
+        Coefficients in the order of the boxes, (n_orbitals, n_states) each.
+    kpoint
+        Fractional, (3,).
+    parts
+        Numbers a point: one a state where all are real, else real parts and then imaginary ones.
+    """
+
+    offsets: NDArray[np.int64]
+    real: NDArray[np.float64]
+    imaginary: NDArray[np.float64]
+    kpoint: NDArray[np.float64]
+    parts: int
+
+    @classmethod
+    def of(
+        cls,
+        basis: Basis,
+        structure: Structure,
+        orbitals: MeshOrbitals,
+        coefficients: NDArray,
+        kpoint: NDArray[np.float64] | None,
+    ) -> StateWeights:
+        """Sort coefficients (n_orbitals, n_states) into the order of the boxes."""
+        offsets = basis.orbital_offsets(structure.numbers)
+        # the boxes hold the orbitals of an atom in an order of their own
+        order = np.concatenate([o + orbitals.orders[int(z)] for o, z in zip(offsets, structure.numbers)])
+        k = np.zeros(3) if kpoint is None else np.asarray(kpoint, dtype=np.float64)
+        real = not np.iscomplexobj(coefficients) and np.allclose(2 * k, np.rint(2 * k), atol=1e-12)
+        n_states = coefficients.shape[1]
+        return cls(
+            offsets,
+            np.ascontiguousarray(coefficients.real[order], dtype=np.float64),
+            np.ascontiguousarray(coefficients.imag[order], dtype=np.float64),
+            k,
+            n_states if real else 2 * n_states,
+        )
+
+
+@njit(cache=True)
+def box_weights(kept: int, states: Any, work: Any) -> Any:
+    """Coefficients of the rows of a box with the phases of their images, (n_rows, n_parts)."""
+    n_states = states.real.shape[1]
+    weights = np.empty((work.row[kept], states.parts))
+    for q in range(kept):
+        angle = 0.0
+        for c in range(3):
+            angle += states.kpoint[c] * work.shift[q, c]
+        cosine, sine = np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)
+        for r in range(work.row[q], work.row[q + 1]):
+            orbital = states.offsets[work.atom[q]] + r - work.row[q]
+            for s in range(n_states):
+                a, b = states.real[orbital, s], states.imaginary[orbital, s]
+                weights[r, s] = cosine * a - sine * b
+                if states.parts > n_states:
+                    weights[r, n_states + s] = sine * a + cosine * b
+    return weights
+
+
 @njit(cache=True)
 def _fill_states(
     n_boxes: int,
@@ -85,35 +144,17 @@ def _fill_states(
     images: Any,
     atoms: Any,
     splines: Any,
-    offsets: Any,
-    real: Any,
-    imaginary: Any,
-    kpoint: Any,
+    states: Any,
     work: Any,
     values: Any,
 ) -> None:
-    """Fill `values` (n_states or 2 n_states, n_points): real parts, then imaginary ones where asked."""
-    n_states = real.shape[1]
-    wanted = len(values)
+    """Fill `values` (n_parts, n_points)."""
     for number in range(n_boxes):
         n = box_points(boxes, number, work)
         kept = box_orbitals(boxes, number, n, images, atoms, splines, work)
-        rows = work.row[kept]
-        weights = np.empty((rows, wanted))
-        for q in range(kept):
-            angle = 0.0
-            for c in range(3):
-                angle += kpoint[c] * work.shift[q, c]
-            cosine, sine = np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)
-            for r in range(work.row[q], work.row[q + 1]):
-                orbital = offsets[work.atom[q]] + r - work.row[q]
-                for s in range(n_states):
-                    a, b = real[orbital, s], imaginary[orbital, s]
-                    weights[r, s] = cosine * a - sine * b
-                    if wanted > n_states:
-                        weights[r, n_states + s] = sine * a + cosine * b
-        phi = work.phi[: rows * n].reshape(rows, n)
+        weights = box_weights(kept, states, work)
+        phi = work.phi[: len(weights) * n].reshape(len(weights), n)
         found = np.dot(np.ascontiguousarray(weights.T), phi)
-        for s in range(wanted):
+        for s in range(states.parts):
             for p in range(n):
                 values[s, work.flat[p]] = found[s, p]

@@ -4,7 +4,8 @@
 
 The functions of one l are contracted first: an atom has one radial function for each (l, m), a piecewise
 cubic polynomial, so that the cost of a point does not grow with the number of functions. The projection is
-the transpose of the same sums, the gradient their derivative with the places of the atoms.
+the transpose of the same sums, gradient and changes are their derivatives with the places of the atoms,
+reverse and forward.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
 from n2amd.baseline.mesh_gradient_kernel import harmonic_gradients
-from n2amd.baseline.multipole_gradient_kernel import gradient_of_atom
+from n2amd.baseline.multipole_gradient_kernel import change_of_atom, gradient_of_atom
 from n2amd.baseline.multipole_kernel import Sorted, visit_atom
 from n2amd.baseline.multipole_table import MultipoleTable
 from n2amd.baseline.superposition import functions_of, reaches
@@ -154,6 +155,43 @@ def multipole_gradient(
         gradient_of_atom(*setup.arguments(atom), table, gradients, flat, result[atom])  # type: ignore[call-arg]
     # the functions look back at their atom
     return -result
+
+
+def multipole_changes(
+    structure: Structure,
+    mesh: Mesh,
+    functions: Mapping[int, Sequence[Shell]],
+    coefficients: NDArray[np.float64],
+    moves: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Derivative of `superpose_multipoles` along a motion of the atoms, for fixed coefficients.
+
+    Parameters
+    ----------
+    structure, mesh, functions, coefficients
+        As for `superpose_multipoles`.
+    moves
+        Directions of the atoms, e.g. velocities, (n_atoms, 3).
+
+    Returns
+    -------
+    changes
+        (n1, n2, n3), in the units of coefficient times R times that of the moves per Angstrom.
+
+    Raises
+    ------
+    InputError
+        As `superpose_multipoles`.
+    """
+    setup = _Setup.of(structure, mesh, functions)
+    setup.check_coefficients(coefficients)
+    gradients = harmonic_gradients()
+    field = np.zeros(mesh.n_points)
+    for atom in range(structure.n_atoms):
+        own = coefficients[setup.offsets[atom] : setup.offsets[atom + 1]]
+        table = setup.tables[setup.element[atom]].contract(own)
+        change_of_atom(*setup.arguments(atom), table, gradients, moves[atom], field)  # type: ignore[call-arg]
+    return field.reshape(mesh.shape)
 
 
 def _flat(field: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:

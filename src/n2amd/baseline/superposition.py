@@ -204,11 +204,11 @@ def _add_atoms(
                     start = splines.start[function]
                     table = splines.coefficients[start : start + splines.intervals[function] + 1]
                     evaluate(table, splines.step[function], splines.reach[function], r[begin:], length, value)
-                    _add_line(value, length, f0, fields[function - first, line : line + n3])
+                    add_line(value, length, f0, fields[function - first, line : line + n3])
 
 
 @njit(cache=True, fastmath=FUSED)
-def _add_line(value: Any, n: int, first: int, line: Any) -> None:
+def add_line(value: Any, n: int, first: int, line: Any) -> None:
     """Add `n` values to the points of a line from `first` on; more than the line has go round again."""
     done = 0
     while done < n:

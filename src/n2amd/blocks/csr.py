@@ -84,6 +84,27 @@ def fold_csr(
     return folded
 
 
+def between_states(
+    matrix: BlockMatrix, offsets: NDArray[np.int64], vectors: NDArray, k: NDArray[np.float64] | None = None
+) -> NDArray:
+    """Elements <i|M|j> between states.
+
+    Parameters
+    ----------
+    matrix, offsets, k
+        As for `fold_csr`.
+    vectors
+        States, (n_orbitals, w).
+
+    Returns
+    -------
+    elements
+        (w, w).
+    """
+    (folded,) = fold_csr([matrix], offsets, k)
+    return np.asarray(vectors.conj().T @ (folded @ vectors))
+
+
 def _hermitian_on_site(blocks: NDArray, index: PairIndex) -> NDArray:
     """Blocks with those of an atom with itself made Hermitian, as `fold` does."""
     site = index.on_site

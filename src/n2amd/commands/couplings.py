@@ -81,6 +81,12 @@ def _show(out: Path, couplings: Couplings) -> None:
     ):
         table.add_row(name, value)
     Console().print(table)
+    if couplings.scheme == "analytic" and couplings.order == "energy" and moved.any():
+        typer.echo(
+            f"warning: in {moved.sum()} intervals states cross within a step, which no analytic coupling "
+            "between them shows; choose couplings.order: character where carriers pass through them",
+            err=True,
+        )
     if touched := int((couplings.tracking.edge_clusters > 0).sum()):
         typer.echo(
             f"warning: in {touched} intervals a near-degenerate group reaches from the kept states to the "
@@ -116,6 +122,12 @@ def parity(
     from n2amd.storage import open_hdf5, write_json
 
     chosen = load_section("couplings", settings)
+    if chosen.scheme == "analytic":
+        raise InputError(
+            "DFT's own frames have no derivative of H, so that no analytic couplings can be compared",
+            field="couplings.scheme",
+            remedy="compare with hst",
+        )
     states = load_section("states", states_settings)
     with open_hdf5(dataset, "dataset") as file:
         if not whole(file, "consecutive"):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from n2amd.errors import InputError
+
+if TYPE_CHECKING:
+    from n2amd.network.predict import HamiltonianPredictor
+    from n2amd.states.cross_time import OverlapKind
+    from n2amd.states.store import StatesShard
+    from n2amd.states.velocity import Coupler
 
 app = typer.Typer(help="Solve the states around the gap, shard by shard.", no_args_is_help=True)
 
@@ -25,7 +31,8 @@ def solve(
         str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
     ] = None,
     couplings_settings: Annotated[
-        str | None, typer.Option(help="Settings of `couplings` (which overlap): inline JSON or a YAML file.")
+        str | None,
+        typer.Option(help="Settings of `couplings` (overlap, scheme): inline JSON or a YAML file."),
     ] = None,
 ) -> None:
     """Solve one shard; started again after an interruption, it goes on where it was."""
@@ -41,27 +48,29 @@ def solve(
     from n2amd.provenance import sha256_of_config, sha256_of_files
     from n2amd.sources import digest_of_program
     from n2amd.states.checkpoint import Checkpoint
-    from n2amd.states.doubt import OUTSIDE_RATIO
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
     from n2amd.states.trajectory import count_frames, read_cell, read_slice
     from n2amd.storage import single_writer
 
     chosen = load_section("states", settings)
-    kind = load_section("couplings", couplings_settings).overlap
-    part = read_slice(trajectory, _frame_range(frames))
+    couplings = load_section("couplings", couplings_settings)
+    kind, analytic = couplings.overlap, couplings.scheme == "analytic"
+    part = read_slice(trajectory, _frame_range(frames), moving=analytic)
     device = choose_device(chosen.device)
     predictor = load_predictor(model, device)
     if chosen.mesh_refinement != 1:
         predictor = predictor.refined(chosen.mesh_refinement)
     cross_overlap = predictor.cross_overlap(kind)
+    coupler = _coupler(predictor, kind) if analytic else None
     if part.start == 0 and (stored := predictor.training.get("cells")) is not None:
         for finding in judge_trajectory(*read_cell(trajectory), TrainingCells.from_document(stored)):
             typer.echo(f"warning: {finding}", err=True)
-    config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
+    config = {"states": chosen.model_dump(mode="json"), "overlap": kind, "scheme": couplings.scheme}
     with single_writer(out):
         # not of the trajectory's file, which may have got more frames
-        job = [chosen.effective(["device"]), str(device), kind, part.fingerprint, sha256_of_files([model])]
+        what = [chosen.effective(["device"]), str(device), kind, couplings.scheme]
+        job = [*what, part.fingerprint, sha256_of_files([model])]
         code = digest_of_program("commands/states.py:solve")
         checkpoint = Checkpoint(out, f"{code} {sha256_of_config(job)}")
         jobs = ceil(count_frames(trajectory) / chosen.frames_per_shard)
@@ -75,10 +84,31 @@ def solve(
                 checkpoint,
                 report=report,
                 doubter=predictor if predictor.doubt is not None else None,
+                coupler=coupler,
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()
+    _warn(result)
     info = result.info
+    typer.echo(
+        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
+        f"states {result.band_index[0]}..{result.band_index[-1]} "
+        f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
+        f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
+    )
+
+
+def _coupler(predictor: HamiltonianPredictor, kind: OverlapKind) -> Coupler:
+    """What gives couplings along velocities; refused where the model does not know them."""
+    from n2amd.network.velocity_coupling import ModelVelocityCouplings
+
+    return ModelVelocityCouplings.of(predictor, kind)
+
+
+def _warn(result: StatesShard) -> None:
+    """Say what is doubtful about the states of a shard."""
+    from n2amd.states.doubt import OUTSIDE_RATIO
+
     if len(result.doubtful_frames):
         typer.echo(
             f"warning: frames {result.doubtful_frames.tolist()} hold a state made of nearly empty directions "
@@ -99,12 +129,6 @@ def solve(
             "frames to add to the data set with `n2amd hamiltonian select`",
             err=True,
         )
-    typer.echo(
-        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
-        f"states {result.band_index[0]}..{result.band_index[-1]} "
-        f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
-        f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
-    )
 
 
 def _frame_range(text: str | None) -> tuple[int, int] | None:
@@ -156,6 +180,9 @@ def estimate(
     settings: Annotated[
         str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
     ] = None,
+    couplings_settings: Annotated[
+        str | None, typer.Option(help="Settings of `couplings` (scheme): inline JSON or a YAML file.")
+    ] = None,
 ) -> None:
     """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
     from n2amd.config import load_section, parse_supercell
@@ -163,6 +190,7 @@ def estimate(
     from n2amd.interop.structures import read_structure
 
     chosen = load_section("states", settings)
+    analytic = load_section("couplings", couplings_settings).scheme == "analytic"
     cell = read_structure(structure)
     orbitals = USUAL_ORBITALS * cell.n_atoms
     if model is not None:
@@ -174,7 +202,8 @@ def estimate(
         n_orbitals = orbitals * large.n_atoms / cell.n_atoms
         typer.echo(f"{name}: {large.n_atoms} atoms, {n_orbitals:.0f} orbitals")
         for place, on_gpu in (("processor", False), ("GPU", True)):
-            shard = estimate_shard(large.n_atoms, n_orbitals, frames, chosen, on_gpu=on_gpu)
+            size = (large.n_atoms, n_orbitals)
+            shard = estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
             if on_gpu and not shard.frame.device_memory_GB:
                 continue
             memory = f"{shard.frame.memory_GB:.1f} GB"
@@ -183,7 +212,9 @@ def estimate(
             count = -(-frames // chosen.frames_per_shard)
             typer.echo(
                 f"  {place}: {shard.frame.solver}, a frame {_seconds(shard.frame.hamiltonian_s)} of H and "
-                f"{_seconds(shard.frame.states_s)} of states, {memory}; each of {count} shards of "
+                f"{_seconds(shard.frame.states_s)} of states"
+                + (f" and {_seconds(shard.frame.couplings_s)} of couplings" if analytic else "")
+                + f", {memory}; each of {count} shards of "
                 f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
             )
 

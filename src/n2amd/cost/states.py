@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ SLOWER = 2.5
 START_S = 120.0
 #: Room for what is not counted: the frame before, libraries.
 SPARE = 1.3
+#: Analytic couplings of a frame in units of its H and S.
+COUPLINGS_TO_HAMILTONIAN = 3.4
 #: Memory of the program without a frame, and on a GPU of its libraries, GB.
 PROGRAM_GB, DRIVER_GB = 0.9, 0.8
 
@@ -35,6 +37,8 @@ class FrameCost:
         CPU seconds of H and S, and of the states: on a GPU seconds.
     memory_GB, device_memory_GB
         Largest memory, and that of a GPU (0 without).
+    couplings_s
+        CPU seconds of analytic couplings (0 without).
     """
 
     solver: str
@@ -42,15 +46,21 @@ class FrameCost:
     states_s: float
     memory_GB: float
     device_memory_GB: float
+    couplings_s: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds of the frame."""
-        return self.hamiltonian_s + self.states_s
+        return self.hamiltonian_s + self.states_s + self.couplings_s
 
 
 def frame_cost(
-    n_atoms: int, n_orbitals: float, settings: StatesSettings, *, on_gpu: bool = False
+    n_atoms: int,
+    n_orbitals: float,
+    settings: StatesSettings,
+    *,
+    on_gpu: bool = False,
+    analytic: bool = False,
 ) -> FrameCost:
     """Cost of H, S and the window's states of one geometry.
 
@@ -62,12 +72,23 @@ def frame_cost(
         Solver, k point, finer mesh.
     on_gpu
         Whether states are solved on a GPU; H0 is summed on the processor either way.
+    analytic
+        Whether couplings come from derivatives (`couplings.scheme`).
 
     Returns
     -------
     FrameCost
         On the measured machine.
     """
+    plain = _without_couplings(n_atoms, n_orbitals, settings, on_gpu)
+    if not analytic:
+        return plain
+    # features of bonds and their rates in double precision
+    memory = plain.memory_GB + 0.5 + 1e-3 * n_atoms
+    return replace(plain, couplings_s=COUPLINGS_TO_HAMILTONIAN * plain.hamiltonian_s, memory_GB=memory)
+
+
+def _without_couplings(n_atoms: int, n_orbitals: float, settings: StatesSettings, on_gpu: bool) -> FrameCost:
     solver = choose_method(settings.solver, int(n_orbitals))
     is_complex = not is_invariant(np.array(settings.kpoint))
     # H0: sums over mesh points, of which a finer mesh has more
@@ -123,7 +144,13 @@ class ShardCost:
 
 
 def estimate_shard(
-    n_atoms: int, n_orbitals: float, n_frames: int, settings: StatesSettings, *, on_gpu: bool = False
+    n_atoms: int,
+    n_orbitals: float,
+    n_frames: int,
+    settings: StatesSettings,
+    *,
+    on_gpu: bool = False,
+    analytic: bool = False,
 ) -> ShardCost:
     """Cost of the largest shard of a trajectory of `n_frames`; the rest is as for `frame_cost`.
 
@@ -133,9 +160,9 @@ def estimate_shard(
     >>> shard.frame.solver, shard.n_frames
     ('block_si', 21)
     """
-    frame = frame_cost(n_atoms, n_orbitals, settings, on_gpu=on_gpu)
+    frame = frame_cost(n_atoms, n_orbitals, settings, on_gpu=on_gpu, analytic=analytic)
     of_shard = min(n_frames, settings.frames_per_shard + 1)
     # overlaps of neighbouring frames and the doubt of the model together cost less than a quarter of H
-    seconds = START_S + SLOWER * of_shard * (1.25 * frame.hamiltonian_s + frame.states_s)
+    seconds = START_S + SLOWER * of_shard * (0.25 * frame.hamiltonian_s + frame.seconds)
     memory = 1000 * SPARE * frame.memory_GB
     return ShardCost(frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500)

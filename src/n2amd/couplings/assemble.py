@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
-from n2amd.couplings.checks import check_overlaps
+from n2amd.couplings.analytic import couplings_of_motion
+from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
 from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
 from n2amd.couplings.projection import Projection, carried
-from n2amd.couplings.store import Couplings, Tracking, Window
+from n2amd.couplings.store import Couplings, CouplingScheme, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
 from n2amd.seals import made_from
@@ -48,6 +49,8 @@ class Joined:
         Canonical gauge of the first frame, (w, w).
     projections
         Weights on atoms or shells that each shard holds.
+    velocity_couplings
+        <i|d/dt j> of each frame's eigenvectors, (F, w, w), 1/fs; None where the shards hold none.
     """
 
     info: ShardInfo
@@ -56,6 +59,7 @@ class Joined:
     overlap: NDArray
     first_gauge: NDArray
     projections: tuple[Projection | None, ...] = ()
+    velocity_couplings: NDArray | None = None
 
 
 def read_shards(paths: Sequence[str | Path]) -> list[tuple[Path, StatesShard]]:
@@ -73,6 +77,8 @@ def read_shards(paths: Sequence[str | Path]) -> list[tuple[Path, StatesShard]]:
         shard = read_shard(path)
         frames, states = shard.energies.shape
         check_overlaps(shard.overlap, frames, states, path, shard.info.overlap_kind, start=shard.info.start)
+        if shard.velocity_couplings is not None:
+            check_velocity_couplings(shard.velocity_couplings, path, start=shard.info.start)
         found.append((path, shard))
         _check_same(path, shard, *found[0])
         _check_model(path, found[0][0])
@@ -135,7 +141,9 @@ def check_trajectory(found: Sequence[tuple[Path, StatesShard]], trajectory: str 
 def _is_of(shard: StatesShard, trajectory: str | Path) -> bool:
     """Whether a shard is of the geometries of a trajectory; shards of earlier versions do not say."""
     own = (shard.info.start + 1 if shard.info.start else 0, shard.info.stop)
-    return not shard.info.geometry or read_slice(trajectory, own).fingerprint == shard.info.geometry
+    moving = shard.velocity_couplings is not None
+    found = shard.info.geometry
+    return not found or read_slice(trajectory, own, moving=moving).fingerprint == found
 
 
 def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference: StatesShard) -> None:
@@ -185,6 +193,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         If the shared frame has other levels or states in the two shards.
     """
     energies, overlap = [shards[0].energies], [shards[0].overlap]
+    along = [shards[0].velocity_couplings]
     for earlier, later in pairwise(shards):
         place = f"frame {later.info.start} shared by two shards"
         difference = np.abs(earlier.energies[-1] - later.energies[0]).max()
@@ -208,6 +217,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         first = polar_factor(gauge) @ later.overlap[:1]
         energies.append(later.energies[1:])
         overlap += [first, later.overlap[1:]]
+        along.append(None if later.velocity_couplings is None else later.velocity_couplings[1:])
     start = shards[0]
     return Joined(
         start.info,
@@ -216,7 +226,14 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         np.concatenate(overlap),
         canonical_gauge(start.first_coefficients, start.energies[0]),
         tuple(shard.projection for shard in shards),
+        _all_of(along),
     )
+
+
+def _all_of(parts: Sequence[NDArray | None]) -> NDArray | None:
+    """Parts put end to end; nothing where one is missing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 @dataclass(frozen=True)
@@ -228,7 +245,7 @@ class Coupled:
     columns
         States in their columns.
     nac
-        Hammes-Schiffer-Tully hbar d_ij, (F - 1, w, w), eV.
+        hbar d_ij by the scheme asked for, (F - 1, w, w), eV.
     n_clusters
         Near-degenerate groups transported together, (F - 1,).
     edge
@@ -241,7 +258,9 @@ class Coupled:
     edge: NDArray[np.bool_]
 
 
-def couple(joined: Joined, timestep: float, degeneracy: float, order: ColumnOrder) -> Coupled:
+def couple(
+    joined: Joined, timestep: float, degeneracy: float, order: ColumnOrder, scheme: CouplingScheme = "hst"
+) -> Coupled:
     """Track the states of a trajectory.
 
     Columns by energy hold eigenstates; only couplings are those of transported states, because finite
@@ -256,6 +275,13 @@ def couple(joined: Joined, timestep: float, degeneracy: float, order: ColumnOrde
         fs; eV.
     order
         Meaning of a column.
+    scheme
+        "hst": differences of the overlaps; "analytic": what the shards hold of each frame's motion.
+
+    Raises
+    ------
+    InputError
+        If couplings are to be analytic and the shards hold none, or a step does not resolve them.
     """
     series = joined.energies, joined.overlap, timestep
     tracked = track(*series, degeneracy, joined.first_gauge)
@@ -264,8 +290,22 @@ def couple(joined: Joined, timestep: float, degeneracy: float, order: ColumnOrde
     if order == "energy":
         columns = arrange(track(*series, 0.0, joined.first_gauge), order)
         transported = in_phase_with(transported, columns)
-    nac = hammes_schiffer_tully(transported.overlap, timestep)
+    if scheme == "analytic":
+        along = _along_velocities(joined)
+        nac = couplings_of_motion(along, transported.gauge, tracked.cluster, timestep)
+    else:
+        nac = hammes_schiffer_tully(transported.overlap, timestep)
     return Coupled(columns, nac, tracked.n_clusters, transported.edge)
+
+
+def _along_velocities(joined: Joined) -> NDArray:
+    if joined.velocity_couplings is None:
+        raise InputError(
+            "the shards hold no couplings along the velocities",
+            field="couplings.scheme",
+            remedy="solve the states with couplings.scheme: analytic, or assemble with hst",
+        )
+    return joined.velocity_couplings
 
 
 def assemble(
@@ -292,8 +332,10 @@ def assemble(
                 remedy="make the shards again with these settings, or pass the settings they were made with",
             )
     joined = join(shards)
-    coupled = couple(joined, info.timestep_fs, settings.degeneracy_meV / 1000, settings.order)
-    return replace(keep_states(joined, coupled, settings.order), doubt=doubt_of_shards(shards))
+    degeneracy = settings.degeneracy_meV / 1000
+    coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme)
+    kept = keep_states(joined, coupled, settings.order)
+    return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
 
 
 def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:

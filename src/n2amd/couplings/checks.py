@@ -128,15 +128,7 @@ def check_couplings(nac: NDArray, timestep_fs: float, frames: int, states: int, 
     """
     _check_intervals(nac, "nac", frames, states, file)
     size = np.abs(nac).max(axis=(1, 2))
-    error = np.abs(nac + nac.conj().swapaxes(1, 2)).max(axis=(1, 2))
-    if error.max() > _ANTI_HERMITIAN * size.max():
-        raise InputError(
-            f"not anti-Hermitian (by {1000 * error.max():.2g} meV)",
-            file=file,
-            frame=int(error.argmax()),
-            field="nac",
-            remedy="couplings are hbar <i|d/dt j>, whose adjoint is minus themselves: make them again",
-        )
+    _check_anti_hermitian(nac, "nac", 1000.0, "meV", file)
     # two states turn into each other by half a turn in a step at most
     limit = np.pi * HBAR_EV_FS / timestep_fs
     if size.max() > limit:
@@ -147,6 +139,28 @@ def check_couplings(nac: NDArray, timestep_fs: float, frames: int, states: int, 
             frame=int(size.argmax()),
             field="nac",
             remedy="couplings are in eV, the time step in fs: correct the one that is not",
+        )
+
+
+def check_velocity_couplings(couplings: NDArray, file: str | Path, start: int = 0) -> None:
+    """Raise `InputError` unless couplings <i|d/dt j> of each frame, (frames, w, w), 1/fs, are anti-Hermitian.
+
+    `start` is the number of the first frame.
+    """
+    _check_anti_hermitian(couplings, "velocity_couplings", 1.0, "1/fs", file, start)
+
+
+def _check_anti_hermitian(
+    values: NDArray, field: str, factor: float, unit: str, file: str | Path, start: int = 0
+) -> None:
+    error = np.abs(values + values.conj().swapaxes(1, 2)).max(axis=(1, 2))
+    if error.max() > _ANTI_HERMITIAN * np.abs(values).max():
+        raise InputError(
+            f"not anti-Hermitian (by {factor * error.max():.2g} {unit})",
+            file=file,
+            frame=start + int(error.argmax()),
+            field=field,
+            remedy="couplings are <i|d/dt j>, whose adjoint is minus themselves: make them again",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -17,6 +17,8 @@ from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
+
+CouplingScheme = Literal["hst", "analytic"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class Couplings:
     overlap
         O(t, t+dt), phase-consistent, (F - 1, n, n); complex off Gamma.
     nac
-        Hammes-Schiffer-Tully hbar d_ij at t + dt/2, (F - 1, n, n), eV: of `overlap`, but of transported
-        states where the step does not resolve how near-degenerate ones mix.
+        hbar d_ij at t + dt/2, (F - 1, n, n), eV, by `scheme`; of transported states where the step does not
+        resolve how near-degenerate ones mix.
     band_index
         Absolute index of each column's state at the first frame, (n,).
     tracking
@@ -108,6 +110,8 @@ class Couplings:
         All states that were solved for; None in files that hold the kept ones alone.
     doubt
         Band edges and their coupling for each draw of the model, at some moments; None where unknown.
+    scheme
+        "hst" (Hammes-Schiffer-Tully, of `overlap`) or "analytic" (along the velocities).
     """
 
     timestep_fs: float
@@ -125,6 +129,7 @@ class Couplings:
     projection: Projection | None = None
     window: Window | None = None
     doubt: EdgeDoubt | None = None
+    scheme: CouplingScheme = "hst"
 
     @property
     def n_frames(self) -> int:
@@ -153,7 +158,7 @@ class States:
     window: Window | None
 
 
-_NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint")
+_NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint", "scheme")
 _ARRAYS = ("energies", "overlap", "nac", "band_index")
 _WINDOW_ARRAYS = ("energies", "overlap", "nac")
 _FRACTIONS = ("min_overlap", "window_leak")
@@ -165,7 +170,7 @@ def write_couplings(
     path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write couplings atomically."""
-    with create_hdf5(path, "couplings", version="1.2", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "couplings", version="1.3", config=config, inputs=inputs) as file:
         file.attrs["n_frames"] = couplings.n_frames
         for name in _NUMBERS:
             file.attrs[name] = getattr(couplings, name)
@@ -284,6 +289,7 @@ def read_couplings(path: str | Path) -> Couplings:
             tracking=report,
             projection=read_projection(file),
             doubt=read_edge_doubt(file),
+            scheme=word(file, "scheme", get_args(CouplingScheme)) if "scheme" in file.attrs else "hst",  # type: ignore[arg-type]
         )
 
 

@@ -34,8 +34,10 @@ class Alignment:
         (w, w), unitary: column i holds tracked state i in terms of the frame's eigenvectors.
     rank
         Eigenvector assigned to each tracked state, (w,).
+    cluster
+        Group of each eigenvector, (w,); groups of two or more are transported together.
     n_clusters
-        Groups of two or more states transported together.
+        Groups of two or more.
     together
         Mask of the tracked states in such a group, (w,).
     edge
@@ -44,6 +46,7 @@ class Alignment:
 
     gauge: NDArray
     rank: NDArray[np.int64]
+    cluster: NDArray[np.int64]
     n_clusters: int
     together: NDArray[np.bool_]
     edge: NDArray[np.bool_]
@@ -123,7 +126,7 @@ def align(
             n_clusters += 1
             together[rows] = True
             edge[rows] = columns[0] == 0 or columns[-1] == w - 1
-    return Alignment(gauge, rank, n_clusters, together, edge)
+    return Alignment(gauge, rank, cluster, n_clusters, together, edge)
 
 
 def _by_energy(energies: NDArray[np.float64], rank_before: NDArray[np.int64]) -> list[int]:
@@ -153,6 +156,8 @@ class Tracked:
         Position of each tracked state among the frame's eigenvalues, (F, w).
     gauge
         Tracked states in terms of each frame's eigenvectors, (F, w, w).
+    cluster
+        Cluster of each eigenvector, (F, w); of the first frame as seen from the second.
     n_clusters
         Clusters transported in each interval, (F - 1,).
     edge
@@ -164,6 +169,7 @@ class Tracked:
     overlap: NDArray
     rank: NDArray[np.int64]
     gauge: NDArray
+    cluster: NDArray[np.int64]
     n_clusters: NDArray[np.int64]
     edge: NDArray[np.bool_]
 
@@ -198,13 +204,16 @@ def track(
     gauge[0] = np.eye(w) if first_gauge is None else first_gauge
     rank[0] = np.arange(w)
     together = np.zeros(w, dtype=bool)
+    cluster = np.empty((n_frames, w), dtype=np.int64)
+    cluster[0] = find_clusters(adjoint(overlap[0]), energies[0], timestep, degeneracy, together)
     for t in range(n_frames - 1):
         amplitudes = adjoint(gauge[t]) @ overlap[t]
         step = align(amplitudes, energies[t + 1], timestep, degeneracy, rank[t], together)
         gauge[t + 1], rank[t + 1], n_clusters[t], edge[t] = step.gauge, step.rank, step.n_clusters, step.edge
+        cluster[t + 1] = step.cluster
         together = step.together
     tracked_energies = np.einsum("tki,tk->ti", np.abs(gauge) ** 2, energies)
     mixing = adjoint(gauge) @ (energies[:, :, None] * gauge)
     mixing[:, np.arange(w), np.arange(w)] = 0.0
     tracked_overlap = adjoint(gauge[:-1]) @ overlap @ gauge[1:]
-    return Tracked(tracked_energies, mixing, tracked_overlap, rank, gauge, n_clusters, edge)
+    return Tracked(tracked_energies, mixing, tracked_overlap, rank, gauge, cluster, n_clusters, edge)

@@ -114,10 +114,12 @@ def _states(settings: Any, machine: Machine, job: Config | None) -> Iterator[str
     for name, supercell, atoms in sizes:
         frames = job.section("trajectory", name).frames
         chosen = job.section("states", name)
-        cost = estimate_shard(atoms, atoms * USUAL_ORBITALS, frames, chosen, on_gpu=on_gpu)
+        analytic = job.section("couplings", name).scheme == "analytic"
+        orbitals = atoms * USUAL_ORBITALS
+        cost = estimate_shard(atoms, orbitals, frames, chosen, on_gpu=on_gpu, analytic=analytic)
         solver = "LAPACK on the CPU" if cost.frame.solver == "dense" else f"block Lanczos on the {large}"
         yield (
-            f"{name} {supercell} ({atoms} atoms, some {atoms * USUAL_ORBITALS:.0f} orbitals): {solver}, "
+            f"{name} {supercell} ({atoms} atoms, some {orbitals:.0f} orbitals): {solver}, "
             f"at most {cost.minutes} min and {cost.memory_MB / 1000:.1f} GB a shard"
         )
 

@@ -23,8 +23,8 @@ from n2amd.network.bond_layout import Integers, Places, block_weights, block_wid
 from n2amd.network.features import Channels, Features, Gate
 from n2amd.network.so2 import SO2Linear
 
-#: Fewest bonds that are worth a thread.
-FEWEST_BONDS = 512
+#: Fewest bonds that are worth a thread, and most parts that bonds are cut into.
+FEWEST_BONDS, MOST_PARTS = 512, 16
 
 
 @dataclass(frozen=True)
@@ -187,11 +187,15 @@ def _below(known: Messages) -> Below:
 
 
 def _in_threads(part: Callable[[int, int], Any], bonds: Bonds) -> list[Any]:
-    """Results for the parts that the bonds are cut into, one a thread."""
+    """Results for the parts that the bonds are cut into.
+
+    The parts are the same for any number of threads, and so is their sum, to the last bit.
+    """
     n = len(bonds.receiver)
-    count = max(1, min(torch.get_num_threads(), n // FEWEST_BONDS))
+    count = max(1, min(MOST_PARTS, n // FEWEST_BONDS))
     parts = [(k * n // count, (k + 1) * n // count) for k in range(count)]
-    if count == 1:
-        return [part(*parts[0])]
-    with ThreadPoolExecutor(count) as pool:
+    threads = min(torch.get_num_threads(), count)
+    if threads == 1:
+        return [part(*ends) for ends in parts]
+    with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda ends: part(*ends), parts))

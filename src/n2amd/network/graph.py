@@ -36,6 +36,10 @@ class Bonds:
             torch.cat([self.i, self.j]), torch.cat([self.j, self.i]), torch.cat([self.shift, -self.shift])
         )
 
+    def part(self, some: slice) -> Bonds:
+        """Return some of the bonds."""
+        return Bonds(self.i[some], self.j[some], self.shift[some])
+
     def to(self, device: torch.device | str) -> Bonds:
         """Move to a device."""
         return Bonds(self.i.to(device), self.j.to(device), self.shift.to(device))

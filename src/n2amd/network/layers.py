@@ -28,7 +28,7 @@ from n2amd.network.radial import bessel, envelope
 from n2amd.network.so2 import SO2Linear
 from n2amd.network.wigner import bond_wigner
 
-#: Bonds whose radial factors are held at once where no gradients are wanted.
+#: Bonds whose features or radial factors are held at once where no gradients are wanted.
 BONDS = 1 << 14
 
 
@@ -74,6 +74,11 @@ class BondGeometry:
             [bessel(x, n_radial) * cut[:, None], eye[species[bonds.i]], eye[species[bonds.j]]], dim=1
         )
         return cls(distance, bond_wigner(vectors / distance[:, None], l_max), radial, cut)
+
+    def part(self, some: slice) -> BondGeometry:
+        """Return that of some of the bonds."""
+        turned = [d[some] for d in self.wigner]
+        return BondGeometry(self.distance[some], turned, self.radial[some], self.envelope[some])
 
     @cached_property
     def turns(self) -> Tensor:
@@ -201,7 +206,21 @@ class Interaction(nn.Module):
         return unpack(summed, c.second.outputs)
 
     def messages_by_tensors(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
-        """Messages summed over the bonds of each atom: on any device, in any precision."""
+        """Messages summed over the bonds of each atom: on any device, in any precision.
+
+        Without backward gradients one part of the bonds follows the other, and memory is that of a part.
+        """
+        n = len(bonds)
+        if n <= BONDS or torch.is_grad_enabled():
+            return self._messages_of(x, bonds, geometry)
+        parts = [slice(start, start + BONDS) for start in range(0, n, BONDS)]
+        summed = self._messages_of(x, bonds.part(parts[0]), geometry.part(parts[0]))
+        for some in parts[1:]:
+            more = self._messages_of(x, bonds.part(some), geometry.part(some))
+            summed = [a + b for a, b in zip(summed, more)]
+        return summed
+
+    def _messages_of(self, x: Features, bonds: Bonds, geometry: BondGeometry) -> Features:
         weight = geometry.envelope * self.scale
         sent = self.convolution(x, bonds, geometry)
         sent = rotate_back([m * weight[:, None, None] for m in sent], geometry.wigner)

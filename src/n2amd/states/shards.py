@@ -18,6 +18,7 @@ from n2amd.states.projection import Projection, Sites
 from n2amd.states.solver import WindowStates
 from n2amd.states.store import OF_FRAMES, ShardInfo, StatesShard
 from n2amd.states.trajectory import TrajectorySlice
+from n2amd.states.velocity import Coupler
 from n2amd.states.window import StateWindow
 
 
@@ -32,6 +33,7 @@ def solve_shard(
     checkpoint_seconds: float = 10.0,
     report: Callable[[int, int], None] = lambda done, total: None,
     doubter: Doubter | None = None,
+    coupler: Coupler | None = None,
 ) -> StatesShard:
     """Solve every frame of a shard and the overlaps between neighbours.
 
@@ -51,6 +53,8 @@ def solve_shard(
     doubter
         Tells how far the model may be wrong, every `settings.doubt_stride` frames of the trajectory; None: it
         is not asked.
+    coupler
+        Gives the couplings of each frame along the velocities of `frames`; None: there are none.
 
     Raises
     ------
@@ -88,6 +92,8 @@ def solve_shard(
                 )
             )
         rows.append(states)
+        if coupler is not None:
+            rows.velocity_couplings.append(_along_velocities(coupler, frames, frame, states, solver.kpoint))
         if doubter is not None and frame in doubted:
             rows.changes[frame] = doubter.doubt_elements(frames[frame], states.coefficients, solver.kpoint)
         report(len(rows.energies), total)
@@ -114,6 +120,20 @@ def solve_shard(
     return rows.shard(info, solver.window, solver.sites, settings.partition, doubt)
 
 
+def _along_velocities(
+    coupler: Coupler,
+    frames: TrajectorySlice,
+    frame: int,
+    states: WindowStates,
+    kpoint: NDArray[np.float64],
+) -> NDArray:
+    """Couplings of the states of a frame along its velocities."""
+    if frames.velocities is None:
+        raise ValueError("couplings along velocities that were not read")
+    motion = frames.velocities[frame - frames.start]
+    return coupler.velocity_couplings(frames[frame], motion, states.energies, states.coefficients, kpoint)
+
+
 @dataclass
 class _Rows:
     """What is known of a shard so far; `last` and `first_coefficients` are set with the first frame."""
@@ -125,6 +145,7 @@ class _Rows:
     last: WindowStates | None
     weights: list[NDArray] = field(default_factory=list)
     changes: dict[int, NDArray] = field(default_factory=dict)
+    velocity_couplings: list[NDArray] = field(default_factory=list)
 
     def append(self, states: WindowStates) -> None:
         self.energies.append(states.energies)
@@ -148,6 +169,7 @@ class _Rows:
             "last_coefficients": self.last.coefficients,
             "last_overlap_coefficients": self.last.overlap_coefficients,
             **({"weights": np.array(self.weights)} if self.weights else {}),
+            **({"velocity_couplings": np.array(self.velocity_couplings)} if self.velocity_couplings else {}),
             **({"changed": np.array(list(self.changes))} if self.changes else {}),
             **({"changes": np.array(list(self.changes.values()))} if self.changes else {}),
         }
@@ -170,6 +192,7 @@ class _Rows:
             {int(frame): change for frame, change in zip(arrays["changed"], arrays["changes"])}
             if "changed" in arrays
             else {},
+            list(arrays.get("velocity_couplings", [])),
         )
 
     def shard(

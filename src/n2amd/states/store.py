@@ -91,6 +91,9 @@ class StatesShard:
         Weights of the states on atoms or shells, None where none were asked for.
     doubt
         Of the model at some of the frames, None where the model does not tell or it was not asked.
+    velocity_couplings
+        <i|d/dt j> of the eigenvectors of each frame along its velocities, (f, w, w), 1/fs; None where they
+        were not asked for.
     """
 
     info: ShardInfo
@@ -108,6 +111,7 @@ class StatesShard:
     ends_counted: NDArray[np.bool_] | None = None
     projection: Projection | None = None
     doubt: StateDoubt | None = None
+    velocity_couplings: NDArray | None = None
 
     @property
     def coefficient_norm(self) -> NDArray[np.float64]:
@@ -155,14 +159,14 @@ _COUNTED = ("inertia", "shift", "ends_counted")
 #: What is known of each frame beside energies and overlap; fields of `WindowStates` too.
 OF_FRAMES = (*_ERRORS, "coefficient_norms", *_COUNTED)
 _COEFFICIENTS = ("first_coefficients", "last_coefficients", "last_overlap_coefficients")
-_ARRAYS = ("energies", "band_index", "overlap", *OF_FRAMES, *_COEFFICIENTS)
+_ARRAYS = ("energies", "band_index", "overlap", *OF_FRAMES, *_COEFFICIENTS, "velocity_couplings")
 
 
 def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.4", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.5", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             file.attrs[name] = value
         for name in _ARRAYS:
@@ -212,6 +216,7 @@ def read_shard(path: str | Path) -> StatesShard:
             **{name: array(file, name, (n, w), "any") for name in _COEFFICIENTS},
             projection=read_projection(file),
             doubt=read_doubt(file, w),
+            velocity_couplings=_velocity_couplings(file, frames, w),
         )
     _check_window(shard, path)
     return shard
@@ -221,6 +226,12 @@ def _norms(file: h5py.File, frames: int, states: int) -> NDArray[np.float64]:
     if "coefficient_norms" in file:
         return array(file, "coefficient_norms", (frames, states))
     return np.repeat(array(file, "coefficient_norm", (frames,))[:, None], states, axis=1)
+
+
+def _velocity_couplings(file: h5py.File, frames: int, states: int) -> NDArray | None:
+    if "velocity_couplings" not in file:
+        return None
+    return array(file, "velocity_couplings", (frames, states, states), "any")
 
 
 def _counted(file: h5py.File, frames: int) -> dict[str, NDArray]:

@@ -36,6 +36,8 @@ class TrajectorySlice:
         (f, n_atoms, 3), Angstrom, unwrapped.
     first_positions
         Of the first frame of the whole trajectory, (n_atoms, 3); None: those of the first frame held.
+    velocities
+        (f, n_atoms, 3), A/fs; None where they were not asked for.
     """
 
     start: int
@@ -43,6 +45,7 @@ class TrajectorySlice:
     structure: Structure
     positions: NDArray[np.float64]
     first_positions: NDArray[np.float64] | None = None
+    velocities: NDArray[np.float64] | None = None
 
     @property
     def first(self) -> Structure:
@@ -56,14 +59,21 @@ class TrajectorySlice:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that states are solved of: the geometries, the first one, and the time between them."""
+        """Hash of all that states are solved of: the geometries, the first one, and the time between them.
+
+        Velocities, where they are held, are part of it.
+        """
         found = hashlib.sha256(repr((self.start, self.timestep_fs, self.structure.pbc)).encode())
-        for values in (self.structure.cell, self.structure.numbers, self.first.positions, self.positions):
+        moving = () if self.velocities is None else (self.velocities,)
+        geometry = (self.structure.cell, self.structure.numbers, self.first.positions, self.positions)
+        for values in (*geometry, *moving):
             found.update(np.ascontiguousarray(values).tobytes())
         return found.hexdigest()[:16]
 
 
-def read_slice(path: str | Path, frames: tuple[int, int] | None = None) -> TrajectorySlice:
+def read_slice(
+    path: str | Path, frames: tuple[int, int] | None = None, *, moving: bool = False
+) -> TrajectorySlice:
     """Read consecutive geometries of a `trajectory.h5`, and the one before them.
 
     Parameters
@@ -72,12 +82,15 @@ def read_slice(path: str | Path, frames: tuple[int, int] | None = None) -> Traje
         The file.
     frames
         First and last; None: all.
+    moving
+        Whether to read velocities, too.
 
     Raises
     ------
     InputError
-        If the file is not a whole trajectory, its time step is not positive, it has not these frames, or its
-        frames cannot follow each other (`n2amd.states.motion`): all of them are looked at.
+        If the file is not a whole trajectory, its time step is not positive, it has not these frames or no
+        velocities that are asked for, or its frames cannot follow each other (`n2amd.states.motion`): all of
+        them are looked at.
     """
     with open_hdf5(path, "trajectory") as file:
         timestep = number(file, "timestep_fs", positive=True)
@@ -104,7 +117,21 @@ def read_slice(path: str | Path, frames: tuple[int, int] | None = None) -> Traje
         temperature = number(file, "temperature_K") if "temperature_K" in file.attrs else None
         positions = follow(file, Motion.of(first, timestep, temperature), start, stop)
         structure = first.with_positions(positions[0])
-        return TrajectorySlice(start, timestep, structure, positions, found[0])
+        velocities = _velocities(file, start, stop) if moving else None
+        return TrajectorySlice(start, timestep, structure, positions, found[0], velocities)
+
+
+def _velocities(file: h5py.File, start: int, stop: int) -> NDArray[np.float64]:
+    """Velocities of frames, both included; that they fit the positions was looked at before."""
+    found = file.get("velocities")
+    if found is None or found.shape != file["positions"].shape or not found[0].any():
+        raise InputError(
+            "the trajectory has no velocities, along which analytic couplings are taken",
+            file=file.filename,
+            field="velocities",
+            remedy="choose couplings.scheme: hst, or run the trajectory with n2amd",
+        )
+    return np.asarray(found[start : stop + 1], dtype=np.float64)
 
 
 def _with_frame_before(frames: tuple[int, int] | None, n_frames: int, path: str | Path) -> tuple[int, int]:
