@@ -51,7 +51,7 @@ def takes_gpu(name, wildcards):
     if chosen.device == "cpu":
         return False
     if not ON_SLURM:
-        return shutil.which("nvidia-smi") is not None
+        return has_gpu()
     orbitals = orbitals_of_supercell(wildcards) if name == "states" else 0
     return chosen.device == "cuda" or (offers_gpu(PARTITIONS) and stages.gpu_helps(chosen, orbitals))
 
@@ -148,7 +148,7 @@ def analysed(wildcards, threads):
     named = [wildcards.material] if "material" in wildcards.keys() else list(JOB.materials)
     requests = [
         stages.analysis(
-            JOB.section("analysis", m), JOB.section("trajectory", m).frames, JOB.section("states", m)
+            section_of("analysis", m), section_of("trajectory", m).frames, section_of("states", m)
         )
         for m in named
     ]
@@ -225,7 +225,39 @@ GPU_OF = {
 }
 
 
+# jobs that differ in nothing else ask for the same
+ALIKE = {"shard", "chunk", "seed", "method", "round"}
+NEEDS = {}
+
+
 def need(rule, wildcards, threads, attempt):
+    """Return what a try of a job asks for, worked out once for all that are alike; refuse what no partition holds."""
+    named = tuple((name, "" if name in ALIKE else label) for name, label in wildcards.items())
+    key = (rule, named, threads, attempt, *data_read_so_far(wildcards))
+    if key not in NEEDS:
+        NEEDS[key] = worked_out(rule, wildcards, threads, attempt)
+    return NEEDS[key]
+
+
+def data_read_so_far(wildcards):
+    """Return when the data that a request is made of were read, None for what is not read."""
+    labels = dict(wildcards.items())
+    if "material" not in labels:
+        return []
+    functional = labels.get("functional") or parent(labels.get("variant", ""))
+    folder = f"{JOB.results}/{labels['material']}/{functional}"
+    return [written(f"{folder}/{name}") for name in ("dataset.json", "dataset.h5")]
+
+
+def written(file):
+    """Return the time of a file; None: there is none."""
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return None
+
+
+def worked_out(rule, wildcards, threads, attempt):
     """Return what a try of a job asks for; refuse what no partition holds."""
     asked = REQUESTS.get(rule, analysed)(wildcards, threads)
     gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
