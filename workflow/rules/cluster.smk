@@ -6,7 +6,8 @@ dry run, a later try asks for more up to what there is, and stages take a GPU wh
 
 import contextlib
 import io
-import sys
+
+from snakemake.exceptions import ResourceValidationError
 
 from n2amd.cost import stages
 from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
@@ -42,7 +43,7 @@ PARTITIONS_FILE = Path(os.environ[PARTITIONS_VARIABLE]) if os.environ.get(PARTIT
 try:
     PARTITIONS = read_partitions(PARTITIONS_FILE) if PARTITIONS_FILE else ()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(str(error))
 
 
 def takes_gpu(name, wildcards):
@@ -235,7 +236,11 @@ def need(rule, wildcards, threads, attempt):
     named = tuple((name, "" if name in ALIKE else label) for name, label in wildcards.items())
     key = (rule, named, threads, attempt, *data_read_so_far(wildcards))
     if key not in NEEDS:
-        NEEDS[key] = worked_out(rule, wildcards, threads, attempt)
+        try:
+            NEEDS[key] = worked_out(rule, wildcards, threads, attempt)
+        except InputError as error:
+            # the one kind of error that Snakemake shows without lines of the workflow's files
+            raise ResourceValidationError(str(error)) from None
     return NEEDS[key]
 
 
@@ -297,7 +302,7 @@ def hold_jobs_against_queue():
     on_slurm = plugin is not None and plugin.name == "slurm"
     if on_slurm:
         if workflow.executor_settings.array_jobs or workflow.group_settings.overwrite_groups:
-            raise WorkflowError(
+            refuse(
                 "slurm-array-jobs and groups are set: where one job of an array or group fails, finished files of the "
                 "others are deleted, and arrays lose jobs; take both out of the profile and of the command line"
             )
@@ -310,10 +315,10 @@ def hold_jobs_against_queue():
         left = queued_jobs(Path.cwd())
     except ComputationError as error:
         if on_slurm:
-            raise WorkflowError(str(error)) from None
+            refuse(str(error))
         return
     if left:
-        raise WorkflowError(
+        refuse(
             f"SLURM still has {describe(left)}; they would write the same files as new ones: wait for them with "
             "`n2amd cluster wait`, which keeps what they finish, or end them with `n2amd cluster cancel`, then start again"
         )

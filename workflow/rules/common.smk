@@ -10,12 +10,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 from ase.data import chemical_symbols
 from snakemake.common import overwrite_function_params
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.resources import Resource
 
@@ -28,6 +28,13 @@ from n2amd.interop.structures import read_structure
 from n2amd.sources import Sources
 from n2amd.states.parts import parts_of_trajectory
 
+
+def refuse(sentence):
+    """End this Snakemake with a sentence; an exception would have lines of the workflow's files behind it."""
+    logger.error(sentence)
+    sys.exit(1)
+
+
 try:
     for file in workflow.configfiles:
         read_yaml(file)  # Snakemake takes the last of two equal keys without a word
@@ -36,7 +43,7 @@ try:
         workflow.configfiles[-1] if workflow.configfiles else None,
     )
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(str(error))
 
 
 pathvars:
@@ -541,7 +548,7 @@ def hold_run_lock():
     try:
         fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise WorkflowError("another run is active in this folder; wait for it or stop it") from None
+        refuse("another run is active in this folder; wait for it or stop it")
 
 
 def hold_data_against_job():
@@ -550,7 +557,7 @@ def hold_data_against_job():
     whole.write_text(JOB.model_dump_json())
     checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
     if checked.returncode:
-        raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())
+        refuse(checked.stderr.strip() or checked.stdout.strip())
     for line in checked.stderr.splitlines():
         if line.startswith("warning: "):
             logger.warning(line.removeprefix("warning: "))
