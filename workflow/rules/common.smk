@@ -239,6 +239,11 @@ def of_model(name):
     return lambda wildcards: after_rounds(name, wildcards, source(wildcards).active_learning.rounds)
 
 
+def model_of_states(wildcards):
+    """Return the path of the network that states are predicted with."""
+    return of_model("hamiltonian.pt")(wildcards).replace("<results>", str(JOB.results))
+
+
 def of_last_round(name):
     """Return the input function that names a file of the round before, the data alone before the first."""
     return lambda wildcards: after_rounds(name, wildcards, int(wildcards.round) - 1)
