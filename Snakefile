@@ -7,9 +7,14 @@
 says which command makes which file.
 """
 
+import gc
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# Python looks for garbage again and again among the objects of the graph, which all stay: a tenth of a dry run.
+gc.set_threshold(100_000, 50, 50)
 
 
 # The image of every rule, used with `--software-deployment-method apptainer`; envs/n2amd.def says how it is built.

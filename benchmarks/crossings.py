@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from dynamics import processor
+from record import processor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "physics"))
 

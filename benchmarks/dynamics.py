@@ -14,7 +14,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import datetime
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from record import write_csv
+from record import processor, write_csv
 
 from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal
 from n2amd.hopping.path import ClassicalPath
@@ -37,14 +36,6 @@ PEERS = {
     "dish": {"Hefei-NAMD": 110.6, "Hefei-NAMD-DEV": 5.17},
     "fssh": {"Hefei-NAMD": 4.84, "Hefei-NAMD-DEV": 1.05},
 }
-
-
-def processor() -> str:
-    """Name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def best(function: Callable[[], object], repeat: int) -> float:

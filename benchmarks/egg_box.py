@@ -20,8 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from overlap import processor
-from record import write_csv
+from record import processor, write_csv
 from scipy.linalg import eigh
 from zeroth_hamiltonian import untrained_predictor
 

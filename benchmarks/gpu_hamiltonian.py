@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from overlap import processor
-from record import write_csv
+from record import processor, write_csv
 from zeroth_hamiltonian import REPEATS, shaken, untrained_predictor
 
 from n2amd.baseline.mesh_integrals import potential_matrix

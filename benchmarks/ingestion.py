@@ -18,7 +18,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import datetime
 import json
-import platform
 import resource
 import shutil
 import subprocess
@@ -34,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "dft"))
 
 from hsx_writer import shell_numbers, write_hsx
-from record import write_csv
+from record import processor, write_csv
 
 from n2amd.blocks.matrix import fold_mesh
 from n2amd.dataset.ingest import ingest
@@ -47,14 +46,6 @@ from n2amd.units import SIESTA_BOHR_ANGSTROM, SIESTA_RYDBERG_EV
 SET = ROOT / "resources" / "tio2-honpas" / "TiO2_6_train"
 REPEATS = np.array([2, 2, 2])
 KPOINTS = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.5]])
-
-
-def processor() -> str:
-    """Name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def repeated(small: SparseMatrices, table: OrbitalTable) -> tuple[SparseMatrices, np.ndarray, np.ndarray]:

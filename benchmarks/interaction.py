@@ -30,8 +30,7 @@ import numpy as np
 import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3
-from overlap import processor
-from record import write_csv
+from record import processor, write_csv
 from torch import Tensor, nn
 
 from n2amd.interop.structures import read_structure

@@ -31,8 +31,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from dynamics import processor
 from numpy.typing import NDArray
+from record import processor
 
 from n2amd.analysis.decay import first_arrivals, fit_exponential
 from n2amd.analysis.dephasing_error import dephasing_error

@@ -16,7 +16,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import datetime
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from record import write_csv
+from record import processor, write_csv
 
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.orbitals.two_centre import OverlapTable, TwoCentreTable, overlap, overlap_derivative
@@ -34,14 +33,6 @@ FRAME = Path(__file__).parents[1] / "resources" / "tio2-honpas" / "TiO2_6_train"
 REPEATS = {48: (2, 2, 2), 216: (3, 3, 4), 576: (4, 4, 6), 1728: (6, 6, 8), 4992: (8, 8, 13)}
 #: Root-mean-square displacement along one axis from frame to frame (1 fs at 300 K), Angstrom.
 STEP = 0.005
-
-
-def processor() -> str:
-    """Name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def fewest_seconds(function: Callable[[], object], repeat: int) -> float:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dynamics import processor
+from record import processor
 
 from n2amd.analysis.lifetime import TAU_BAND_FS, estimate
 from n2amd.analysis.model_path import model_path

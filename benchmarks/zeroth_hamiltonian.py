@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from overlap import FRAME, processor
-from record import write_csv
+from overlap import FRAME
+from record import processor, write_csv
 
 from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.multipoles import superpose_multipoles

@@ -45,8 +45,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def trajectory(tmp_path: Path) -> Path:
+    return write_trajectory(tmp_path / "trajectory.h5")
+
+
+def write_trajectory(path: Path) -> Path:
+    """Write a trajectory of 50 atoms, which is 300 kB as text."""
     rng = np.random.default_rng(1)
-    path = tmp_path / "trajectory.h5"
     with create_hdf5(path, "trajectory") as file:
         for name, shape in {"positions": (60, 50, 3), "velocities": (60, 50, 3)}.items():
             file[name] = rng.normal(size=shape)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from ase.io import write
 from n2amd.errors import InputError
 from n2amd.interop.structures import read_structure
 
+SUFFIX = {gzip: ".gz", bz2: ".bz2", lzma: ".xz"}
 RUTILE = Path(__file__).parents[2] / "resources" / "tio2-honpas" / "rutile.vasp"
 
 
@@ -66,14 +69,17 @@ def test_a_poscar_without_elements_is_told_so(tmp_path, name):
     assert "no elements: line 6 has the numbers of atoms (2 1) at once" in refusal(tmp_path / name)
 
 
-def test_a_compressed_poscar(tmp_path):
+@pytest.mark.parametrize("module", [gzip, bz2, lzma])
+def test_a_compressed_poscar(tmp_path, module):
     crystal = bulk("Si", cubic=True)
     write(tmp_path / "POSCAR", crystal)
-    with gzip.open(tmp_path / "POSCAR.gz", "wb") as file:
+    path = tmp_path / f"POSCAR{SUFFIX[module]}"
+    with module.open(path, "wb") as file:
         file.write((tmp_path / "POSCAR").read_bytes())
-    assert read_structure(tmp_path / "POSCAR.gz").numbers.tolist() == [14] * 8
-    (tmp_path / "POSCAR.gz").write_bytes((tmp_path / "POSCAR.gz").read_bytes()[:40])
-    assert "cannot be read" in refusal(tmp_path / "POSCAR.gz")
+    assert read_structure(path).numbers.tolist() == [14] * 8
+    for damaged in (path.read_bytes()[:40], b"junk in its place"):
+        path.write_bytes(damaged)
+        assert "cannot be read" in refusal(path)
 
 
 def test_a_folder(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from workflow_project import Project
+from workflow_project import Project, lines_of_code
 
 MODELS = {
     "ingest_dataset": 1,
@@ -291,7 +291,8 @@ def test_bad_configuration_is_one_sentence(pristine: Project) -> None:
     assert done.returncode != 0
     output = done.stdout + done.stderr
     assert "field 'dynamics.trajektories': there is no such option" in output
-    assert "Traceback" not in output
+    assert output.strip().splitlines()[-1].endswith("did you mean trajectories?")
+    assert not lines_of_code(output), output
 
 
 @pytest.mark.slow

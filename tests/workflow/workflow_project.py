@@ -103,6 +103,11 @@ def job_counts(text: str) -> dict[str, int]:
     return counts
 
 
+def lines_of_code(text: str) -> list[str]:
+    """Lines that point into program files: a user who is refused something has no use for them."""
+    return re.findall(r"^ *(?:File \".*|Traceback.*)$", text, re.MULTILINE)
+
+
 def copy_project(folder: Path, *, stand_in: bool) -> Project:
     for name in ("Snakefile", "workflow", "config", "profiles", "envs", "src"):
         source = ROOT / name

@@ -6,7 +6,8 @@ dry run, a later try asks for more up to what there is, and stages take a GPU wh
 
 import contextlib
 import io
-import sys
+
+from snakemake.exceptions import ResourceValidationError
 
 from n2amd.cost import stages
 from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
@@ -42,7 +43,7 @@ PARTITIONS_FILE = Path(os.environ[PARTITIONS_VARIABLE]) if os.environ.get(PARTIT
 try:
     PARTITIONS = read_partitions(PARTITIONS_FILE) if PARTITIONS_FILE else ()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(str(error))
 
 
 def takes_gpu(name, wildcards):
@@ -51,7 +52,7 @@ def takes_gpu(name, wildcards):
     if chosen.device == "cpu":
         return False
     if not ON_SLURM:
-        return shutil.which("nvidia-smi") is not None
+        return has_gpu()
     orbitals = orbitals_of_supercell(wildcards) if name == "states" else 0
     return chosen.device == "cuda" or (offers_gpu(PARTITIONS) and stages.gpu_helps(chosen, orbitals))
 
@@ -148,7 +149,7 @@ def analysed(wildcards, threads):
     named = [wildcards.material] if "material" in wildcards.keys() else list(JOB.materials)
     requests = [
         stages.analysis(
-            JOB.section("analysis", m), JOB.section("trajectory", m).frames, JOB.section("states", m)
+            section_of("analysis", m), section_of("trajectory", m).frames, section_of("states", m)
         )
         for m in named
     ]
@@ -225,7 +226,43 @@ GPU_OF = {
 }
 
 
+# jobs that differ in nothing else ask for the same
+ALIKE = {"shard", "chunk", "seed", "method", "round"}
+NEEDS = {}
+
+
 def need(rule, wildcards, threads, attempt):
+    """Return what a try of a job asks for, worked out once for all that are alike; refuse what no partition holds."""
+    named = tuple((name, "" if name in ALIKE else label) for name, label in wildcards.items())
+    key = (rule, named, threads, attempt, *data_read_so_far(wildcards))
+    if key not in NEEDS:
+        try:
+            NEEDS[key] = worked_out(rule, wildcards, threads, attempt)
+        except InputError as error:
+            # the one kind of error that Snakemake shows without lines of the workflow's files
+            raise ResourceValidationError(str(error)) from None
+    return NEEDS[key]
+
+
+def data_read_so_far(wildcards):
+    """Return when the data that a request is made of were read, None for what is not read."""
+    labels = dict(wildcards.items())
+    if "material" not in labels:
+        return []
+    functional = labels.get("functional") or parent(labels.get("variant", ""))
+    folder = f"{JOB.results}/{labels['material']}/{functional}"
+    return [written(f"{folder}/{name}") for name in ("dataset.json", "dataset.h5")]
+
+
+def written(file):
+    """Return the time of a file; None: there is none."""
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return None
+
+
+def worked_out(rule, wildcards, threads, attempt):
     """Return what a try of a job asks for; refuse what no partition holds."""
     asked = REQUESTS.get(rule, analysed)(wildcards, threads)
     gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
@@ -265,7 +302,7 @@ def hold_jobs_against_queue():
     on_slurm = plugin is not None and plugin.name == "slurm"
     if on_slurm:
         if workflow.executor_settings.array_jobs or workflow.group_settings.overwrite_groups:
-            raise WorkflowError(
+            refuse(
                 "slurm-array-jobs and groups are set: where one job of an array or group fails, finished files of the "
                 "others are deleted, and arrays lose jobs; take both out of the profile and of the command line"
             )
@@ -278,10 +315,10 @@ def hold_jobs_against_queue():
         left = queued_jobs(Path.cwd())
     except ComputationError as error:
         if on_slurm:
-            raise WorkflowError(str(error)) from None
+            refuse(str(error))
         return
     if left:
-        raise WorkflowError(
+        refuse(
             f"SLURM still has {describe(left)}; they would write the same files as new ones: wait for them with "
             "`n2amd cluster wait`, which keeps what they finish, or end them with `n2amd cluster cancel`, then start again"
         )

@@ -10,20 +10,30 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from ase.data import chemical_symbols
 from snakemake.common import overwrite_function_params
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.resources import Resource
 
 import n2amd.config
 from n2amd.config import parse_supercell
 from n2amd.config_yaml import read_yaml
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
+from n2amd.interop.structures import read_structure
 from n2amd.sources import Sources
 from n2amd.states.parts import parts_of_trajectory
+
+
+def refuse(sentence):
+    """End this Snakemake with a sentence; an exception would have lines of the workflow's files behind it."""
+    logger.error(sentence)
+    sys.exit(1)
+
 
 try:
     for file in workflow.configfiles:
@@ -33,7 +43,7 @@ try:
         workflow.configfiles[-1] if workflow.configfiles else None,
     )
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(str(error))
 
 
 pathvars:
@@ -94,9 +104,15 @@ wildcard_constraints:
     round=r"[1-9]\d*",
 
 
+@functools.cache
+def section_of(name, material):
+    """Return a stage's settings for a material."""
+    return JOB.section(name, material)
+
+
 def section(name, wildcards):
     """Return a stage's settings for the material of a job."""
-    return JOB.section(name, wildcards.material)
+    return section_of(name, wildcards.material)
 
 
 def settings(name, omit=(), only=None):
@@ -109,7 +125,12 @@ def settings(name, omit=(), only=None):
     which this says that it was. What is compared is `effect`, which every rule with settings has beside it.
     """
     dropped = dropped_options(name, omit, only)
-    return lambda wildcards, output: section(name, wildcards).model_dump_json(exclude=dropped)
+
+    @functools.cache
+    def of_material(material):
+        return section_of(name, material).model_dump_json(exclude=dropped)
+
+    return lambda wildcards, output: of_material(wildcards.material)
 
 
 def effect(name, omit=(), only=None):
@@ -121,7 +142,7 @@ def effect(name, omit=(), only=None):
 
     @functools.cache
     def of_material(material):
-        return json.dumps(effective_options(JOB.section(name, material), dropped), sort_keys=True)
+        return json.dumps(effective_options(section_of(name, material), dropped), sort_keys=True)
 
     return lambda wildcards: of_material(wildcards.material)
 
@@ -216,6 +237,11 @@ def overlap_fit(wildcards):
 def of_model(name):
     """Return the input function that names a file of the last round of active learning, or of the data alone."""
     return lambda wildcards: after_rounds(name, wildcards, source(wildcards).active_learning.rounds)
+
+
+def model_of_states(wildcards):
+    """Return the path of the network that states are predicted with."""
+    return of_model("hamiltonian.pt")(wildcards).replace("<results>", str(JOB.results))
 
 
 def of_last_round(name):
@@ -324,10 +350,7 @@ def orbitals_of_elements(gate, written):
 @functools.cache
 def elements(structure):
     """Return the elements of a structure's atoms."""
-    # here, because it is slow to import and every job of a cluster reads this file
-    from n2amd.interop.structures import read_structure
-
-    return read_structure(structure).to_ase().get_chemical_symbols()
+    return [chemical_symbols[number] for number in read_structure(structure).numbers]
 
 
 def dynamics_of_variant(wildcards):
@@ -399,15 +422,23 @@ def files_of_case(wildcards):
         "forcefield": f"{model}/{trained_on}/forcefield.json",
         "hamiltonian": f"{model}/{functional}/hamiltonian.json",
         "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
-        "states": shards(wildcards, functional),
         "couplings": f"{states}/couplings.h5",
         "dephasing": f"{states}/dephasing.json",
-        "dynamics": dynamics_of_variant(wildcards),
         "lifetime": f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/lifetime.json",
     }
     if material.functionals[functional].trajectory_paths:
         files["parity"] = f"{model}/{functional}/nac_parity.json"
     return files
+
+
+def parts_of_case(wildcards):
+    """Return the shards of states and the populations of a case, whose false states, seeds and CPU time it sums up.
+
+    They are no inputs of their own, because couplings and lifetime are made of them: a sweep has many, and Snakemake
+    takes a third of a millisecond for each in every rule that lists it.
+    """
+    listed = [*shards(wildcards, parent(wildcards.variant)), *dynamics_of_variant(wildcards)]
+    return [path.replace("<results>", str(JOB.results)) for path in listed]
 
 
 def deleted_files(wildcards):
@@ -441,7 +472,7 @@ def every_file():
             for supercell in JOB.supercells:
                 cell = SimpleNamespace(material=name, functional=label, supercell=supercell)
                 of_states = ["states/description.json", "couplings.h5", "dephasing.json", "spectrum.json"]
-                if JOB.section("states", name).projections != "none":
+                if section_of("states", name).projections != "none":
                     of_states.append("character.json")
                 found += [f"<results>/{name}/{supercell}/{label}/{file}" for file in of_states]
                 found += shards(cell)
@@ -498,7 +529,7 @@ def every_figure():
                 # a scissor variant shares these with its functional
                 if variant == parent(variant):
                     wanted += ["gap-and-coupling", "dephasing", "spectral-density"]
-                    if JOB.section("states", name).projections != "none":
+                    if section_of("states", name).projections != "none":
                         wanted.append("character")
                 figures += [f"<results>/{name}/{supercell}/{variant}/figures/{what}.svg" for what in wanted]
     if len(JOB.supercells) > 1:
@@ -514,6 +545,9 @@ def spare_signatures():
             # those of Snakemake itself take anything, and say so in their own way
             if inspect.isfunction(function) and not (function.__module__ or "").startswith("snakemake."):
                 overwrite_function_params(function, inspect.signature(function).parameters)
+    # a method, of which Snakemake sees no `self`
+    _, *parameters = inspect.signature(Resource.evaluate).parameters.items()
+    overwrite_function_params(Resource.evaluate, dict(parameters))
 
 
 def hold_run_lock():
@@ -523,7 +557,7 @@ def hold_run_lock():
     try:
         fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise WorkflowError("another run is active in this folder; wait for it or stop it") from None
+        refuse("another run is active in this folder; wait for it or stop it")
 
 
 def hold_data_against_job():
@@ -532,7 +566,7 @@ def hold_data_against_job():
     whole.write_text(JOB.model_dump_json())
     checked = subprocess.run(["n2amd", "config", "check", str(whole)], capture_output=True, text=True)
     if checked.returncode:
-        raise WorkflowError(checked.stderr.strip() or checked.stdout.strip())
+        refuse(checked.stderr.strip() or checked.stdout.strip())
     for line in checked.stderr.splitlines():
         if line.startswith("warning: "):
             logger.warning(line.removeprefix("warning: "))

@@ -35,12 +35,12 @@ rule solve_states:
     """Predict H, solve for the window and overlap neighbouring frames, for one part of the trajectory.
 
     A trajectory that has only got more frames is a newer file, but no news for its shards (`ancient`): what moves its
-    atoms is in the description. That shards are of its frames is checked where they are joined.
+    atoms is in the description. That shards are of its frames is checked where they are joined. The model is no input
+    of its own, because the description is of it: a sweep has thousands of shards, and Snakemake looks at each input.
     """
     input:
         trajectory=ancient("<results>/{material}/{supercell}/trajectory.h5"),
         description="<results>/{material}/{supercell}/{functional}/states/description.json",
-        model=of_model("hamiltonian.pt"),
     output:
         states="<results>/{material}/{supercell}/{functional}/states/frames_{shard}.h5",
     log:
@@ -59,7 +59,8 @@ rule solve_states:
         code=code("commands/states.py:solve"),
         settings=settings("states"),
         couplings=settings("couplings", only=["overlap", "scheme"]),
+        model=model_of_states,
     shell:
-        "n2amd states solve --trajectory {input.trajectory:q} --model {input.model:q}"
+        "n2amd states solve --trajectory {input.trajectory:q} --model {params.model:q}"
         " --settings {params.settings:q} --couplings-settings {params.couplings:q} --frames {wildcards.shard}"
         " --out {output.states:q} > {log:q} 2>&1"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from n2amd.errors import InputError
 from n2amd.poscar import parse_poscar
@@ -12,6 +17,7 @@ from n2amd.structure import Structure
 
 #: Names of VASP's structure files, which may be compressed.
 POSCAR = re.compile(r"(POSCAR|CONTCAR|CENTCAR)|\.(vasp|poscar)(\.gz|\.bz2|\.xz)?$", re.IGNORECASE)
+_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def read_structure(path: str | Path, frame: int | None = None) -> Structure:
@@ -29,9 +35,6 @@ def read_structure(path: str | Path, frame: int | None = None) -> Structure:
     InputError
         If the file is missing, not understood, has no such frame, or no cell.
     """
-    from ase import Atoms
-    from ase.io import read
-
     path = Path(path)
     if not path.exists():
         raise InputError("the structure file does not exist", file=path, remedy="check the path")
@@ -41,6 +44,14 @@ def read_structure(path: str | Path, frame: int | None = None) -> Structure:
         if frame:
             raise InputError(f"a POSCAR has no frame {frame}", file=path, remedy="leave it out")
         return parse_poscar(_text(path), path)
+    return _read_by_ase(path, frame)
+
+
+def _read_by_ase(path: Path, frame: int | None) -> Structure:
+    # slow to import, and the workflow reads a POSCAR in every job of a cluster
+    from ase import Atoms
+    from ase.io import read
+
     try:
         atoms = read(path, index=-1 if frame is None else frame)
     except IndexError:
@@ -81,10 +92,9 @@ def _of_dft_frame(folder: Path) -> Structure:
 
 
 def _text(path: Path) -> str:
-    from ase.io.formats import open_with_compression
-
+    opened = _COMPRESSED.get(path.suffix.lower(), open)
     try:
-        with open_with_compression(str(path), "r") as file:
+        with opened(path, "rt") as file:
             return str(file.read())
-    except (OSError, EOFError, ValueError) as error:  # damaged, or no text
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:  # damaged, or no text
         raise InputError(f"cannot be read ({error})", file=path, remedy="copy the file again") from None
