@@ -163,11 +163,11 @@ class ZerothHamiltonian:
         structure = self.ingredients.on_mesh(structure)
         local = potential_matrix(self.orbitals, structure, mesh, potential, pairs)
         rest = nonlocal_matrix(self.projectors, self.basis, structure, pairs)
-        values = {}
         for key, index in pairs.items():
-            kinetic = self.kinetic.evaluate(key, index.vectors(structure))
-            values[key] = local.values[key] + rest.values[key] + kinetic
-        return BlockMatrix(pairs, values)
+            blocks = local.values[key]
+            blocks += rest.values[key]
+            blocks += self.kinetic.evaluate(key, index.vectors(structure))
+        return BlockMatrix(pairs, local.values)
 
 
 @dataclass(frozen=True)
