@@ -27,6 +27,9 @@ PANEL = 40
 #: packing them, at twice the speed, where it has AVX-512; elsewhere narrow panels are slow.
 NARROW, SMALL_PRODUCT = (8 if get_host_cpu_features().get("avx512f") else PANEL), 1200
 
+#: Points of a box are made a multiple of this for the products, without remainders in vector instructions.
+LANES = 8
+
 
 class Atoms(NamedTuple):
     """Atoms of the compiled loops.
@@ -75,6 +78,7 @@ def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int
     l_max
         Largest angular momentum.
     """
+    n_points += -n_points % LANES
     return Workspace(
         points=np.empty((3, n_points)),
         flat=np.empty(n_points, np.int64),
@@ -259,12 +263,27 @@ def _gather(
                 _get_block(values, base, width, weight, rows, c0, columns, part)
 
 
+@njit(cache=True)
+def _fill_up(n: int, work: Any) -> int:
+    """Repeat the last of the `n` points of a box up to a multiple of `LANES`; returns that."""
+    wide = (n + LANES - 1) // LANES * LANES
+    for p in range(n, wide):
+        for c in range(3):
+            work.points[c, p] = work.points[c, n - 1]
+    return wide
+
+
 @njit(cache=True, fastmath=FUSED)
-def _multiply(field: Any, volume_element: float, n: int, rows: int, work: Any) -> None:
-    """Fill `block` with the products of rows r <= c of orbitals, weighted by a field, and `start`."""
+def _multiply(field: Any, volume_element: float, inside: int, n: int, rows: int, work: Any) -> None:
+    """Fill `block` with the products of rows r <= c of orbitals, weighted by a field, and `start`.
+
+    Of the `n` points the first `inside` count.
+    """
     phi = work.phi[: rows * n].reshape(rows, n)
-    for p in range(n):
+    for p in range(inside):
         work.radial[p] = field[work.flat[p]] * volume_element
+    for p in range(inside, n):
+        work.radial[p] = 0.0
     at, r0 = 0, 0
     while r0 < rows:
         width = rows - r0
@@ -298,10 +317,11 @@ def integrate_boxes(
     `fields` is (n_fields, n_points).
     """
     for number in range(begin, end):
-        n = box_points(boxes, number, work)
+        inside = box_points(boxes, number, work)
+        n = _fill_up(inside, work)
         kept = box_orbitals(boxes, number, n, images, atoms, splines, work)
         for f in range(len(fields)):
-            _multiply(fields[f], volume_element, n, work.row[kept], work)
+            _multiply(fields[f], volume_element, inside, n, work.row[kept], work)
             _scatter(kept, atoms, lookup, work, values[f])
 
 
