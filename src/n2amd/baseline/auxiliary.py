@@ -70,13 +70,16 @@ class AuxiliaryBasis:
 
     def charges(self, number: int) -> NDArray[np.float64]:
         """Electrons of a unit coefficient of each l = 0 function, (n_l0,)."""
-        return np.array(
-            [
-                float(factor(0.0)) / np.sqrt(4 * np.pi)
-                for shell, factor in zip(self.atoms[number], self.form_factors[number])
-                if shell.l == 0
-            ]
-        )
+        return self._charges[number]
+
+    @cached_property
+    def _charges(self) -> dict[int, NDArray[np.float64]]:
+        """`charges` of all elements."""
+        whole = {
+            z: [float(f(0.0)) for f, s in zip(self.form_factors[z], shells) if s.l == 0]
+            for z, shells in self.atoms.items()
+        }
+        return {z: np.array(values) / np.sqrt(4 * np.pi) for z, values in whole.items()}
 
     def charges_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Electrons of a unit of each coefficient of a structure, (n_total,)."""

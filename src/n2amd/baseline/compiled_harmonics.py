@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 #: Highest angular momentum written out here.
@@ -17,6 +18,14 @@ _C1 = sqrt(3 / (4 * pi))
 _C20, _C21, _C22 = sqrt(5 / (16 * pi)), sqrt(15 / (4 * pi)), sqrt(15 / (16 * pi))
 _C30, _C31, _C32, _C33 = (sqrt(x / pi) for x in (7 / 16, 21 / 32, 105 / 16, 35 / 32))
 _C40, _C41, _C42, _C43, _C44 = (sqrt(x / pi) for x in (9 / 256, 45 / 32, 45 / 64, 315 / 32, 315 / 256))
+#: Factors of the solid harmonics, l^2 + l + m, beyond the polynomials of `n2amd.baseline.harmonic_sums`.
+FACTORS = np.concatenate(
+    (
+        [_C0, _C1, _C1, _C1, 2 * _C22, _C21, _C20, _C21, _C22],
+        [_C33, 2 * _C32, _C31, _C30, _C31, _C32, _C33],
+        [4 * _C44, _C43, 2 * _C42, _C41, _C40, _C41, _C42, _C43, _C44],
+    )
+)
 
 
 @njit(cache=True, fastmath=FUSED, inline="always")

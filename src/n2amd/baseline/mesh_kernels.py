@@ -1,8 +1,8 @@
 """Compiled loops over the boxes of a mesh: orbitals at its points, and matrix products of them, box by box.
 
 Of each box the orbitals are evaluated that do not vanish on all of its points; they are the rows of one
-matrix, and all their products are a matrix product. Atoms are taken in panels, each with the atoms from it
-on, so that of the symmetric result little more than half is computed. Sums run in a fixed order.
+matrix, and all their products are a matrix product. Rows are taken in panels, each with the rows from it on,
+so that of the symmetric result little more than half is computed. Sums run in a fixed order.
 
 The functions of an element must be sorted by their reach, longest first: those of an atom that matter in a
 box are then its first ones, and blocks are added up row by row.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 from numba import njit
 from numpy.typing import NDArray
 
@@ -22,6 +23,12 @@ from n2amd.baseline.radial_splines import evaluate
 
 #: Orbitals from which on a panel is full: wide enough for an efficient matrix product.
 PANEL = 40
+#: Rows of the panels whose products have up to so many elements. OpenBLAS multiplies such matrices without
+#: packing them, at twice the speed, where it has AVX-512; elsewhere narrow panels are slow.
+NARROW, SMALL_PRODUCT = (8 if get_host_cpu_features().get("avx512f") else PANEL), 1200
+
+#: Points of a box are made a multiple of this for the products, without remainders in vector instructions.
+LANES = 8
 
 
 class Atoms(NamedTuple):
@@ -56,6 +63,7 @@ class Workspace(NamedTuple):
     phi: NDArray[np.float64]
     panel: NDArray[np.float64]
     block: NDArray[np.float64]
+    start: NDArray[np.int64]
 
 
 def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int) -> Workspace:
@@ -70,6 +78,7 @@ def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int
     l_max
         Largest angular momentum.
     """
+    n_points += -n_points % LANES
     return Workspace(
         points=np.empty((3, n_points)),
         flat=np.empty(n_points, np.int64),
@@ -81,7 +90,8 @@ def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int
         shift=np.empty((n_images, 3), np.int64),
         phi=np.empty(n_rows * n_points),
         panel=np.empty((PANEL + widest) * n_points),
-        block=np.empty((PANEL + widest) * n_rows),
+        block=np.empty((n_rows + PANEL + widest) * n_rows),
+        start=np.empty(n_rows, np.int64),
     )
 
 
@@ -112,7 +122,8 @@ def relative_points(cell: Any, position: Any, shift: Any, points: Any, n: int, r
         for p in range(n):
             relative[c, p] = points[c, p] - origin
     for p in range(n):
-        relative[3, p] = relative[0, p] ** 2 + relative[1, p] ** 2 + relative[2, p] ** 2
+        x, y, z = relative[0, p], relative[1, p], relative[2, p]
+        relative[3, p] = x * x + y * y + z * z
     nearest = np.inf
     for p in range(n):
         nearest = min(nearest, relative[3, p])
@@ -174,16 +185,6 @@ def entry_of(row: Any, code: Any, half_span: int, atom: Any, shift: Any, a: int,
 
 
 @njit(cache=True)
-def _add_block(product: Any, rows: int, c0: int, columns: int, values: Any, base: int, width: int) -> None:
-    """Add columns c0.. of the first rows of `product` to the flat block that begins at `base`."""
-    for r in range(rows):
-        # pieces of their own: indices that may be negative would not become vector instructions
-        target, source = values[base + r * width :], product[r, c0:]
-        for c in range(columns):
-            target[c] += source[c]
-
-
-@njit(cache=True)
 def _get_block(
     values: Any, base: int, width: int, weight: float, rows: int, c0: int, columns: int, product: Any
 ) -> None:
@@ -195,33 +196,53 @@ def _get_block(
 
 
 @njit(cache=True)
-def _scatter(
-    product: Any, first: int, last: int, kept: int, atoms: Any, lookup: Any, work: Any, values: Any
-) -> None:
-    """Add the products of images first..last - 1 with all from each of them on to the flat blocks."""
-    row, r0 = work.row, work.row[first]
-    for a in range(first, last):
-        rows = row[a + 1] - row[a]
-        part = product[row[a] - r0 :]
+def _scatter(kept: int, atoms: Any, lookup: Any, work: Any, values: Any) -> None:
+    """Add the products of every two images to the flat blocks.
+
+    The product of rows r <= c stands at block[start[r] + c].
+    """
+    row, block, start = work.row, work.block, work.start
+    for a in range(kept):
         for b in range(a, kept):
             entry = entry_of(lookup.row, lookup.code, lookup.half_span, work.atom, work.shift, a, b)
             if entry < 0:
                 continue
-            base, c0, columns = lookup.base[entry], row[b] - r0, row[b + 1] - row[b]
+            base, c0, columns = lookup.base[entry], row[b], row[b + 1] - row[b]
             width = atoms.orbitals[work.atom[b]]
-            if lookup.transposed[entry]:
-                for r in range(rows):
+            if a == b:
+                _add_symmetric(block, start, c0, columns, values[base:], width)
+            elif lookup.transposed[entry]:
+                for r in range(row[a + 1] - row[a]):
+                    source = block[start[row[a] + r] + c0 :]
                     for c in range(columns):
-                        values[base + c * width + r] += part[r, c0 + c]
+                        values[base + c * width + r] += source[c]
             else:
-                _add_block(part, rows, c0, columns, values, base, width)
+                for r in range(row[a + 1] - row[a]):
+                    # pieces of their own: indices that may be negative would not become vector instructions
+                    target, source = values[base + r * width :], block[start[row[a] + r] + c0 :]
+                    for c in range(columns):
+                        target[c] += source[c]
+
+
+@njit(cache=True)
+def _add_symmetric(block: Any, start: Any, first: int, n: int, values: Any, width: int) -> None:
+    """Add the products of an image with itself, of which only those of rows r <= c are known."""
+    for r in range(n):
+        source = block[start[first + r] + first :]
+        values[r * width + r] += source[r]
+        for c in range(r + 1, n):
+            values[r * width + c] += source[c]
+            values[c * width + r] += source[c]
 
 
 @njit(cache=True)
 def _gather(
     values: Any, first: int, last: int, kept: int, atoms: Any, lookup: Any, work: Any, product: Any
 ) -> None:
-    """Write the blocks that `_scatter` would add to into `product`, twice where they have a partner."""
+    """Write the blocks of images first..last - 1 into `product`, twice where they have a partner.
+
+    They are the blocks that `_scatter` adds to, with all images from each of them on.
+    """
     row, r0 = work.row, work.row[first]
     product[:] = 0.0
     for a in range(first, last):
@@ -240,6 +261,41 @@ def _gather(
                         part[r, c0 + c] = weight * values[base + c * width + r]
             else:
                 _get_block(values, base, width, weight, rows, c0, columns, part)
+
+
+@njit(cache=True)
+def _fill_up(n: int, work: Any) -> int:
+    """Repeat the last of the `n` points of a box up to a multiple of `LANES`; returns that."""
+    wide = (n + LANES - 1) // LANES * LANES
+    for p in range(n, wide):
+        for c in range(3):
+            work.points[c, p] = work.points[c, n - 1]
+    return wide
+
+
+@njit(cache=True, fastmath=FUSED)
+def _multiply(field: Any, volume_element: float, inside: int, n: int, rows: int, work: Any) -> None:
+    """Fill `block` with the products of rows r <= c of orbitals, weighted by a field, and `start`.
+
+    Of the `n` points the first `inside` count.
+    """
+    phi = work.phi[: rows * n].reshape(rows, n)
+    for p in range(inside):
+        work.radial[p] = field[work.flat[p]] * volume_element
+    for p in range(inside, n):
+        work.radial[p] = 0.0
+    at, r0 = 0, 0
+    while r0 < rows:
+        width = rows - r0
+        height = min(NARROW if NARROW * width <= SMALL_PRODUCT else PANEL, width)
+        weighted = work.panel[: height * n].reshape(height, n)
+        for r in range(height):
+            source, target = phi[r0 + r], weighted[r]
+            for p in range(n):
+                target[p] = source[p] * work.radial[p]
+            work.start[r0 + r] = at + r * width - r0
+        np.dot(weighted, phi[r0:].T, work.block[at : at + height * width].reshape(height, width))
+        at, r0 = at + height * width, r0 + height
 
 
 @njit(cache=True, fastmath=FUSED)
@@ -261,26 +317,12 @@ def integrate_boxes(
     `fields` is (n_fields, n_points).
     """
     for number in range(begin, end):
-        n = box_points(boxes, number, work)
+        inside = box_points(boxes, number, work)
+        n = _fill_up(inside, work)
         kept = box_orbitals(boxes, number, n, images, atoms, splines, work)
-        rows = work.row[kept]
-        phi = work.phi[: rows * n].reshape(rows, n)
-        first = 0
-        while first < kept:
-            last = _panel_end(work.row, first, kept)
-            r0, r1 = work.row[first], work.row[last]
-            weighted = work.panel[: (r1 - r0) * n].reshape(r1 - r0, n)
-            product = work.block[: (r1 - r0) * (rows - r0)].reshape(r1 - r0, rows - r0)
-            for f in range(len(fields)):
-                for p in range(n):
-                    work.radial[p] = fields[f, work.flat[p]] * volume_element
-                for r in range(r0, r1):
-                    source, target = phi[r], weighted[r - r0]
-                    for p in range(n):
-                        target[p] = source[p] * work.radial[p]
-                np.dot(weighted, phi[r0:].T, product)
-                _scatter(product, first, last, kept, atoms, lookup, work, values[f])
-            first = last
+        for f in range(len(fields)):
+            _multiply(fields[f], volume_element, inside, n, work.row[kept], work)
+            _scatter(kept, atoms, lookup, work, values[f])
 
 
 @njit(cache=True, fastmath=FUSED)

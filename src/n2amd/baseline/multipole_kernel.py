@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from n2amd.baseline.compiled_harmonics import FUSED, solid_rows
+from n2amd.baseline.harmonic_sums import fill_sums
 from n2amd.baseline.superposition import line_within
 
 #: Points that are sorted at once: they stay in the processor's cache.
@@ -123,13 +124,20 @@ def _sort(begin: int, end: int, place: Any, grid: Any, box: Any, work: Any) -> N
     starts[0] = 0
 
 
-@njit(cache=True, fastmath=FUSED)
-def component_count(k: int, ends: Any, begin: int, n: int, work: Any) -> int:
-    """Fill the harmonics of `n` sorted points of interval k; returns how many components matter there."""
+@njit(cache=True)
+def _matter(k: int, ends: Any) -> int:
+    """Return the number of l of which the highest is not zero in interval k."""
     highest = 0
     for l in range(len(ends)):
         if k < ends[l]:
             highest = l + 1
+    return highest
+
+
+@njit(cache=True, fastmath=FUSED)
+def component_count(k: int, ends: Any, begin: int, n: int, work: Any) -> int:
+    """Fill the harmonics of `n` sorted points of interval k; returns how many components matter there."""
+    highest = _matter(k, ends)
     if highest > 0:
         x, y, z = work.place[0, begin:], work.place[1, begin:], work.place[2, begin:]
         solid_rows(highest - 1, x, y, z, n, work.harmonics)
@@ -143,13 +151,8 @@ def _add_sorted(table: Any, ends: Any, work: Any, field: Any) -> None:
     for k in range(len(table)):
         for begin in range(starts[k], starts[k + 1], BATCH):
             n = min(BATCH, starts[k + 1] - begin)
-            t, point = work.place[3, begin : begin + n], work.point[begin : begin + n]
-            value[:n] = 0.0
-            for m in range(component_count(k, ends, begin, n, work)):
-                a, b, c, d = table[k, 0, m], table[k, 1, m], table[k, 2, m], table[k, 3, m]
-                harmonic = work.harmonics[m]
-                for p in range(n):
-                    value[p] += harmonic[p] * (a + t[p] * (b + t[p] * (c + t[p] * d)))
+            point = work.point[begin : begin + n]
+            fill_sums(table[k], _matter(k, ends), work.place, begin, n, value)
             for p in range(n):
                 field[point[p]] += value[p]
 
@@ -210,7 +213,7 @@ def visit_atom(
     work
         Memory.
     table
-        Polynomials of each component, (n_intervals, 4, n_components).
+        Polynomials of each component, (n_intervals, 4, n_components): of `sum_table` where they are added.
     field
         (n_points,).
     """

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.harmonic_sums import sum_table
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
 from n2amd.baseline.mesh_gradient_kernel import harmonic_gradients
@@ -69,7 +70,8 @@ def superpose_multipoles(
     for atom in range(structure.n_atoms) if atoms is None else atoms:
         own = coefficients[setup.offsets[atom] : setup.offsets[atom + 1]]
         table = setup.tables[setup.element[atom]]
-        visit_atom(True, *setup.arguments(atom), table.contract(own), field)  # type: ignore[call-arg]
+        sums = sum_table(table.contract(own))
+        visit_atom(True, *setup.arguments(atom), sums, field)  # type: ignore[call-arg]
     return field.reshape(mesh.shape)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from n2amd.baseline.compiled_harmonics import FUSED
 from n2amd.baseline.projector_table import ProjectorTable
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
 from n2amd.blocks.pair_codes import PairCodes, find_sorted
@@ -185,15 +186,23 @@ def _connected_pairs(
     return {key: codes.decode(code) for key, code in found.items()}
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSED)
 def _accumulate(out, target, bra, ket, left, right):  # type: ignore[no-untyped-def]
     """Add left[bra] @ right[ket] to out[target], product after product."""
     n_i, n_p = left.shape[1:]
     n_j = right.shape[2]
+    whole = n_p - n_p % 4
     for n in range(len(target)):
         block, one, two = out[target[n]], left[bra[n]], right[ket[n]]
         for a in range(n_i):
-            for p in range(n_p):
-                factor = one[a, p]
+            row, factor = block[a], one[a]
+            # four projectors at a time: the row is read and written once for them
+            for p in range(0, whole, 4):
+                r0, r1, r2, r3 = two[p], two[p + 1], two[p + 2], two[p + 3]
+                f0, f1, f2, f3 = factor[p], factor[p + 1], factor[p + 2], factor[p + 3]
                 for b in range(n_j):
-                    block[a, b] += factor * two[p, b]
+                    row[b] += (f0 * r0[b] + f1 * r1[b]) + (f2 * r2[b] + f3 * r3[b])
+            for p in range(whole, n_p):
+                own, f0 = two[p], factor[p]
+                for b in range(n_j):
+                    row[b] += f0 * own[b]

@@ -101,7 +101,8 @@ class ZerothHamiltonian:
         """Potential, density and core of neutral atoms on the mesh."""
         found = superpose(self.ingredients.on_mesh(structure), mesh, self.functions_of(structure))
         potential, density, core = found
-        return NeutralAtoms(potential + self.ingredients.potential_zero(structure), density, core)
+        potential += self.ingredients.potential_zero(structure)
+        return NeutralAtoms(potential, density, core)
 
     def potential(
         self, structure: Structure, coefficients: NDArray[np.float64]
@@ -137,7 +138,10 @@ class ZerothHamiltonian:
             digits=rules.digits,
         )
         hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr)
-        return atoms.potential + hartree.numpy() + xc.numpy()
+        potential = xc.numpy()
+        potential += hartree.numpy()
+        potential += atoms.potential
+        return potential
 
     def matrix(
         self,
@@ -169,11 +173,11 @@ class ZerothHamiltonian:
         structure = self.ingredients.on_mesh(structure)
         local = potential_matrix(self.orbitals, structure, mesh, potential, pairs)
         rest = nonlocal_matrix(self.projectors, self.basis, structure, pairs)
-        values = {}
         for key, index in pairs.items():
-            kinetic = self.kinetic.evaluate(key, index.vectors(structure))
-            values[key] = local.values[key] + rest.values[key] + kinetic
-        return BlockMatrix(pairs, values)
+            blocks = local.values[key]
+            blocks += rest.values[key]
+            blocks += self.kinetic.evaluate(key, index.vectors(structure))
+        return BlockMatrix(pairs, local.values)
 
 
 @dataclass(frozen=True)
@@ -189,4 +193,7 @@ class NeutralAtoms:
 
         Where a model density dips below zero, in empty space, there is none.
         """
-        return np.maximum(self.density + change, SMALLEST_DENSITY) + self.core
+        density = self.density + change
+        np.maximum(density, SMALLEST_DENSITY, out=density)
+        density += self.core
+        return density

@@ -105,15 +105,16 @@ class EquivariantLinear(nn.Module):
         """Map features per l to features per l."""
         result = []
         for l, feature in enumerate(x):
-            parts = feature.split([self.inputs.natural[l], self.inputs.unnatural[l]], dim=1)
+            # channels last, as messages leave them: then each is one matrix product for all atoms
+            parts = feature.mT.split([self.inputs.natural[l], self.inputs.unnatural[l]], dim=2)
             mixed = [
-                torch.einsum("ncm,cd->ndm", part, weight)
+                part @ weight
                 for part, weight in zip(parts, (self.natural[l], self.unnatural[l]))
                 if weight.shape[1]
             ]
             if l == 0:
-                mixed[0] = mixed[0] + self.bias[:, None]
-            result.append(torch.cat(mixed, dim=1) if mixed else feature[:, :0])
+                mixed[0] = mixed[0] + self.bias
+            result.append(torch.cat(mixed, dim=2).mT if mixed else feature[:, :0])
         return result
 
 

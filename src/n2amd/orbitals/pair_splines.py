@@ -103,11 +103,13 @@ class PairSplines:
 
     def evaluate(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Blocks (n_pairs, n_i, n_j) of bond vectors (n_pairs, 3), Angstrom."""
-        result = np.empty((len(vectors), self.shape[0] * self.shape[1]))
-        for chunk in _chunks(len(vectors)):
-            radial, _ = self._radial(vectors[chunk], slope=False)
-            harmonics = self._harmonics(vectors[chunk])
-            result[chunk] = self._expand(radial, harmonics).T
+        result = np.zeros((len(vectors), self.shape[0] * self.shape[1]))
+        # pairs may be listed that something longer connects, as projectors do
+        near = np.flatnonzero(np.einsum("pa,pa->p", vectors, vectors) < self.range**2)
+        for chunk in _chunks(len(near)):
+            v = vectors[near[chunk]]
+            radial, _ = self._radial(v, slope=False)
+            result[near[chunk]] = self._expand(radial, self._harmonics(v)).T
         return result.reshape(-1, *self.shape)
 
     def derivative(
