@@ -98,7 +98,7 @@ class Training:
 # in each of thousands of jobs. A test holds them against each other.
 DENSITY = {
     "test": Training(40, 12, 0, 4e-3, 0.01),
-    "quick": Training(520, 48, 0, 8.5e-3, 0.022),
+    "quick": Training(760, 48, 0, 8.5e-3, 0.022),
     "paper": Training(6000, 96, 0, 60e-3, 0.06),
 }
 PAIRS = {
