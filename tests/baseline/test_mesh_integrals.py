@@ -216,6 +216,19 @@ def test_cell_against_its_supercell():
     np.testing.assert_allclose(many[:n].reshape(n, 4, n).sum(axis=1), one, atol=1e-11)
 
 
+def test_orbitals_of_single_precision_leave_its_rounding():
+    basis, structure, rng = two_elements(), small_cell(), np.random.default_rng(7)
+    mesh = Mesh(SKEW, (10, 10, 10))
+    potential = rng.normal(size=mesh.shape)
+    pairs = find_pairs(structure, ranges(basis), half=True)
+    double = potential_matrix(basis, structure, mesh, potential, pairs).values
+    single = potential_matrix(basis, structure, mesh, potential, pairs, dtype=np.float32).values
+    largest = max(np.abs(blocks).max() for blocks in double.values())
+    errors = np.concatenate([np.abs(double[key] - single[key]).ravel() for key in pairs])
+    assert single[min(pairs)].dtype == np.float64
+    assert 0 < errors.max() < 1e-6 * largest
+
+
 def test_ranges_of_boxes_add_up():
     basis, structure, rng = two_elements(), small_cell(), np.random.default_rng(7)
     mesh = Mesh(SKEW, (10, 10, 10))

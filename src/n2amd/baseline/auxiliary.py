@@ -61,7 +61,9 @@ class AuxiliaryBasis:
 
     def offsets(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """First coefficient of each atom and the total, (n_atoms + 1,)."""
-        return np.concatenate([[0], np.cumsum([self.n_functions(int(z)) for z in numbers])]).astype(np.int64)
+        elements, element = np.unique(numbers, return_inverse=True)
+        sizes = np.array([self.n_functions(int(z)) for z in elements], dtype=np.int64)
+        return np.concatenate([[0], np.cumsum(sizes[element])])
 
     @cached_property
     def form_factors(self) -> dict[int, list[CubicSpline]]:
@@ -83,12 +85,11 @@ class AuxiliaryBasis:
 
     def charges_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Electrons of a unit of each coefficient of a structure, (n_total,)."""
-        parts = []
-        for z in map(int, numbers):
-            charge, own = np.zeros(self.n_functions(z)), self.charges(z)
-            charge[: len(own)] = own
-            parts.append(charge)
-        return np.concatenate(parts)
+        padded = {}
+        for z in map(int, np.unique(numbers)):
+            own = self.charges(z)
+            padded[z] = np.concatenate([own, np.zeros(self.n_functions(z) - len(own))])
+        return np.concatenate([padded[int(z)] for z in numbers])
 
     def to_json(self) -> str:
         """Serialise; floats survive exactly."""

@@ -30,6 +30,9 @@ NARROW, SMALL_PRODUCT = (8 if get_host_cpu_features().get("avx512f") else PANEL)
 #: Points of a box are made a multiple of this for the products, without remainders in vector instructions.
 LANES = 8
 
+#: Precision of orbitals and of their products at the points of a box.
+Real = type[np.float32] | type[np.float64]
+
 
 class Atoms(NamedTuple):
     """Atoms of the compiled loops.
@@ -60,13 +63,15 @@ class Workspace(NamedTuple):
     row: NDArray[np.int64]
     atom: NDArray[np.int64]
     shift: NDArray[np.int64]
-    phi: NDArray[np.float64]
-    panel: NDArray[np.float64]
-    block: NDArray[np.float64]
+    phi: NDArray[np.floating]
+    panel: NDArray[np.floating]
+    block: NDArray[np.floating]
     start: NDArray[np.int64]
 
 
-def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int) -> Workspace:
+def workspace(
+    n_points: int, n_images: int, n_rows: int, widest: int, l_max: int, dtype: Real = np.float64
+) -> Workspace:
     """Reserve memory for boxes of up to so many points, atom images and orbitals.
 
     Parameters
@@ -77,6 +82,8 @@ def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int
         Most orbitals of an atom.
     l_max
         Largest angular momentum.
+    dtype
+        Of the orbitals and of their products.
     """
     n_points += -n_points % LANES
     return Workspace(
@@ -88,9 +95,9 @@ def workspace(n_points: int, n_images: int, n_rows: int, widest: int, l_max: int
         row=np.zeros(n_images + 1, np.int64),
         atom=np.empty(n_images, np.int64),
         shift=np.empty((n_images, 3), np.int64),
-        phi=np.empty(n_rows * n_points),
-        panel=np.empty((PANEL + widest) * n_points),
-        block=np.empty((n_rows + PANEL + widest) * n_rows),
+        phi=np.empty(n_rows * n_points, dtype),
+        panel=np.empty((PANEL + widest) * n_points, dtype),
+        block=np.empty((n_rows + PANEL + widest) * n_rows, dtype),
         start=np.empty(n_rows, np.int64),
     )
 

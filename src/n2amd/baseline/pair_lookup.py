@@ -135,16 +135,12 @@ class PairLayout:
         for (a, b), index in self.pairs.items():
             n_a, n_b = len(self.orders[a]), len(self.orders[b])
             flat = values[:, start : (start := start + len(index) * n_a * n_b)]
-            stored = flat.reshape(len(values), len(index), n_a, n_b)
+            flat = flat.reshape(len(values), len(index), -1)
+            from_a, from_b = np.argsort(self.orders[a])[:, None], np.argsort(self.orders[b])
+            result = np.take(flat, (from_a * n_b + from_b).ravel(), axis=2)
             flip = index.i > index.j
-            turned = stored[:, flip].reshape(len(values), -1, n_b, n_a).swapaxes(-1, -2)
-            result = np.empty_like(stored)
-            to_a, to_b = self.orders[a][:, None], self.orders[b]
-            result[:, :, to_a, to_b] = stored
-            restored = np.empty_like(turned)
-            restored[:, :, to_a, to_b] = turned
-            result[:, flip] = restored
-            blocks[a, b] = result
+            result[:, flip] = np.take(flat[:, flip], (from_b * n_a + from_a).ravel(), axis=2)
+            blocks[a, b] = result.reshape(len(values), len(index), n_a, n_b)
         return blocks
 
 

@@ -19,6 +19,7 @@ from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
 from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import potential_matrix
+from n2amd.baseline.mesh_kernels import Real
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.multipoles import superpose_multipoles
@@ -148,6 +149,7 @@ class ZerothHamiltonian:
         structure: Structure,
         coefficients: NDArray[np.float64],
         pairs: Mapping[SpeciesPair, PairIndex] | None = None,
+        dtype: Real = np.float64,
     ) -> BlockMatrix:
         """H0 of a structure, eV.
 
@@ -157,10 +159,12 @@ class ZerothHamiltonian:
             Atoms and their density.
         pairs
             Hermitian half of pairs wanted; default: all that H0 connects.
+        dtype
+            Precision of orbitals at the points of the mesh, see `potential_matrix`.
         """
         chosen = find_pairs(structure, self.ranges, half=True) if pairs is None else pairs
         mesh, potential = self.potential(structure, coefficients)
-        return self.assemble(structure, mesh, potential, chosen)
+        return self.assemble(structure, mesh, potential, chosen, dtype)
 
     def assemble(
         self,
@@ -168,10 +172,11 @@ class ZerothHamiltonian:
         mesh: Mesh,
         potential: NDArray[np.float64],
         pairs: Mapping[SpeciesPair, PairIndex],
+        dtype: Real = np.float64,
     ) -> BlockMatrix:
         """T + V_KB + <potential> on the given pairs, eV."""
         structure = self.ingredients.on_mesh(structure)
-        local = potential_matrix(self.orbitals, structure, mesh, potential, pairs)
+        local = potential_matrix(self.orbitals, structure, mesh, potential, pairs, dtype=dtype)
         rest = nonlocal_matrix(self.projectors, self.basis, structure, pairs)
         for key, index in pairs.items():
             blocks = local.values[key]

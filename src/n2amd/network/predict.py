@@ -260,7 +260,11 @@ class HamiltonianPredictor:
             assert pair is not None
             return predict_pairs(pair, structure)
         chosen = find_pairs(structure, self.ranges, half=True) if pairs is None else pairs
-        h0 = zeroth.matrix(structure, self.density(structure), chosen)
+        density = self.model.density
+        # what a network of float32 knows of the density is not worth more
+        single = density is not None and next(density.parameters()).dtype == torch.float32
+        dtype = np.float32 if single else np.float64
+        h0 = zeroth.matrix(structure, self.density(structure), chosen, dtype)
         if pair is None:
             return h0
         rest = lay_out(predict_pairs(pair, structure), h0)

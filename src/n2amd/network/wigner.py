@@ -46,15 +46,16 @@ def bond_frames(directions: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _coupling(l: int) -> Tensor:
-    """Map from products of elements of D_(l - 1) and D_1 to elements of D_l, float64.
+def _coupling(l: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Map from products of elements of D_(l - 1) and D_1 to elements of D_l.
 
     Its rows are (row and column of D_(l - 1), row and column of D_1), its columns (row and column of D_l). It
     is the orthonormal map from (l - 1) x 1 to l, Gaunt coefficients scaled, for rows and for columns.
     """
     rows = torch.tensor(gaunt(l - 1, 1, l)).permute(2, 0, 1)
     rows = rows / torch.linalg.vector_norm(rows[0])
-    return torch.einsum("mai,nbj->abijmn", rows, rows).reshape(9 * (2 * l - 1) ** 2, -1).contiguous()
+    products = torch.einsum("mai,nbj->abijmn", rows, rows).reshape(9 * (2 * l - 1) ** 2, -1)
+    return products.to(device, dtype).contiguous()
 
 
 def wigner_matrices(rotations: Tensor, l_max: int) -> list[Tensor]:
@@ -78,7 +79,8 @@ def wigner_matrices(rotations: Tensor, l_max: int) -> list[Tensor]:
     for l in range(2, l_max + 1):
         products = matrices[-1].reshape(-1, (2 * l - 1) ** 2, 1) * d1.reshape(-1, 1, 9)
         # one matrix product for all bonds: many products of matrices as small as these are slow
-        matrices.append((products.flatten(1) @ _coupling(l).to(rotations)).reshape(-1, 2 * l + 1, 2 * l + 1))
+        coupling = _coupling(l, rotations.dtype, rotations.device)
+        matrices.append((products.flatten(1) @ coupling).reshape(-1, 2 * l + 1, 2 * l + 1))
     return matrices[: l_max + 1]
 
 
