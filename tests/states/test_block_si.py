@@ -250,7 +250,8 @@ def test_a_full_basis_leads_to_a_wider_block_and_two_shifts() -> None:
 def test_when_nothing_helps_every_failure_is_told() -> None:
     pencil, occupied = rutile()
     shift = solve_states(BlockLdl(), pencil, window(occupied)).certificate.shift
-    with pytest.raises(CertificateError, match=r"blocks of 32 .*; then .*blocks of 64"):
+    narrow, wide = Options().width, 2 * Options().width
+    with pytest.raises(CertificateError, match=rf"blocks of {narrow} .*; then .*blocks of {wide}"):
         solve_states(BlockLdl(), pencil, window(occupied), shift, options=Options(largest_basis=96))
 
 
