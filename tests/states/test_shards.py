@@ -15,8 +15,10 @@ from n2amd.errors import ComputationError, InputError
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.choice import choose_method
 from n2amd.states.cross_time import check_consecutive
+from n2amd.states.frame_solver import FrameSolver
 from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.shards import solve_shard
+from n2amd.states.solvers.block_ldl import BlockLdl
 from n2amd.states.store import read_shard, write_shard
 from n2amd.states.trajectory import read_slice
 from n2amd.storage import create_hdf5
@@ -239,6 +241,24 @@ def test_block_lanczos_gives_the_shard_of_lapack(large_shard):
     assert ((vbm < large_shard.shift) & (large_shard.shift < cbm)).all()
     assert large_shard.ends_counted.tolist() == [True] + 6 * [False]
     assert (dense.inertia == -1).all()
+
+
+def test_a_guess_of_the_gap_saves_factorisations_and_leaves_the_states(large_shard, monkeypatch):
+    factorised = []
+    factor = BlockLdl.factor
+    monkeypatch.setattr(BlockLdl, "factor", lambda self, e: factorised.append(e) or factor(self, e))
+    crystal, frames = LargerCrystal(), larger_frames(7)
+    solver = FrameSolver.for_structure(crystal, LARGE, frames.structure)
+    searched = solver.placed(frames.first)
+    in_search = len(factorised)
+    guessed = solver.placed(frames.first, searched.shift + 0.01)
+    assert len(factorised) - in_search == 1 < in_search
+    assert guessed.shift == pytest.approx(searched.shift, abs=1e-10)
+    # wrong by far: searched for from there
+    assert solver.placed(frames.first, searched.shift - 30.0).shift == pytest.approx(searched.shift, abs=1e-9)
+    shard = solve_shard(frames, crystal, crystal.overlap, LARGE, "exact", middle_of_gap=searched.shift + 0.01)
+    np.testing.assert_allclose(shard.energies, large_shard.energies, rtol=0, atol=1e-9)
+    assert (shard.inertia == large_shard.inertia).all()
 
 
 def test_one_shard_is_three_shards_to_the_bit(large_shard):

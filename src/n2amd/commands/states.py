@@ -85,6 +85,7 @@ def solve(
                 report=report,
                 doubter=predictor if predictor.doubt is not None else None,
                 coupler=coupler,
+                middle_of_gap=predictor.training.get("middle_of_gap_eV"),
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()

@@ -30,6 +30,7 @@ from n2amd.network.predict import predict_density
 from n2amd.network.presets import Preset, resolve
 from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile, read_densities
+from n2amd.network.training_gap import middle_of_gap
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
 from n2amd.sources import digest_of_program
@@ -152,6 +153,7 @@ def train(
             [structures[k] for k in split.validation],
         ).to_document(),
         "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames[0]])),
+        "middle_of_gap_eV": middle_of_gap(frames[0], basis),
         "history": {stage: history.to_dict() for stage, history in stages.histories.items()},
         "settings": settings.model_dump(mode="json"),
         "seed": settings.seed,

@@ -34,6 +34,7 @@ def solve_shard(
     report: Callable[[int, int], None] = lambda done, total: None,
     doubter: Doubter | None = None,
     coupler: Coupler | None = None,
+    middle_of_gap: float | None = None,
 ) -> StatesShard:
     """Solve every frame of a shard and the overlaps between neighbours.
 
@@ -55,6 +56,8 @@ def solve_shard(
         is not asked.
     coupler
         Gives the couplings of each frame along the velocities of `frames`; None: there are none.
+    middle_of_gap
+        Energy near which the gap of the material is, eV; None: it is searched for.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def solve_shard(
     solver = FrameSolver.for_structure(predictor, settings, frames.structure)
     if solver.needs_shift:
         # of the trajectory, not of the shard: states must not depend on the number of shards
-        solver = solver.placed(frames.first)
+        solver = solver.placed(frames.first, middle_of_gap)
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
     rows = (

@@ -22,6 +22,7 @@ class CountingSolver:
     def __init__(self, solver: Solver) -> None:
         self._solver = solver
         self.factorisations = 0
+        self._shift: float | None = None
         self.edges: tuple[float, float] | None = None
 
     @property
@@ -31,12 +32,17 @@ class CountingSolver:
 
     def prepare(self, pencil: Pencil) -> DevicePencil:
         """Pass a frame on."""
+        self._shift = None
         return self._solver.prepare(pencil)
 
     def factor(self, shift: float) -> int:
-        """Factorise and count it."""
-        self.factorisations += 1
-        return self._solver.factor(shift)
+        """Factorise and count it; where the last factor was of the same shift, it is kept."""
+        if shift != self._shift:
+            self._shift = None
+            self.factorisations += 1
+            self._solver.factor(shift)
+            self._shift = shift
+        return self._solver.inertia
 
     def solve(self, block: torch.Tensor) -> torch.Tensor:
         """Pass a block on."""
