@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tight_binding import block_matrix, offsets_of, random_hops
 
-from n2amd.blocks import csr
 from n2amd.blocks.csr import fold_csr
 from n2amd.blocks.matrix import fold
 
@@ -39,10 +38,3 @@ def test_matrices_share_the_union_of_their_pairs() -> None:
     alone = [fold_csr([m], OFFSETS)[0] for m in (one, other)]
     assert both[0].nnz >= max(m.nnz for m in alone)
     assert np.allclose(both[1].toarray(), alone[1].toarray(), rtol=0, atol=0)
-
-
-def test_any_number_of_blocks_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = block_matrix(random_hops(NUMBERS, np.random.default_rng(4), n_pairs=40), NUMBERS)
-    whole = fold_csr([matrix], OFFSETS, KPOINTS[3])[0]
-    monkeypatch.setattr(csr, "_AT_ONCE", 3)
-    assert np.array_equal(fold_csr([matrix], OFFSETS, KPOINTS[3])[0].toarray(), whole.toarray())

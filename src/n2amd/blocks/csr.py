@@ -9,10 +9,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, PairIndex, with_partners
-
-#: Blocks placed at once: bounds the memory of their positions.
-_AT_ONCE = 20000
+from n2amd.blocks.csr_kernel import add_blocks
+from n2amd.blocks.matrix import BlockMatrix
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,10 @@ class _Pattern:
     place: NDArray[np.int64]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
+
+    def corners(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.int64]:
+        """First element of the block of each pair of atoms, (n_pairs,)."""
+        return self.first[i] + self.place[np.searchsorted(self.codes, i * len(self.first) + j)]
 
 
 def fold_csr(
@@ -64,21 +66,17 @@ def fold_csr(
     for matrix in matrices:
         source = next(iter(matrix.values.values())).dtype
         values = np.zeros(len(pattern.indices), dtype=source if at_gamma else np.complex128)
-        directed = with_partners(matrix)
-        for key, index in directed.pairs.items():
-            blocks = directed.values[key][0]
+        for key, index in matrix.pairs.items():
+            blocks = np.ascontiguousarray(matrix.values[key][0])
+            weights = np.ones(len(index)) if at_gamma else np.exp(2j * np.pi * (index.shift @ np.asarray(k)))
+            twin = np.full(len(index), -1)
             if matrix.hermitian:
-                blocks = _hermitian_on_site(blocks, index)
-            codes = index.i * n_atoms + index.j
-            order = np.argsort(codes, kind="stable")
-            phases = None if at_gamma else np.exp(2j * np.pi * (index.shift @ np.asarray(k)))[:, None, None]
-            starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-            for begin in range(0, len(starts), _AT_ONCE):
-                chosen = starts[begin : begin + _AT_ONCE]
-                end = starts[begin + _AT_ONCE] if begin + _AT_ONCE < len(starts) else len(order)
-                part = order[chosen[0] : end]
-                weighted = blocks[part] if phases is None else blocks[part] * phases[part]
-                _place(values, pattern, codes[order[chosen]], np.add.reduceat(weighted, chosen - chosen[0]))
+                twin = pattern.corners(index.j, index.i)
+                # an atom's block with itself is its own partner
+                weights = np.where(index.on_site, 0.5, 1.0) * weights
+            corner = pattern.corners(index.i, index.j)
+            widths = (pattern.width[index.i], pattern.width[index.j])
+            add_blocks(blocks, weights, corner, widths[0], twin, widths[1], values)
         shape = (len(pattern.indptr) - 1,) * 2
         folded.append(scipy.sparse.csr_array((values, pattern.indices, pattern.indptr), shape=shape))
     return folded
@@ -105,16 +103,6 @@ def between_states(
     return np.asarray(vectors.conj().T @ (folded @ vectors))
 
 
-def _hermitian_on_site(blocks: NDArray, index: PairIndex) -> NDArray:
-    """Blocks with those of an atom with itself made Hermitian, as `fold` does."""
-    site = index.on_site
-    if not site.any():
-        return blocks
-    blocks = blocks.copy()
-    blocks[site] = (blocks[site] + blocks[site].conj().swapaxes(-1, -2)) / 2
-    return blocks
-
-
 def _codes(matrix: BlockMatrix, n_atoms: int) -> NDArray[np.int64]:
     """i n_atoms + j of every atom pair, partners included."""
     codes = [index.i * n_atoms + index.j for index in matrix.pairs.values()]
@@ -139,11 +127,3 @@ def _pattern(codes: Sequence[NDArray[np.int64]], offsets: NDArray[np.int64]) -> 
         orbitals = np.concatenate([none, *(np.arange(offsets[j], offsets[j + 1]) for j in listed)])
         indices[indptr[offsets[atom]] : indptr[offsets[atom + 1]]] = np.tile(orbitals, sizes[atom])
     return _Pattern(union, indptr[offsets[:-1]], width, place, indptr, indices)
-
-
-def _place(values: NDArray, pattern: _Pattern, codes: NDArray[np.int64], blocks: NDArray) -> None:
-    """Set the elements of blocks, each of which is there once."""
-    atom = codes // len(pattern.width)
-    corner = pattern.first[atom] + pattern.place[np.searchsorted(pattern.codes, codes)]
-    rows = np.arange(blocks.shape[1]) * pattern.width[atom][:, None]
-    values[corner[:, None, None] + rows[:, :, None] + np.arange(blocks.shape[2])] = blocks
