@@ -100,9 +100,21 @@ def test_projectors_are_averaged_over_the_spin_and_normalised(atom):
     assert s.energy == pytest.approx(np.trapezoid(R**3 * shape(1.0) ** 2, X) * HARTREE, rel=1e-6)
 
 
+def test_projectors_of_each_total_momentum_are_kept_apart(atom):
+    upper, lower = atom.split_projectors
+    assert (upper.upper, lower.upper) == (True, False)
+    for projector, energy, width in ((upper, -2.0, 1.3), (lower, 1.0, 0.9)):
+        assert projector.shell.l == 1
+        norm = np.trapezoid(R**3 * (R * shape(width)) ** 2, X)
+        assert projector.energy == pytest.approx(energy * norm * HARTREE, rel=1e-6)
+        r, values = table(projector.shell.radial)
+        assert np.trapezoid(r**4 * values**2, r) == pytest.approx(1.0, abs=1e-3)
+
+
 def test_files_without_spin_and_core(tmp_path):
     atom = read_atom(14, *write(tmp_path, vps(split=False, core=False)))
     assert atom.core_density is None
+    assert atom.split_projectors == ()
     assert atom.projectors[1].energy == pytest.approx(
         -2.0 * np.trapezoid(R**5 * shape(1.3) ** 2, X) * HARTREE, rel=1e-6
     )

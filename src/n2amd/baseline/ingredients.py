@@ -42,6 +42,25 @@ class Projector:
 
 
 @dataclass(frozen=True)
+class SplitProjector:
+    """One projector of a total angular momentum: V = sum_m |p_jm> energy <p_jm|, spinors.
+
+    Attributes
+    ----------
+    shell
+        Its l > 0 and normalised radial function.
+    upper
+        Whether j = l + 1/2; else l - 1/2.
+    energy
+        eV.
+    """
+
+    shell: Shell
+    upper: bool
+    energy: float
+
+
+@dataclass(frozen=True)
 class AtomIngredients:
     """One element's part of H0.
 
@@ -60,6 +79,9 @@ class AtomIngredients:
     zero
         What the code's zero of the potential adds to the integral of `neutral_potential`, eV A^3; over the
         volume of the cell it is a constant in H.
+    split_projectors
+        Of a fully relativistic pseudopotential, l > 0: `projectors` are their mean over j. Empty where the
+        code's file does not tell.
     """
 
     number: int
@@ -68,6 +90,7 @@ class AtomIngredients:
     density: RadialFunction
     core_density: RadialFunction | None = None
     zero: float = 0.0
+    split_projectors: tuple[SplitProjector, ...] = ()
 
     @cached_property
     def projector_basis(self) -> AtomBasis:
@@ -174,6 +197,7 @@ class Ingredients:
                 "core_density": _radial(atom.core_density),
                 # left out where it is none, so that files made before know the same ingredients by their hash
                 **({"zero_eV_A3": atom.zero} if atom.zero else {}),
+                **_split_document(atom.split_projectors),
             }
             for z, atom in sorted(self.atoms.items())
         }
@@ -205,6 +229,12 @@ class Ingredients:
                 RadialFunction(**entry["density"]),
                 RadialFunction(**core) if core else None,
                 entry.get("zero_eV_A3", 0.0),
+                tuple(
+                    SplitProjector(
+                        Shell(p["l"], p["label"], RadialFunction(**p["radial"])), p["upper"], p["energy"]
+                    )
+                    for p in entry.get("split_projectors", ())
+                ),
             )
         return cls(
             document["scheme"],
@@ -214,6 +244,21 @@ class Ingredients:
             document["bohr_A"],
             atoms,
         )
+
+
+def _split_document(projectors: tuple[SplitProjector, ...]) -> dict[str, Any]:
+    """Left out where there are none."""
+    entries = [
+        {
+            "l": p.shell.l,
+            "label": p.shell.label,
+            "radial": _radial(p.shell.radial),
+            "upper": p.upper,
+            "energy": p.energy,
+        }
+        for p in projectors
+    ]
+    return {"split_projectors": entries} if entries else {}
 
 
 def _radial(radial: Any) -> dict[str, Any] | None:

@@ -56,6 +56,7 @@ def nonlocal_matrix(
     basis: Basis,
     structure: Structure,
     pairs: Mapping[SpeciesPair, PairIndex] | None = None,
+    between: Mapping[int, NDArray[np.float64]] | None = None,
 ) -> BlockMatrix:
     """Non-local pseudopotential of a structure.
 
@@ -70,12 +71,17 @@ def nonlocal_matrix(
     pairs
         Pairs wanted, the Hermitian half (blocks on other pairs are left out, pairs that nothing connects are
         zero); None: all pairs that a projector connects.
+    between
+        Matrices between the projector functions of an atom, by element, (n_matrices, n_functions,
+        n_functions), eV; default: the projectors' energies alone.
 
     Returns
     -------
     potential
-        Hermitian half, n_spin = 1, eV.
+        Hermitian half (of antisymmetric `between`: the same pairs, whose partners are minus the transpose),
+        n_spin = 1 or n_matrices, eV.
     """
+    n_matrices = 1 if between is None else len(next(iter(between.values())))
     neighbours = find_neighbours(table, structure)
     if pairs is None:
         pairs = _connected_pairs(neighbours, structure)
@@ -85,7 +91,7 @@ def nonlocal_matrix(
         code = codes.encode(index.i, index.j, index.shift)
         order = np.argsort(code, kind="stable")
         wanted[key] = code[order], order
-        values[key] = np.zeros((1, len(index), basis[key[0]].n_orbitals, basis[key[1]].n_orbitals))
+        values[key] = np.zeros((n_matrices, len(index), basis[key[0]].n_orbitals, basis[key[1]].n_orbitals))
     for z, first, last in batches(neighbours, structure):
         around = {o: found.around(first, last) for (o, p), found in neighbours.items() if p == z}
         overlaps = {o: table.splines[o, z].evaluate(found.vector) for o, found in around.items()}
@@ -96,14 +102,14 @@ def nonlocal_matrix(
             sorted_codes, order = wanted[a, b]
             place = find_sorted(sorted_codes, code)
             known = place >= 0
-            _accumulate(
-                values[a, b][0],
-                order[place[known]],
-                bra[known],
-                ket[known],
-                overlaps[a] * table.energies[z],
-                np.ascontiguousarray(overlaps[b].swapaxes(-1, -2)),
+            right = np.ascontiguousarray(overlaps[b].swapaxes(-1, -2))
+            lefts = (
+                [overlaps[a] * table.energies[z]]
+                if between is None
+                else [overlaps[a] @ m for m in between[z]]
             )
+            for out, left in zip(values[a, b], lefts):
+                _accumulate(out, order[place[known]], bra[known], ket[known], left, right)
     return BlockMatrix(pairs, values)
 
 

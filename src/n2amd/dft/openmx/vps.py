@@ -2,7 +2,8 @@
 
 Facts about the files (ADPACK; OpenMX 3.9 reads them so): <Pseudo.Potentials has ln r, r, the local part and
 two projectors, of j = l + 1/2 and l - 1/2, for each line of <project.energies, in Hartree atomic units;
-without spin-orbit coupling energies and functions are averaged with weights l + 1 and l.
+without spin-orbit coupling energies and functions are averaged with weights l + 1 and l, with it each of
+the two acts on its j.
 <valence.charge.density is scaled to the valence charge and ends at the cutoff of the orbitals. Measured with
 a frame's own density: sum D V_KB of silicene is OpenMX' Unl to 5e-7 Ha; H is missed by 0.04 (silicene) and
 0.16 meV (MoS2, MAE), nearly all of it between two atoms, where OpenMX expands V_NA in projectors.
@@ -11,6 +12,7 @@ a frame's own density: sum D V_KB of silicene is OpenMX' Unl to 5e-7 Ha; H is mi
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_simpson
 
-from n2amd.baseline.ingredients import AtomIngredients, Projector
+from n2amd.baseline.ingredients import AtomIngredients, Projector, SplitProjector
 from n2amd.dft.files import read_text
 from n2amd.dft.openmx.keywords import LETTERS
 from n2amd.dft.openmx.tables import read_block
@@ -62,14 +64,15 @@ def _read(number: int, vps: tuple[Path, int, int], pao: tuple[Path, int, int]) -
     cutoff, radii, electrons = _valence_density(pao[0])
     charge = _entry(path, text, "valence.electron", REMEDY)
     scale = charge / float(np.trapezoid(4 * np.pi * radii**3 * electrons, np.log(radii)))
-    labels, potentials = _potentials(path, text)
+    table = _read_table(path, text)
     density = np.where(radii <= cutoff, scale * electrons, 0.0)
     return AtomIngredients(
         number,
-        tuple(_projectors(labels, potentials)),
-        _neutral_potential(potentials[:, 1], potentials[:, 2], radii, scale * electrons, cutoff),
+        tuple(_projectors(table)),
+        _neutral_potential(table.columns[:, 1], table.columns[:, 2], radii, scale * electrons, cutoff),
         _function(radii, density, 0, cutoff, OPENMX_BOHR_ANGSTROM**-3),
         _core(path, text, cutoff),
+        split_projectors=tuple(_split_projectors(table)),
     )
 
 
@@ -87,36 +90,64 @@ def _valence_density(pao: Path) -> tuple[float, NDArray[np.float64], NDArray[np.
     return _entry(pao, text, "radial.cutoff.pao", PAO_REMEDY), table[:, 1], table[:, 2]
 
 
-def _potentials(path: Path, text: str) -> tuple[list[tuple[int, float]], NDArray[np.float64]]:
-    """Return l and energy (Hartree) of each projector; and ln r, r, local part, projectors, j averaged."""
+@dataclass(frozen=True)
+class _Table:
+    """<Pseudo.Potentials of a file: l and energies (Hartree), one or two, of its projectors; its columns."""
+
+    labels: list[tuple[int, NDArray[np.float64]]]
+    columns: NDArray[np.float64]
+
+    def functions(self, k: int) -> NDArray[np.float64]:
+        """Functions of the k-th projector, one for each energy, (n_points, n_energies)."""
+        width = len(self.labels[k][1])
+        first = 3 + width * k
+        return self.columns[:, first : first + width]
+
+
+def _read_table(path: Path, text: str) -> _Table:
     energies = re.search(r"<project\.energies\s+\d+\s*\n(.*?)project\.energies>", text, re.DOTALL)
     if energies is None:
         raise InputError("no projectors", file=path, field="project.energies", remedy=REMEDY)
     lines = [line.split() for line in energies[1].splitlines() if line.strip()]
     split = re.search(r"j\.dependent\.pseudo\.potentials\s+on", text, re.IGNORECASE) is not None
-    n_columns = (2 if split else 1) * len(lines) + 3
-    table = read_block(path, text, "Pseudo.Potentials", n_columns, REMEDY)
-    labels, columns = [], [table[:, 0], table[:, 1], table[:, 2]]
-    for k, words in enumerate(lines):
-        l = int(words[0])
-        weights = np.array([l + 1, l]) / (2 * l + 1) if split else np.ones(1)
-        first = 3 + len(weights) * k
-        labels.append((l, float(weights @ np.array(words[1 : 1 + len(weights)], dtype=float))))
-        columns.append(table[:, first : first + len(weights)] @ weights)
-    return labels, np.column_stack(columns)
+    width = 2 if split else 1
+    columns = read_block(path, text, "Pseudo.Potentials", width * len(lines) + 3, REMEDY)
+    labels = [(int(words[0]), np.array(words[1 : 1 + width], dtype=float)) for words in lines]
+    return _Table(labels, columns)
 
 
-def _projectors(labels: list[tuple[int, float]], table: NDArray[np.float64]) -> list[Projector]:
-    """Normalised projectors; their norm goes to the energy."""
-    radii = table[:, 1]
-    projectors, counts = [], [0] * (1 + max(l for l, _ in labels))
-    for (l, energy), values in zip(labels, table[:, 3:].T):
-        norm = float(np.trapezoid(radii**3 * values**2, np.log(radii)))
-        counts[l] += 1
-        label = f"{LETTERS[l]}{counts[l]}"
-        radial = _function(radii, values / np.sqrt(norm), l, _end(radii, values), OPENMX_BOHR_ANGSTROM**-1.5)
-        projectors.append(Projector(Shell(l, label, radial), energy * norm * OPENMX_HARTREE_EV))
-    return projectors
+def _projectors(table: _Table) -> list[Projector]:
+    """Normalised projectors, averaged over j; their norm goes to the energy."""
+    found = []
+    for k, (l, energies) in enumerate(table.labels):
+        weights = np.array([l + 1, l]) / (2 * l + 1) if len(energies) == 2 else np.ones(1)
+        values = table.functions(k) @ weights
+        found.append(Projector(*_normalised(table, k, values, float(weights @ energies), "")))
+    return found
+
+
+def _split_projectors(table: _Table) -> list[SplitProjector]:
+    """Normalised projectors of each j, where the file tells them apart."""
+    found = []
+    for k, (l, energies) in enumerate(table.labels):
+        if l == 0 or len(energies) == 1:
+            continue
+        for upper, values, energy in zip((True, False), table.functions(k).T, energies):
+            sign = "+" if upper else "-"
+            shell, strength = _normalised(table, k, values, float(energy), sign)
+            found.append(SplitProjector(shell, upper, strength))
+    return found
+
+
+def _normalised(
+    table: _Table, k: int, values: NDArray[np.float64], energy: float, sign: str
+) -> tuple[Shell, float]:
+    """Shell of the k-th projector and its energy, eV."""
+    l, radii = table.labels[k][0], table.columns[:, 1]
+    norm = float(np.trapezoid(radii**3 * values**2, np.log(radii)))
+    count = sum(other == l for other, _ in table.labels[: k + 1])
+    radial = _function(radii, values / np.sqrt(norm), l, _end(radii, values), OPENMX_BOHR_ANGSTROM**-1.5)
+    return Shell(l, f"{LETTERS[l]}{count}{sign}", radial), energy * norm * OPENMX_HARTREE_EV
 
 
 def _neutral_potential(
