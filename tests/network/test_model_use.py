@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from ase.io import read, write
 from ase.io.cube import read_cube
 from typer.testing import CliRunner
 
+from n2amd.baseline.ingredients import SplitProjector
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.blocks.matrix import fold
+from n2amd.blocks.matrix import fold, fold_spinor
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.commands import model_bands, model_dos
 from n2amd.commands.hamiltonian import app
@@ -27,6 +29,7 @@ from n2amd.errors import ComputationError, InputError
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_data import choose_model, fit_frame, with_means
 from n2amd.network.predict import load_predictor
+from n2amd.network.spinors import scalar_part, spinor_hamiltonian
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.structure import Structure
 from n2amd.units import BOHR_ANGSTROM
@@ -210,6 +213,64 @@ def test_dfts_bands_beside_the_models(folder, tmp_path):
     assert "frame_0000: 3 k points along G-X" in said
     assert "DFT: gap" in said
     assert "does not have the atoms" in told(*common, "--frame", 1, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def relativistic(folder) -> Path:
+    """The model with projectors of Ti's and O's p that differ by their total momentum."""
+    predictor = load_predictor(folder / "model.pt")
+    model = predictor.model
+    atoms = {}
+    for z, atom in model.zeroth.ingredients.atoms.items():
+        shells = [p.shell for p in atom.projectors if p.shell.l == 1]
+        split = tuple(SplitProjector(shells[0], upper, 2.0 if upper else -1.0) for upper in (True, False))
+        atoms[z] = replace(atom, split_projectors=split)
+    ingredients = replace(model.zeroth.ingredients, atoms=atoms)
+    changed = replace(model, zeroth=replace(model.zeroth, ingredients=ingredients))
+    training = {"split": {"train": [0], "validation": [], "test": [1]}, "settings": {}}
+    save_model(folder / "relativistic.pt", changed, training=training, config={}, inputs=[])
+    return folder / "relativistic.pt"
+
+
+def test_bands_with_spin_orbit_coupling(folder, relativistic, tmp_path):
+    out = tmp_path / "bands.json"
+    common = ("--path", "GX", "--points", 3, "--out", out)
+    run("bands", relativistic, RUTILE, *common)
+    scalar = json.loads(out.read_text())
+    said = run("bands", relativistic, RUTILE, "--spin-orbit", *common)
+    document = json.loads(out.read_text())
+    assert document["n_occupied"] == 2 * scalar["n_occupied"]
+    assert "gap" in said
+    energies = np.array(document["model_eV"]) + document["zero_eV"]
+    # rutile has an inversion centre: pairs everywhere
+    np.testing.assert_allclose(energies[:, ::2], energies[:, 1::2], atol=1e-9)
+    before = np.array(scalar["model_eV"]) + scalar["zero_eV"]
+    assert energies.shape == (3, 2 * before.shape[1])
+    assert 1e-3 < np.abs(energies[:, ::2] - before)[:, :30].max() < 3.0
+    # V_SO has no trace in the space of the orbitals
+    predictor = load_predictor(relativistic)
+    h, s = predictor.predict(cell())
+    offsets = predictor.basis.orbital_offsets(cell().numbers)
+    spinors = spinor_hamiltonian(predictor, cell(), h)
+    gamma = np.zeros((1, 3))
+    expected = scipy.linalg.eigvalsh(*(fold_spinor(m, offsets, gamma)[0] for m in (spinors, s)))
+    np.testing.assert_allclose(energies[0], expected, atol=1e-9)
+
+
+def test_spinors_of_dft_beside_the_models(folder, relativistic, tmp_path):
+    frame = next(iter(read_frames(folder / "dataset.h5", [1])))
+    predictor = load_predictor(relativistic)
+    spinors = spinor_hamiltonian(predictor, frame.structure, frame.hamiltonian)
+    again = scalar_part(replace(frame, hamiltonian=spinors))
+    for key, blocks in frame.hamiltonian.values.items():
+        np.testing.assert_allclose(again.hamiltonian.values[key], blocks, atol=1e-12)
+    with pytest.raises(InputError, match="not the four of spinors"):
+        scalar_part(frame)
+    with pytest.raises(InputError, match="4 spin components already"):
+        spinor_hamiltonian(predictor, frame.structure, spinors)
+    bands = ("--spin-orbit", "--path", "GX", "--points", 2)
+    assert "scalar relativistic" in told("bands", folder / "model.pt", RUTILE, *bands)
+    assert "not the four of spinors" in told("bands", relativistic, "--on", folder / "dataset.h5", *bands)
 
 
 def test_the_primitive_cell_of_a_conventional_one(folder, tmp_path):

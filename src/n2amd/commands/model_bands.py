@@ -168,6 +168,13 @@ def bands(
             "default: its smallest that the model was not trained on."
         ),
     ] = None,
+    spin_orbit: Annotated[
+        bool,
+        typer.Option(
+            "--spin-orbit",
+            help="Add the spin-orbit coupling of the pseudopotentials (OpenMX: .vps).",
+        ),
+    ] = False,
 ) -> None:
     """Band structure of a model for any structure, and DFT's beside it, along a path of k points."""
     from n2amd.analysis.figures.draw import draw_report
@@ -184,9 +191,9 @@ def bands(
             raise InputError(
                 "DFT's H is that of its own cell", field="on", remedy="leave out --primitive and --supercell"
             )
-        case = _of_dataset(predictor, on, structure, frame)
+        case = _of_dataset(predictor, on, structure, frame, spin_orbit)
     elif structure is not None:
-        case = _of_file(predictor, structure, frame, repeats, primitive)
+        case = _of_file(predictor, structure, frame, repeats, primitive, spin_orbit)
     else:
         raise InputError("there is no structure", field="structure", remedy="name one, or a data set (--on)")
     document, paths = _solved(predictor, case, path, points)
@@ -216,7 +223,7 @@ def _solved(
     from n2amd.states.bands import band_structure, followed_vectors
     from n2amd.states.window import occupied_bands
 
-    occupied = occupied_bands(case.n_electrons)
+    occupied = occupied_bands(case.n_electrons) * (2 if case.hamiltonian.n_spin == 4 else 1)
     paths = paths_of(case.structure, followed_vectors(case.hamiltonian))
     line = band_path(case.structure, [path] if path else None, points, paths)
     kpoints = line.kpoints * np.array(case.repeats)
@@ -254,10 +261,12 @@ def _of_file(
     frame: str | None,
     supercell: tuple[int, int, int],
     primitive: bool,
+    spin_orbit: bool,
 ) -> _Case:
     """The model's matrices of a structure file."""
     from n2amd.commands.structure_files import repeated, structure_of
     from n2amd.errors import InputError, within
+    from n2amd.network.spinors import spinor_hamiltonian
     from n2amd.states.bands import require_dense
     from n2amd.states.special_points import points_of_crystal
     from n2amd.states.window import occupied_bands
@@ -272,28 +281,34 @@ def _of_file(
                 raise InputError("no symmetry is found", field="primitive", remedy="leave out --primitive")
             cell = crystal.primitive
         large = repeated(cell, supercell)
-        require_dense(int(predictor.basis.orbital_counts(large.numbers).sum()))
+        require_dense((2 if spin_orbit else 1) * int(predictor.basis.orbital_counts(large.numbers).sum()))
         electrons = predictor.basis.valence_electrons(large.numbers)
         occupied_bands(electrons)  # before anything is computed
         hamiltonian, overlap = predictor.predict(large)
+        if spin_orbit:
+            hamiltonian = spinor_hamiltonian(predictor, large, hamiltonian)
     name = file.name if frame is None else f"{file.name}, frame {frame}"
     return _Case(cell, hamiltonian, overlap, electrons, name, repeats=supercell)
 
 
 def _of_dataset(
-    predictor: HamiltonianPredictor, dataset: Path, file: Path | None, frame: str | None
+    predictor: HamiltonianPredictor, dataset: Path, file: Path | None, frame: str | None, spin_orbit: bool
 ) -> _Case:
     """The model's H and DFT's of a frame of a data set, with DFT's S."""
     from n2amd.dataset.store import read_frames
     from n2amd.errors import within
     from n2amd.network.evaluation import predict_aligned
+    from n2amd.network.spinors import scalar_part, spinor_hamiltonian
     from n2amd.states.bands import require_dense
 
     index = _frame_of(predictor, dataset, file, frame)
     chosen = next(iter(read_frames(dataset, [index])))
     with within(dataset, chosen.name):
-        require_dense(int(predictor.basis.orbital_counts(chosen.structure.numbers).sum()))
-        predicted = predict_aligned(predictor, chosen).aligned
+        n_orbitals = int(predictor.basis.orbital_counts(chosen.structure.numbers).sum())
+        require_dense((2 if spin_orbit else 1) * n_orbitals)
+        predicted = predict_aligned(predictor, scalar_part(chosen) if spin_orbit else chosen).aligned
+        if spin_orbit:
+            predicted = spinor_hamiltonian(predictor, chosen.structure, predicted)
     return _Case(
         chosen.structure, predicted, chosen.overlap, chosen.n_electrons, chosen.name, chosen.hamiltonian
     )

@@ -35,7 +35,7 @@ def band_report(
     model, dft
         Bands of the model and, in the same gauge, of DFT's own H, (n_k, n), eV.
     n_occupied
-        Doubly occupied bands.
+        Occupied bands.
     """
     own = band_edges(model, n_occupied)
     theirs = None if dft is None else band_edges(dft, n_occupied)

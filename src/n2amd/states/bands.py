@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.matrix import BlockMatrix, fold, fold_spinor
 from n2amd.errors import ComputationError, InputError
 
 #: Gaps at one k point this near to the smallest of all, eV, make it direct.
@@ -117,26 +117,29 @@ def band_structure(
     kpoints
         Fractional, (n_k, 3).
     spin
-        Index on the Hamiltonian's spin axis.
+        Index on the Hamiltonian's spin axis, unless that of spinors, whose bands hold one electron each.
     report
         Called with (k points done, all).
 
     Returns
     -------
     energies
-        (n_k, n_orbitals), eV, ascending.
+        (n_k, n_orbitals), of spinors twice as many, eV, ascending.
 
     Raises
     ------
     ComputationError
         If S(k) is not positive definite.
     """
-    bands = np.empty((len(kpoints), int(offsets[-1])))
+    spinors = hamiltonian.n_spin == 4
+    bands = np.empty((len(kpoints), (2 if spinors else 1) * int(offsets[-1])))
     for done, (row, k) in enumerate(zip(bands, kpoints), 1):
         try:
-            row[:] = scipy.linalg.eigh(
-                fold(hamiltonian, offsets, k, spin), fold(overlap, offsets, k), eigvals_only=True
-            )
+            if spinors:
+                h, s = (fold_spinor(matrix, offsets, k[None])[0] for matrix in (hamiltonian, overlap))
+            else:
+                h, s = fold(hamiltonian, offsets, k, spin), fold(overlap, offsets, k)
+            row[:] = scipy.linalg.eigh(h, s, eigvals_only=True)
         except (np.linalg.LinAlgError, ValueError) as error:
             raise ComputationError(
                 f"band energies at k = {np.round(k, 4).tolist()} could not be computed ({error}); "
