@@ -29,6 +29,8 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
             "name a functional with forces in forcefield_functional"
         )
     yield from _active_learning(job, name)
+    if states.defect is not None:
+        yield from _levels_of_a_defect(job, name)
     if job.section("couplings", name).scheme == "analytic" and dynamics.scheme != "hst":
         yield (
             f"dynamics.scheme = {dynamics.scheme} takes overlaps, so that couplings.scheme = analytic would "
@@ -55,6 +57,26 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:
+    """Say what does not go with levels of a defect."""
+    dynamics = job.section("dynamics", name)
+    if job.section("couplings", name).order == "energy":
+        yield (
+            "states.defect: levels of a defect keep their columns by character only: set couplings.order to "
+            "character"
+        )
+    if dynamics.carrier == "pair":
+        yield (
+            "states.defect: pairs of an electron and a hole know no levels of a defect: set dynamics.carrier to "
+            "electron or hole"
+        )
+    if "dish_renewal" in dynamics.methods:
+        yield (
+            "states.defect: dish_renewal is for two states, and a level between the band edges is a third: "
+            "take dish, and `n2amd analysis rates` for rates without trajectories"
+        )
 
 
 def _names_that_are_taken(job: Config, name: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from n2amd import config, config_data
+from n2amd import config, config_data, config_states
 
 HEAD = """# Configuration
 
@@ -51,6 +51,7 @@ PAGES: list[tuple[str, str, type[config.Section]]] = [
     ("Hamiltonian network", "hamiltonian", config.HamiltonianSettings),
     ("Trajectory", "trajectory", config.TrajectorySettings),
     ("States", "states", config.StatesSettings),
+    ("Levels of a defect", "states.defect", config_states.DefectSettings),
     ("Couplings", "couplings", config.CouplingsSettings),
     ("Dynamics", "dynamics", config.DynamicsSettings),
     ("Analysis", "analysis", config.AnalysisSettings),

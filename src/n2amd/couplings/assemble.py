@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config_states import DefectSettings
 from n2amd.couplings.analytic import couplings_of_motion
 from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
+from n2amd.couplings.defect import find_levels
 from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
@@ -324,6 +326,7 @@ def assemble(
         ("states.kpoint", info.kpoint, states_settings.kpoint),
         ("states.valence", info.valence, states_settings.valence),
         ("states.conduction", info.conduction, states_settings.conduction),
+        ("states.spin", info.spin, states_settings.spin or ""),
     ):
         if found != wanted:
             raise InputError(
@@ -334,16 +337,21 @@ def assemble(
     joined = join(shards)
     degeneracy = settings.degeneracy_meV / 1000
     coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme)
-    kept = keep_states(joined, coupled, settings.order)
+    kept = keep_states(joined, coupled, settings.order, states_settings.defect)
     return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
 
 
-def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:
-    """Cut the margin, and keep it beside."""
+def keep_states(
+    joined: Joined, coupled: Coupled, order: ColumnOrder, defect: DefectSettings | None = None
+) -> Couplings:
+    """Cut the margin, and keep it beside; find the levels of a defect (`find_levels`)."""
     info, columns = joined.info, coupled.columns
     cbm = info.n_occupied - int(joined.band_index[0])
     keep = slice(cbm - info.valence, cbm + info.conduction)
     kept = columns.cut(keep)
+    levels = None
+    if defect is not None:
+        levels = find_levels(carried(joined.projections, columns.gauge), defect, keep, info.valence, order)
     return Couplings(
         timestep_fs=info.timestep_fs,
         n_occupied=info.n_occupied,
@@ -365,6 +373,8 @@ def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplin
             mixing=columns.mixing if columns.mixing.any() else None,
         ),
         projection=carried(joined.projections, kept.gauge),
+        spin=info.spin,
+        defect=levels,
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from n2amd.config_states import CHANNELS, Channel
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.errors import InputError
-
-#: Spin channels in the order of the Hamiltonian's leading axis.
-CHANNELS = ("up", "down")
 
 
 def electrons_of_channels(frame: Frame) -> tuple[float, float]:
@@ -43,6 +41,19 @@ def electrons_of_channels(frame: Frame) -> tuple[float, float]:
             remedy="keep the code's eigenvalues with the frame and ingest it again",
         )
     return (frame.n_electrons + spin) / 2, (frame.n_electrons - spin) / 2
+
+
+def electrons_of_window(frame: Frame, spin: Channel | None) -> float:
+    """Electrons in a spin channel of a frame, or in its cell where no channel is named.
+
+    Raises
+    ------
+    InputError
+        If a channel is named that there is not, or not known how full it is.
+    """
+    if spin is None:
+        return frame.n_electrons
+    return electrons_of_channels(frame)[CHANNELS.index(spin)]
 
 
 def spin_of(frame: Frame) -> float | None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import Scissor
-from n2amd.couplings.store import Couplings, States, read_states
+from n2amd.couplings.store import Couplings, States, edges_of, read_states
+from n2amd.errors import InputError
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
 from n2amd.units import BOLTZMANN_EV_K
@@ -75,6 +76,8 @@ class ClassicalPath:
         valence states but the one it recombines to), or not asked for.
     source
         The window these states are part of, and are propagated in; None where they are all there is.
+    defect
+        How many of the last open states are levels of a defect.
     """
 
     energies: NDArray[np.float64]
@@ -90,6 +93,7 @@ class ClassicalPath:
     conduction: NDArray[np.bool_] | None = None
     closed: int = 0
     source: Source | None = None
+    defect: int = 0
 
     @property
     def states(self) -> int:
@@ -158,7 +162,14 @@ class ClassicalPath:
             return f"band {self.band_index[state]}"
         return f"pair of hole band {self.hole_band[state]} and electron band {self.band_index[state]}"
 
-    def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
+    @property
+    def outermost(self) -> int:
+        """The band state farthest from the edge."""
+        return self.open_states - self.defect - 1
+
+    def part(
+        self, columns: list[int], start: int, final: int, closed: int = 0, defect: int = 0
+    ) -> ClassicalPath:
         """Some of the states, propagated as before; `start` and `final` are columns of the result."""
 
         def square(matrices: NDArray | None) -> NDArray | None:
@@ -173,6 +184,7 @@ class ClassicalPath:
             start=start,
             final=final,
             closed=closed,
+            defect=defect,
             overlap=square(self.overlap),
             nac=square(self.nac),
             mixing=square(self.mixing),
@@ -200,7 +212,8 @@ def read_window(file: str | Path) -> ClassicalPath:
 
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
-    vbm, cbm, n = states.vbm, states.cbm, states.energies.shape[1]
+    (vbm, cbm), n = edges_of(states), states.energies.shape[1]
+    levels = _levels(states)
     kept = ClassicalPath(
         energies=states.energies,
         timestep_fs=states.timestep_fs,
@@ -210,7 +223,7 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         final=vbm,
         overlap=states.overlap,
         nac=states.nac,
-        conduction=np.arange(n) >= cbm,
+        conduction=_of_the_bands(np.arange(n) >= states.cbm, levels),
     )
     if (window := states.window) is None:
         return kept
@@ -221,20 +234,32 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         overlap=window.overlap,
         nac=window.nac,
         mixing=window.mixing,
-        band_index=states.n_occupied - (first + cbm) + np.arange(w),
-        conduction=np.arange(w) >= first + cbm,
+        band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
+        conduction=_of_the_bands(np.arange(w) >= first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
         final=first + vbm,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
 
+def _levels(states: States | Couplings) -> list[int]:
+    """Columns of levels of a defect."""
+    return [] if states.defect is None else list(states.defect.columns)
+
+
+def _of_the_bands(conduction: NDArray[np.bool_], levels: list[int]) -> NDArray[np.bool_]:
+    """Conduction states less levels of a defect, which a scissor leaves where they are above the VBM."""
+    conduction[levels] = False
+    return conduction
+
+
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """Read the states of one carrier from `couplings.h5`.
 
     An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
-    [CBM, VBM, VBM-1, ...] and starts at the VBM; a pair among [ground state, (VBM, CBM), ...], the further
-    pairs by mean energy, and starts as (VBM, CBM). Column 0 is where it recombines to.
+    [CBM, VBM, VBM-1, ...] and starts at the VBM; levels of a defect follow the states of the bands. A pair
+    moves among [ground state, (VBM, CBM), ...], the further pairs by mean energy, and starts as (VBM, CBM).
+    Column 0 is where it recombines to.
 
     Parameters
     ----------
@@ -252,11 +277,19 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
 def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """States of one carrier, as `read_couplings` has them, of couplings at hand."""
     window = replace(window_of(states), carrier=carrier)
+    levels = _levels(states)
     if carrier == "pair":
+        if levels:
+            raise InputError(
+                "pairs of an electron and a hole know no levels of a defect",
+                field="dynamics.carrier",
+                remedy="choose electron or hole, or leave states.defect out",
+            )
         return pair_path(window, pair_states)
     vbm, cbm, n = window.final, window.start, window.states
     columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
-    return window.part(columns, start=1, final=0)
+    columns = [*(k for k in columns if k not in levels), *levels]
+    return window.part(columns, start=1, final=0, defect=len(levels))
 
 
 def pair_path(window: ClassicalPath, most: int | None = None) -> ClassicalPath:
