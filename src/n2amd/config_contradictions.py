@@ -69,8 +69,8 @@ def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:
         )
     if dynamics.carrier == "pair":
         yield (
-            "states.defect: pairs of an electron and a hole know no levels of a defect: set dynamics.carrier to "
-            "electron or hole"
+            "states.defect: pairs of an electron and a hole know no levels of a defect: set dynamics.carrier "
+            "to electron or hole"
         )
     if "dish_renewal" in dynamics.methods:
         yield (
