@@ -29,6 +29,7 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
             "name a functional with forces in forcefield_functional"
         )
     yield from _active_learning(job, name)
+    yield from _spin_channels(job, name)
     if states.defect is not None:
         yield from _levels_of_a_defect(job, name)
     if job.section("couplings", name).scheme == "analytic" and dynamics.scheme != "hst":
@@ -57,6 +58,33 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _spin_channels(job: Config, name: str) -> Iterator[str]:
+    """Say where two places name different channels, and what a pristine cell lacks."""
+    material, spin = job.materials[name], job.section("states", name).spin
+    for label, source in material.functionals.items():
+        if None not in (spin, source.spin) and source.spin != spin:
+            yield (
+                f"materials.{name}.functionals.{label}.spin = {source.spin}, but states.spin = {spin}: name "
+                "the channel in one place"
+            )
+    if (other := material.pristine) is None:
+        return
+    place = f"materials.{name}.pristine"
+    if job.section("states", name).defect is None:
+        yield f"{place}: there are no levels of a defect to compare with it: set states.defect"
+    if other.material not in job.materials:
+        yield f"{place}.material = {other.material} is none of {', '.join(job.materials)}"
+    elif other.functional not in (None, *job.materials[other.material].functionals):
+        known = ", ".join(job.materials[other.material].functionals)
+        yield f"{place}.functional = {other.functional} is none of {known}"
+    elif job.section("states", other.material).defect is not None:
+        yield (
+            f"{place}: states.defect is set for {other.material} too: set it in the overrides of {name} alone"
+        )
+    if other.supercell not in job.supercells:
+        yield f"{place}.supercell = {other.supercell} is none of {', '.join(job.supercells)}"
 
 
 def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:

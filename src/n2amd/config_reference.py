@@ -37,6 +37,7 @@ A stage sees only its own section: changing one reruns that stage and what depen
 PAGES: list[tuple[str, str, type[config.Section]]] = [
     ("The job", "", config.Config),
     ("A material", "materials.NAME", config.Material),
+    ("A pristine cell", "materials.NAME.pristine", config.PristineCell),
     ("A functional", "materials.NAME.functionals.LABEL", config_data.DataSource),
     (
         "Active learning",

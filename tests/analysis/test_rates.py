@@ -1,4 +1,4 @@
-"""Rates through a level of a defect: against the two-state lifetime, against trajectories, from the commands."""
+"""Rates through a level of a defect: against the two-state lifetime, trajectories, and from the commands."""
 
 from __future__ import annotations
 
