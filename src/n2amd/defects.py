@@ -140,9 +140,7 @@ def with_defect(structure: Structure, atom: int, by: str | None = None) -> Defec
     site = structure.positions[atom]
     others = np.delete(np.arange(structure.n_atoms), atom)
     if by is None:
-        left = Structure(
-            structure.cell, structure.positions[others], structure.numbers[others], structure.pbc
-        )
+        positions, numbers = structure.positions[others], structure.numbers[others]
         kind, places = f"V_{own}", np.arange(len(others))
     else:
         number = element_number(by)

@@ -31,6 +31,8 @@ from n2amd.hopping.propagators import Scheme
 NS = 1e-6
 #: Populations are shown for so many lifetimes, at so many times.
 LIFETIMES, TIMES = 3.0, 121
+#: A time that nothing here waits for.
+LONGEST_NS = 1e9
 REFERENCE = "VBM of each cell, mean over its frames"
 
 
@@ -290,6 +292,8 @@ def verdict(report: dict[str, Any]) -> str:
 def _text(found: dict[str, float | None]) -> str:
     if found["value"] is None:
         return "never"
+    if found["value"] > LONGEST_NS:
+        return "longer than 1 s"
     if found["low"] is None or found["high"] is None:
         return time_text(found["value"])
     return f"{time_text(found['value'])} ({time_text(found['low'])} to {time_text(found['high'])})"
