@@ -11,10 +11,12 @@ import pytest
 from synthetic import write_couplings
 from typer.testing import CliRunner
 
+from n2amd.analysis.edges import edge_series, read_window
 from n2amd.analysis.figures.draw import draw
 from n2amd.analysis.kinetics import rates_of_path, rates_of_run
 from n2amd.analysis.lifetime import Resampling, hop_probabilities, renewal_lifetime
 from n2amd.analysis.rates import process
+from n2amd.analysis.report import lifetime_report
 from n2amd.commands.analysis import app
 from n2amd.commands.dynamics import app as dynamics
 from n2amd.couplings.defect import DefectLevels
@@ -154,3 +156,19 @@ def test_what_has_no_levels_or_too_many_is_one_sentence(defective, tmp_path):
     assert "no levels of a defect are told from the bands" in str(made.exception)
     made = invoke("rates", "--couplings", str(defective), "--out", out, "--pristine", str(defective))
     assert "levels of a defect in what is to be the pristine cell" in str(made.exception)
+
+
+def test_gap_and_lifetime_of_the_bands_leave_the_level_out(defective, tmp_path):
+    """The level is no band edge: gap and coupling are those of VBM and CBM, and so is the renewal lifetime."""
+    window = read_window(defective)
+    states = read_couplings(defective)
+    edges = edge_series(window, defective)
+    np.testing.assert_allclose(edges.gap, states.energies[:, 2] - states.energies[:, 0], atol=1e-12)
+    np.testing.assert_allclose(np.abs(edges.coupling), np.abs(states.nac[:, 0, 2]), atol=1e-12)
+    report = lifetime_report(defective, TAU, [], RESAMPLING)
+    assert (
+        report["lifetime_ns"]["method"] == "DISH renewal, thermal band edges, levels of the defect left out"
+    )
+    path = path_of(states, "electron")
+    direct = rates_of_path(path, TAU * (1 - np.eye(3)), 300.0, RESAMPLING).value[1, 0]
+    assert report["lifetime_ns"]["value"] == pytest.approx(1e-6 / direct, rel=1e-9)

@@ -108,7 +108,7 @@ def run(
         with ranks.together():
             if result is not None:
                 # nothing is ever in the closed states
-                path = path.part([*range(path.open_states)], path.start, path.final, defect=path.defect)
+                path = path.part([*range(path.open_states)], path.start, path.final)
                 populations.write(
                     out, path, plan, result, ranks=ranks.size, scissor=moved, config=record, inputs=inputs
                 )

@@ -60,7 +60,7 @@ def _with(path: ClassicalPath, added: list[int]) -> ClassicalPath:
     """The path with columns of its window as closed states."""
     assert path.source is not None
     columns = [*map(int, path.source.columns), *map(int, added)]
-    return path.whole.part(columns, start=path.start, final=path.final, closed=len(added), defect=path.defect)
+    return path.whole.part(columns, start=path.start, final=path.final, closed=len(added))
 
 
 def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

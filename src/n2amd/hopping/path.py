@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +76,9 @@ class ClassicalPath:
         valence states but the one it recombines to), or not asked for.
     source
         The window these states are part of, and are propagated in; None where they are all there is.
-    defect
-        How many of the last open states are levels of a defect.
+    level
+        States that are levels of a defect, (n,); None where there are none. Of a carrier's path they are the
+        last open ones.
     """
 
     energies: NDArray[np.float64]
@@ -93,7 +94,7 @@ class ClassicalPath:
     conduction: NDArray[np.bool_] | None = None
     closed: int = 0
     source: Source | None = None
-    defect: int = 0
+    level: NDArray[np.bool_] | None = None
 
     @property
     def states(self) -> int:
@@ -163,13 +164,16 @@ class ClassicalPath:
         return f"pair of hole band {self.hole_band[state]} and electron band {self.band_index[state]}"
 
     @property
+    def defect(self) -> int:
+        """Number of open states that are levels of a defect."""
+        return 0 if self.level is None else int(self.level[: self.open_states].sum())
+
+    @property
     def outermost(self) -> int:
         """The band state farthest from the edge."""
         return self.open_states - self.defect - 1
 
-    def part(
-        self, columns: list[int], start: int, final: int, closed: int = 0, defect: int = 0
-    ) -> ClassicalPath:
+    def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
         """Some of the states, propagated as before; `start` and `final` are columns of the result."""
 
         def square(matrices: NDArray | None) -> NDArray | None:
@@ -184,7 +188,7 @@ class ClassicalPath:
             start=start,
             final=final,
             closed=closed,
-            defect=defect,
+            level=None if self.level is None else self.level[columns],
             overlap=square(self.overlap),
             nac=square(self.nac),
             mixing=square(self.mixing),
@@ -213,7 +217,7 @@ def read_window(file: str | Path) -> ClassicalPath:
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
     (vbm, cbm), n = edges_of(states), states.energies.shape[1]
-    levels = _levels(states)
+    levels = [] if states.defect is None else list(states.defect.columns)
     kept = ClassicalPath(
         energies=states.energies,
         timestep_fs=states.timestep_fs,
@@ -223,7 +227,7 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         final=vbm,
         overlap=states.overlap,
         nac=states.nac,
-        conduction=_of_the_bands(np.arange(n) >= states.cbm, levels),
+        **_sides(n, states.cbm, levels),
     )
     if (window := states.window) is None:
         return kept
@@ -235,22 +239,17 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         nac=window.nac,
         mixing=window.mixing,
         band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
-        conduction=_of_the_bands(np.arange(w) >= first + states.cbm, [first + k for k in levels]),
+        **_sides(w, first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
         final=first + vbm,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
 
-def _levels(states: States | Couplings) -> list[int]:
-    """Columns of levels of a defect."""
-    return [] if states.defect is None else list(states.defect.columns)
-
-
-def _of_the_bands(conduction: NDArray[np.bool_], levels: list[int]) -> NDArray[np.bool_]:
-    """Conduction states less levels of a defect, which a scissor leaves where they are above the VBM."""
-    conduction[levels] = False
-    return conduction
+def _sides(states: int, cbm: int, levels: list[int]) -> dict[str, Any]:
+    """Levels of a defect, and conduction states without them: a scissor leaves them above the VBM."""
+    level = np.isin(np.arange(states), levels)
+    return {"conduction": (np.arange(states) >= cbm) & ~level, "level": level if levels else None}
 
 
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
@@ -277,7 +276,7 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
 def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """States of one carrier, as `read_couplings` has them, of couplings at hand."""
     window = replace(window_of(states), carrier=carrier)
-    levels = _levels(states)
+    levels = [] if window.level is None else np.flatnonzero(window.level).tolist()
     if carrier == "pair":
         if levels:
             raise InputError(
@@ -289,7 +288,7 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
     vbm, cbm, n = window.final, window.start, window.states
     columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
     columns = [*(k for k in columns if k not in levels), *levels]
-    return window.part(columns, start=1, final=0, defect=len(levels))
+    return window.part(columns, start=1, final=0)
 
 
 def pair_path(window: ClassicalPath, most: int | None = None) -> ClassicalPath:
