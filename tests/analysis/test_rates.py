@@ -159,7 +159,7 @@ def test_what_has_no_levels_or_too_many_is_one_sentence(defective, tmp_path):
 
 
 def test_gap_and_lifetime_of_the_bands_leave_the_level_out(defective, tmp_path):
-    """The level is no band edge: gap and coupling are those of VBM and CBM, and so is the renewal lifetime."""
+    """The level is no band edge: gap, coupling and renewal lifetime are those of VBM and CBM."""
     window = read_window(defective)
     states = read_couplings(defective)
     edges = edge_series(window, defective)

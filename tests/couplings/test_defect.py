@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from n2amd.config import CouplingsSettings, StatesSettings
-from n2amd.config_states import DefectSettings
 from n2amd.couplings.assemble import assemble
-from n2amd.couplings.defect import band_edges, contrast, find_levels, localisation
+from n2amd.couplings.defect import band_edges, contrast, localisation, state_labels
 from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError
 from n2amd.hopping.path import path_of, window_of
@@ -63,9 +64,9 @@ def test_the_level_keeps_its_column_where_order_alone_would_lose_it(tmp_path):
     np.testing.assert_allclose(found.energies[:, column], 0.1 * np.arange(FRAMES), atol=1e-12)
     assert (found.vbm, found.cbm, found.edges) == (1, 2, (0, 2))
     np.testing.assert_allclose(found.gap, 2.5, atol=1e-12)
-    ratio, share = contrast(found.defect, found.projection)
+    ratio, smallest = contrast(found.defect, found.projection)
     assert ratio == pytest.approx(0.81 / 0.0625, rel=1e-6)
-    assert share == 1.0
+    assert smallest == pytest.approx(ratio, rel=1e-6)
     write_couplings(tmp_path / "c.h5", found)
     again = read_couplings(tmp_path / "c.h5")
     assert (again.defect, again.spin, again.edges) == (found.defect, "up", (0, 2))
@@ -101,23 +102,71 @@ def test_localisation_of_known_weights():
     np.testing.assert_allclose(found, [[0.5, 2 / 16, 0.0]])
 
 
+def slow_crossing(frames=400, coupling=0.05):
+    """A level on atom 3 that passes a band state over many frames: eigenstates exchange what they are."""
+    time = np.linspace(-1, 1, frames)
+    energies = np.tile([-3.0, -2.0, 0.0, 0.5, 1.0, 2.0], (frames, 1))
+    mixing = np.array([np.linalg.eigh([[0.5 + 0.4 * x, coupling], [coupling, 0.5]])[1] for x in time])
+    energies[:, 2:4] = [np.linalg.eigvalsh([[0.5 + 0.4 * x, coupling], [coupling, 0.5]]) for x in time]
+    mixing *= np.sign(np.einsum("tik,ik->tk", mixing, mixing[0]))[:, None]
+    for t in range(1, frames):
+        mixing[t] *= np.sign(np.einsum("ik,ik->k", mixing[t - 1], mixing[t]))
+    overlap = np.tile(np.eye(W), (frames - 1, 1, 1))
+    overlap[:, 2:4, 2:4] = np.einsum("tki,tkj->tij", mixing[:-1], mixing[1:])
+    weights = np.full((frames, W, N_ATOMS), 0.25)
+    own, band = np.array([0.0, 0.0, 0.1, 0.9]), np.full(N_ATOMS, 0.25)
+    weights[:, 2:4] = (mixing**2).swapaxes(1, 2) @ np.stack([own, band])
+    flat = crossing()
+    return StatesShard(
+        **{
+            **vars(flat),
+            "info": replace(flat.info, stop=frames - 1),
+            "energies": energies,
+            "overlap": overlap,
+            "residual": np.zeros(frames),
+            "orthonormality_error": np.zeros(frames),
+            "coefficient_norms": np.ones((frames, W)),
+            "projection": Projection(SITES, "mulliken", weights.astype(np.float32)),
+        }
+    )
+
+
+def test_a_level_that_passes_a_band_slowly_is_found_on_both_sides():
+    """Its eigenstate has become a band state by then: the label passes on once, where they change places."""
+    found = couplings_of(slow_crossing())
+    (column,) = found.defect.columns
+    local = localisation(found.projection, (3,))
+    assert local[[0, -1], column].min() > 0.7
+    assert local[[0, -1]][:, [k for k in range(4) if k != column]].max() < 0.1
+    np.testing.assert_allclose(found.energies[[0, -1], column], [0.1, 0.9], atol=0.01)
+    moved = np.flatnonzero(found.tracking.successor[:, column] != column)
+    assert len(moved) == 1
+    assert abs(moved[0] - 200) < 10
+    assert np.linalg.det(found.overlap[moved[0]]) == pytest.approx(1.0, abs=1e-2)
+
+
 def test_what_cannot_be_a_level_is_one_sentence():
-    projection = crossing().projection
-    keep = slice(1, 5)
-
-    def find(weights=projection, order="character", valence=2, **settings):
-        return find_levels(weights, DefectSettings(**{"atoms": [3], **settings}), keep, valence, order)
-
+    shard = crossing()
     with pytest.raises(InputError, match=r"couplings.order.*by character only; set it to character"):
-        find(order="energy")
+        couplings_of(shard, order="energy")
     with pytest.raises(InputError, match="no weights on atoms"):
-        find(None)
+        couplings_of(replace(shard, projection=None))
     with pytest.raises(InputError, match=r"there is no atom 4, the cell has 4"):
-        find(atoms=[4])
-    lost = Projection(SITES, "mulliken", projection.weights[:, [0, 1, 3, 4, 5, 2]])
-    with pytest.raises(InputError, match=r"lives more around the defect \(L .*raise states.conduction"):
-        find(lost)
+        couplings_of(shard, atoms=[4])
+    lost = Projection(SITES, "mulliken", np.roll(crossing(0.0).projection.weights, 3, axis=1))
+    with pytest.raises(InputError, match=r"1 beyond the kept conduction states; raise states.conduction by"):
+        couplings_of(replace(crossing(0.0), projection=lost))
     with pytest.raises(InputError, match="leave no filled state of the bands"):
         band_edges(0, 3, (0,))
     with pytest.raises(ValueError, match=r"defect.states = 3 leave no band edges"):
         StatesSettings(valence=2, conduction=2, defect={"atoms": [3], "states": 3})
+
+
+def test_several_levels_have_columns_of_their_own():
+    weights = np.full((FRAMES, W, N_ATOMS), 0.25)
+    weights[:, 2], weights[:, 3] = [0.1, 0, 0, 0.9], [0, 0, 0.1, 0.9]
+    shard = replace(crossing(0.0), projection=Projection(SITES, "mulliken", weights.astype(np.float32)))
+    found = couplings_of(shard, states=2)
+    assert found.defect.columns == (1, 2)
+    assert found.edges == (0, 3)
+    assert state_labels(4, found.vbm, found.defect.columns) == ("VBM", "defect 1", "defect 2", "CBM")

@@ -114,11 +114,16 @@ def _show_levels(couplings: Couplings) -> None:
             f"{couplings.band_index[column]}, {couplings.energies[:, column].mean() - zero:+.3f} eV from the "
             f"VBM, on {spread[:, column].mean():.1f} atoms, L {local[:, column].mean():.3g}"
         )
-    ratio, share = contrast(levels, couplings.projection)
-    if ratio < CLEAR or share < 1:
+    ratio, smallest = contrast(levels, couplings.projection)
+    moved = (couplings.tracking.successor[:, list(levels.columns)] != levels.columns).any(axis=1)
+    typer.echo(
+        f"L of the levels {ratio:.1f} times that of the bands, {smallest:.1f} times at least; they pass a "
+        f"band state in {moved.sum()} of {len(moved)} intervals"
+    )
+    if ratio < CLEAR:
         typer.echo(
-            f"warning: the levels of the defect are told from the bands by L {ratio:.2f} times as large, in "
-            f"{100 * share:.0f} % of the frames: name the atoms that they live on, or they are no levels",
+            f"warning: the levels of the defect are hardly told from the bands (L {ratio:.2f} times as "
+            "large): name the atoms that they live on, or they are no levels",
             err=True,
         )
 

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
-from n2amd.config_states import DefectSettings
 from n2amd.couplings.analytic import couplings_of_motion
 from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
-from n2amd.couplings.defect import find_levels
+from n2amd.couplings.defect import LevelsOfFrames, find_levels, kept_levels
 from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
@@ -261,7 +260,12 @@ class Coupled:
 
 
 def couple(
-    joined: Joined, timestep: float, degeneracy: float, order: ColumnOrder, scheme: CouplingScheme = "hst"
+    joined: Joined,
+    timestep: float,
+    degeneracy: float,
+    order: ColumnOrder,
+    scheme: CouplingScheme = "hst",
+    levels: LevelsOfFrames | None = None,
 ) -> Coupled:
     """Track the states of a trajectory.
 
@@ -279,6 +283,8 @@ def couple(
         Meaning of a column.
     scheme
         "hst": differences of the overlaps; "analytic": what the shards hold of each frame's motion.
+    levels
+        Of a defect: columns of their own, and all others by energy.
 
     Raises
     ------
@@ -287,10 +293,10 @@ def couple(
     """
     series = joined.energies, joined.overlap, timestep
     tracked = track(*series, degeneracy, joined.first_gauge)
-    transported = arrange(tracked, order)
+    transported = arrange(tracked, order, levels)
     columns = transported
-    if order == "energy":
-        columns = arrange(track(*series, 0.0, joined.first_gauge), order)
+    if order == "energy" or levels is not None:
+        columns = arrange(track(*series, 0.0, joined.first_gauge), order, levels)
         transported = in_phase_with(transported, columns)
     if scheme == "analytic":
         along = _along_velocities(joined)
@@ -336,22 +342,20 @@ def assemble(
             )
     joined = join(shards)
     degeneracy = settings.degeneracy_meV / 1000
-    coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme)
-    kept = keep_states(joined, coupled, settings.order, states_settings.defect)
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme, levels)
+    kept = keep_states(joined, coupled, settings.order, levels)
     return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
 
 
 def keep_states(
-    joined: Joined, coupled: Coupled, order: ColumnOrder, defect: DefectSettings | None = None
+    joined: Joined, coupled: Coupled, order: ColumnOrder, levels: LevelsOfFrames | None = None
 ) -> Couplings:
-    """Cut the margin, and keep it beside; find the levels of a defect (`find_levels`)."""
+    """Cut the margin, and keep it beside."""
     info, columns = joined.info, coupled.columns
     cbm = info.n_occupied - int(joined.band_index[0])
     keep = slice(cbm - info.valence, cbm + info.conduction)
     kept = columns.cut(keep)
-    levels = None
-    if defect is not None:
-        levels = find_levels(carried(joined.projections, columns.gauge), defect, keep, info.valence, order)
     return Couplings(
         timestep_fs=info.timestep_fs,
         n_occupied=info.n_occupied,
@@ -374,7 +378,7 @@ def keep_states(
         ),
         projection=carried(joined.projections, kept.gauge),
         spin=info.spin,
-        defect=levels,
+        defect=None if levels is None else kept_levels(levels, keep, info.valence),
     )
 
 

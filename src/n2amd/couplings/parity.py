@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.assemble import Joined, couple, keep_states
+from n2amd.couplings.defect import find_levels
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
 from n2amd.couplings.order import arrange
 from n2amd.couplings.store import Couplings
@@ -190,8 +191,10 @@ def own_couplings(
 ) -> Couplings:
     """Couplings of one of the two Hamiltonians as a trajectory would have them, for surface hopping."""
     joined = both.joined(which, settings, states_settings, timestep)
-    coupled = couple(joined, timestep, settings.degeneracy_meV / 1000, settings.order)
-    return keep_states(joined, coupled, settings.order, states_settings.defect)
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    degeneracy = settings.degeneracy_meV / 1000
+    coupled = couple(joined, timestep, degeneracy, settings.order, levels=levels)
+    return keep_states(joined, coupled, settings.order, levels)
 
 
 def parity(
