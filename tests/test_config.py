@@ -295,3 +295,61 @@ def test_deeph_folders_are_fitted_and_cannot_do_without() -> None:
     functionals["hse06"]["fit_overlap"] = False
     with pytest.raises(InputError, match="DeepH folders hold no radial functions"):
         validate(job)
+
+
+def with_defect(**changes):
+    """A job of a vacancy and of the pristine cell it is compared with."""
+    source = {"paths": ["resources/tio2-honpas/TiO2_6_train"], "code": "honpas"}
+    vacancy = {
+        "structure": "resources/tio2-honpas/rutile.vasp",
+        "functionals": {"pbe-up": {**source, "spin": "up"}, "pbe-down": {**source, "spin": "down"}},
+        "pristine": {"material": "whole", "supercell": "1x1x1"},
+        "overrides": {
+            "states": {"defect": {"atoms": [0, 1]}},
+            "couplings": {"order": "character"},
+            "dynamics": {"methods": ["dish"]},
+        },
+    }
+    whole = {"structure": vacancy["structure"], "functionals": {"pbe": source}}
+    document = {"materials": {"vacancy": vacancy, "whole": whole}, "supercells": ["1x1x1"]}
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = document["materials"]["vacancy"]
+        for name in parents:
+            place = place[name]
+        place[last] = value
+    return document
+
+
+def test_a_functional_names_its_spin_channel():
+    job = validate(with_defect())
+    found = [job.section("states", "vacancy", label).spin for label in (None, "pbe-up", "pbe-down")]
+    assert found == [None, "up", "down"]
+    assert job.section("states", "vacancy", "pbe-up").defect.atoms == [0, 1]
+    assert job.section("dynamics", "vacancy", "pbe-up").methods == ["dish"]
+    assert job.section("states", "whole", "pbe").spin is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"overrides__couplings": {}}, "by character only: set couplings.order to character"),
+        ({"overrides__dynamics": {"methods": ["dish"], "carrier": "pair"}}, "know no levels of a defect"),
+        (
+            {"overrides__dynamics": {}, "overrides__dynamics__methods": ["dish_renewal"]},
+            "dish_renewal is for two",
+        ),
+        ({"overrides__states__spin": "up"}, "functionals.pbe-down.spin = down, but states.spin = up"),
+        ({"pristine": {"material": "who", "supercell": "1x1x1"}}, "material = who is none of vacancy, whole"),
+        ({"pristine": {"material": "whole", "supercell": "2x2x2"}}, "supercell = 2x2x2 is none of 1x1x1"),
+        (
+            {"pristine": {"material": "whole", "supercell": "1x1x1", "functional": "hse"}},
+            "functional = hse is none of pbe",
+        ),
+        ({"overrides__states": {}}, "there are no levels of a defect to compare with it"),
+        ({"pristine": {"material": "vacancy", "supercell": "1x1x1"}}, "states.defect is set for vacancy too"),
+    ],
+)
+def test_what_does_not_go_with_levels_of_a_defect_is_told(changes, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        validate(with_defect(**changes))

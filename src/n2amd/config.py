@@ -17,7 +17,7 @@ from n2amd.config_contradictions import contradictions
 from n2amd.config_data import DATA_SECTIONS, DataSource
 from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics and analysis take it
 from n2amd.config_faults import faults_of
-from n2amd.config_section import SUPERCELL, Section, Seed, Supercells, Text, Unique, WrittenPath
+from n2amd.config_section import SUPERCELL, Section, Seed, Supercell, Supercells, Text, Unique, WrittenPath
 from n2amd.config_states import StatesSettings
 from n2amd.config_trajectory import TrajectorySettings as TrajectorySettings
 from n2amd.config_yaml import parse_yaml, read_yaml
@@ -203,6 +203,16 @@ class FrameOfData(Section):
     frame: str = Field(description="Name of its folder, or of the end of its path.")
 
 
+class PristineCell(Section):
+    """The cell without the defect, that rates through its levels are compared with."""
+
+    material: Text = Field(description="Name of its material in this job.")
+    supercell: Supercell = Field(description="Its supercell, of those of the job.")
+    functional: Text | None = Field(
+        None, description="Its functional; default: the one of the same label, or else its first."
+    )
+
+
 class Material(Section):
     """A crystal with its DFT data."""
 
@@ -215,6 +225,9 @@ class Material(Section):
     )
     forcefield_functional: str | None = Field(
         None, description="Functional whose data train the force field; default: the first."
+    )
+    pristine: PristineCell | None = Field(
+        None, description="Cell without the defect that rates are compared with; for `states.defect`."
     )
     overrides: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Keys of the general sections that differ for this material."
@@ -266,10 +279,12 @@ class Config(Section):
     dynamics: DynamicsSettings = Field(default_factory=DynamicsSettings)
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
 
-    def section(self, name: str, material: str) -> Any:
-        """Return the settings of one stage for one material, its overrides applied."""
-        general = getattr(self, name)
-        overrides = self.materials[material].overrides.get(name, {})
+    def section(self, name: str, material: str, label: str | None = None) -> Any:
+        """Return the settings of a stage for a material, its overrides and a functional's spin applied."""
+        general, own = getattr(self, name), self.materials[material]
+        overrides = own.overrides.get(name, {})
+        if name == "states" and label is not None and (spin := own.functionals[label].spin):
+            overrides = {**overrides, "spin": spin}
         return type(general).model_validate({**general.model_dump(), **overrides}) if overrides else general
 
 

@@ -29,6 +29,9 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
             "name a functional with forces in forcefield_functional"
         )
     yield from _active_learning(job, name)
+    yield from _spin_channels(job, name)
+    if states.defect is not None:
+        yield from _levels_of_a_defect(job, name)
     if job.section("couplings", name).scheme == "analytic" and dynamics.scheme != "hst":
         yield (
             f"dynamics.scheme = {dynamics.scheme} takes overlaps, so that couplings.scheme = analytic would "
@@ -55,6 +58,53 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _spin_channels(job: Config, name: str) -> Iterator[str]:
+    """Say where two places name different channels, and what a pristine cell lacks."""
+    material, spin = job.materials[name], job.section("states", name).spin
+    for label, source in material.functionals.items():
+        if None not in (spin, source.spin) and source.spin != spin:
+            yield (
+                f"materials.{name}.functionals.{label}.spin = {source.spin}, but states.spin = {spin}: name "
+                "the channel in one place"
+            )
+    if (other := material.pristine) is None:
+        return
+    place = f"materials.{name}.pristine"
+    if job.section("states", name).defect is None:
+        yield f"{place}: there are no levels of a defect to compare with it: set states.defect"
+    if other.material not in job.materials:
+        yield f"{place}.material = {other.material} is none of {', '.join(job.materials)}"
+    elif other.functional not in (None, *job.materials[other.material].functionals):
+        known = ", ".join(job.materials[other.material].functionals)
+        yield f"{place}.functional = {other.functional} is none of {known}"
+    elif job.section("states", other.material).defect is not None:
+        yield (
+            f"{place}: states.defect is set for {other.material} too: set it in the overrides of {name} alone"
+        )
+    if other.supercell not in job.supercells:
+        yield f"{place}.supercell = {other.supercell} is none of {', '.join(job.supercells)}"
+
+
+def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:
+    """Say what does not go with levels of a defect."""
+    dynamics = job.section("dynamics", name)
+    if job.section("couplings", name).order == "energy":
+        yield (
+            "states.defect: levels of a defect keep their columns by character only: set couplings.order to "
+            "character"
+        )
+    if dynamics.carrier == "pair":
+        yield (
+            "states.defect: pairs of an electron and a hole know no levels of a defect: set dynamics.carrier "
+            "to electron or hole"
+        )
+    if "dish_renewal" in dynamics.methods:
+        yield (
+            "states.defect: dish_renewal is for two states, and a level between the band edges is a third: "
+            "take dish, and `n2amd analysis rates` for rates without trajectories"
+        )
 
 
 def _names_that_are_taken(job: Config, name: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from n2amd.config_section import Section, Seed, Supercell, Text, Texts, Unique, WrittenPath, WrittenPaths
+from n2amd.config_states import Channel
 
 DftCode = Literal["honpas", "siesta", "openmx", "cp2k", "abacus", "deeph", "pyscf"]
 Mesh = tuple[
@@ -254,6 +255,11 @@ class DataSource(Section):
         description="Places of the DFT code's mesh over which energies and forces of `paths` are means: 2 or "
         "4 take out the force that the mesh exerts on the atoms (SIESTA's GridCellSampling, computed from H "
         "and S at ingestion). For SIESTA and HONPAS; also for frames of `active_learning` by `scf`.",
+    )
+    spin: Channel | None = Field(
+        None,
+        description="Spin channel of spin-polarised data that states and dynamics are of; default: "
+        "`states.spin`. Both channels: two functionals with the same paths.",
     )
     engine: Engine | None = Field(
         None, description="DFT to run instead of `paths`: `program` (`cp2k` or `pyscf`) and its options."

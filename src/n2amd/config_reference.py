@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from n2amd import config, config_data
+from n2amd import config, config_data, config_states
 
 HEAD = """# Configuration
 
@@ -37,6 +37,7 @@ A stage sees only its own section: changing one reruns that stage and what depen
 PAGES: list[tuple[str, str, type[config.Section]]] = [
     ("The job", "", config.Config),
     ("A material", "materials.NAME", config.Material),
+    ("A pristine cell", "materials.NAME.pristine", config.PristineCell),
     ("A functional", "materials.NAME.functionals.LABEL", config_data.DataSource),
     (
         "Active learning",
@@ -51,6 +52,7 @@ PAGES: list[tuple[str, str, type[config.Section]]] = [
     ("Hamiltonian network", "hamiltonian", config.HamiltonianSettings),
     ("Trajectory", "trajectory", config.TrajectorySettings),
     ("States", "states", config.StatesSettings),
+    ("Levels of a defect", "states.defect", config_states.DefectSettings),
     ("Couplings", "couplings", config.CouplingsSettings),
     ("Dynamics", "dynamics", config.DynamicsSettings),
     ("Analysis", "analysis", config.AnalysisSettings),

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from n2amd.config_section import Section
+from n2amd.config_section import Section, Unique
 
+Channel = Literal["up", "down"]
+#: Spin channels in the order of a collinear Hamiltonian's leading axis.
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
 Fraction = Annotated[float, Field(ge=-1, le=1)]
+
+
+class DefectSettings(Section):
+    """Levels of a defect, looked for among the kept states by where they live."""
+
+    atoms: Annotated[list[Annotated[int, Field(ge=0)]], Unique] = Field(
+        min_length=1, description="Atoms around the defect, counted from 0, on which its levels live."
+    )
+    states: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Levels in the spin channel, filled and empty ones; filled ones count as valence states.",
+    )
 
 
 class StatesSettings(Section):
@@ -23,6 +40,12 @@ class StatesSettings(Section):
 
     valence: int = Field(2, ge=1, le=1000, description="States kept at and below the VBM.")
     conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
+    spin: Channel | None = Field(
+        None, description="Channel of a spin-polarised Hamiltonian; default: a closed shell, which has none."
+    )
+    defect: DefectSettings | None = Field(
+        None, description="Levels of a defect to tell from the bands: atoms and states; default: none."
+    )
     margin: int = Field(
         6, ge=0, le=1000, description="Further states on each side for tracking; cut afterwards."
     )
@@ -73,3 +96,18 @@ class StatesSettings(Section):
         "mulliken",
         description="How these weights share out overlaps; loewdin diagonalises S of every frame.",
     )
+
+    @property
+    def weights_of(self) -> Literal["none", "atoms", "shells"]:
+        """What weights of the states are of: levels of a defect are found by those of atoms."""
+        return "atoms" if self.defect is not None and self.projections == "none" else self.projections
+
+    @model_validator(mode="after")
+    def _room_for_the_defect(self) -> StatesSettings:
+        # one of the bands' own on either side
+        if self.defect is not None and self.defect.states > self.valence + self.conduction - 2:
+            raise ValueError(
+                f"defect.states = {self.defect.states} leave no band edges among {self.valence} valence and "
+                f"{self.conduction} conduction states: raise valence or conduction"
+            )
+        return self

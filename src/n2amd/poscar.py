@@ -7,6 +7,7 @@ nothing that helps, and it takes any comment for one.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,19 @@ def parse_poscar(text: str, file: str | Path) -> Structure:
         raise InputError(
             f"not a POSCAR: {problem}", file=file, field="POSCAR", remedy=problem.remedy
         ) from None
+
+
+def write_poscar(path: str | Path, structure: Structure, comment: str) -> None:
+    """Write a POSCAR (VASP 5, Cartesian); atoms keep their order, an element may come up again."""
+    from ase.data import chemical_symbols
+
+    from n2amd.storage import atomic_path
+
+    runs = [(z, len(list(members))) for z, members in groupby(structure.numbers.tolist())]
+    rows = [" ".join(f"{x:.10f}" for x in row) for row in (*structure.cell, *structure.positions)]
+    head = [" ".join(chemical_symbols[z] for z, _ in runs), " ".join(str(n) for _, n in runs), "Cartesian"]
+    with atomic_path(path) as part:
+        part.write_text("\n".join([comment, "1.0", *rows[:3], *head, *rows[3:], ""]), encoding="utf-8")
 
 
 def _parse(lines: list[str]) -> Structure:

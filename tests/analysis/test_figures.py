@@ -36,7 +36,7 @@ def words(svg: Path) -> str:
 
 
 def test_every_figure_of_the_command_line_is_drawn() -> None:
-    assert {what.value for what in What} == {*EXPECTED, "scaling", "character", "phonons"}
+    assert {what.value for what in What} == {*EXPECTED, "scaling", "character", "phonons", "defect"}
     assert set(FROM_REPORT) <= {what.value for what in What}
 
 

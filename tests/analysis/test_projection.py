@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from n2amd.analysis.character import character_report, lines_of
 from n2amd.analysis.figures.draw import draw
-from n2amd.analysis.projection import groups_of, participation, project_run, shares
+from n2amd.analysis.projection import groups_of, project_run, shares
 from n2amd.commands.analysis import app
 from n2amd.commands.dynamics import app as dynamics
 from n2amd.couplings.store import read_couplings
 from n2amd.couplings.store import write_couplings as write_couplings_file
 from n2amd.errors import InputError
-from n2amd.states.projection import Projection, Sites
+from n2amd.states.projection import Projection, Sites, participation
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
 

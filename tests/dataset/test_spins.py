@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import scipy.linalg
 
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, fold
+from n2amd.dataset.channels import electrons_of_channels
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.spectrum import compared_bands
+from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
@@ -130,3 +133,51 @@ def test_a_spinor_and_a_plain_frame_do_not_mix(frames, plain, tmp_path):
         writer.append(frames["spinor"], plain[1], {})
         with pytest.raises(InputError, match="1 spin components, the frames before have 4"):
             writer.append(plain[0], plain[1], {})
+
+
+def test_each_channel_of_a_magnet_counts_its_own_electrons(frames, plain, tmp_path):
+    occupied, electrons = plain[0].n_occupied, plain[0].n_electrons
+    bands = frames["magnet"].bands.energies
+    # a rigid shift smaller than the gap keeps both channels full; with bands shared out, no spin is told
+    frame, offsets = plain[0], plain[1].orbital_offsets(plain[0].structure.numbers)
+    small = magnet(frame, offsets, 0.3)
+    assert electrons_of_channels(small) == pytest.approx((occupied, occupied))
+    # one channel is all below the other: filled first
+    split = replace(small, bands=replace(small.bands, energies=np.stack([bands[:, 0], bands[:, 0] + 1e3], 1)))
+    assert electrons_of_channels(split) == pytest.approx((electrons, 0))
+    # what the run says comes before what its bands do, and survives the file
+    held = replace(small, spin=2.0)
+    assert electrons_of_channels(held) == pytest.approx((occupied + 1, occupied - 1))
+    path = tmp_path / "d.h5"
+    with create_dataset(path, code="siesta") as writer:
+        writer.append(held, plain[1], {})
+        writer.append(small, plain[1], {})
+    assert [found.spin for found in read_frames(path)] == [2.0, 0.0]
+    entries = describe(path)
+    assert entries["spin"] == (
+        f"collinear, {occupied} up, {occupied} down; collinear, {occupied + 1} up, {occupied - 1} down"
+    )
+    assert entries["gap up on the k mesh"].endswith("(negative: bands overlap)")
+
+
+def test_a_data_set_of_before_takes_the_channels_from_the_bands(frames, plain, tmp_path):
+    path = tmp_path / "d.h5"
+    frame = magnet(plain[0], plain[1].orbital_offsets(plain[0].structure.numbers), 0.3)
+    with create_dataset(path, code="siesta") as writer:
+        writer.append(frame, plain[1], {})
+    with h5py.File(path, "r+") as file:
+        del file["frames/spin"]
+    (found,) = read_frames(path)
+    assert found.spin is None
+    assert electrons_of_channels(found) == pytest.approx((frame.n_electrons / 2,) * 2)
+
+
+def test_channels_that_are_not_there_or_not_known_are_refused(frames, plain):
+    with pytest.raises(InputError, match="its Hamiltonian has no spin channels"):
+        electrons_of_channels(plain[0])
+    with pytest.raises(InputError, match="its Hamiltonian is of spinors"):
+        electrons_of_channels(frames["spinor"])
+    with pytest.raises(InputError, match="how many electrons are up and how many down is not known"):
+        electrons_of_channels(replace(frames["magnet"], bands=None))
+    with pytest.raises(ValueError, match="numbers of occupied bands of their own"):
+        _ = frames["magnet"].n_occupied

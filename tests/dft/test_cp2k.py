@@ -114,6 +114,7 @@ def test_observables(cp2k_runs, tmp_path, monkeypatch, installed):
 
 def test_collinear_spins(cp2k_runs):
     frame, _ = read_frame(cp2k_runs / "si2_uks")
+    assert frame.spin == 2.0  # multiplicity 3
     assert (frame.hamiltonian.n_spin, frame.overlap.n_spin) == (2, 1)
     assert frame.bands.energies.shape == (5, 2, 8)
     assert frame.bands.energies[0, :, 0] == pytest.approx([-7.28957077, -6.20387328])

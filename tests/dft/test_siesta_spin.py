@@ -109,3 +109,23 @@ def test_bands_of_another_kind_of_spin_are_refused(tmp_path):
     write_eig(tmp_path / "model.EIG", -3.217, np.zeros((2, 2, 13)), 2)
     with pytest.raises(InputError, match="2 spin components in EIG, 1 in the file of the matrices"):
         read_frame(tmp_path, "siesta")
+
+
+@pytest.mark.parametrize("keys", ["FixSpin T\nTotalSpin 2.0", "Spin.Fix\nSpin.Total 2.0", None])
+def test_a_held_spin_is_read_and_its_zero_fermi_level_is_not(keys, tmp_path):
+    """A run with FixSpin has two Fermi levels and writes 0 into EIG."""
+    write_run(tmp_path, random_model(2), 2, "HSX 1")
+    path = tmp_path / "model.EIG"
+    path.write_text("\n".join(["0.000000000E+00", *path.read_text().splitlines()[1:]]))
+    assert read_frame(tmp_path, "siesta")[0].spin is None
+    if keys is not None:
+        (tmp_path / "in.fdf").write_text(f"SystemLabel model\nSpin polarized\n{keys}\n")
+    else:
+        (tmp_path / "out").write_text(
+            "Siesta Version  : v4.1.5\nreinit: System Label: model\n"
+            "redata: Fix the spin of the system                  =   T\n"
+            "redata: Total spin of the system (spin value)       =     2.0000\n"
+            "SCF cycle converged after 20 iterations\n>> End of run: now\n"
+        )
+    frame, _ = read_frame(tmp_path, "siesta")
+    assert (frame.spin, frame.fermi_level) == (2.0, None)

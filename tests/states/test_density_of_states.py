@@ -8,13 +8,13 @@ import scipy.linalg
 from synthetic_crystal import SyntheticCrystal, moving_frames
 
 from n2amd.analysis.dos_report import MeshEdges, csv_of_dos, csv_of_states, dos_report
-from n2amd.analysis.projection import Groups, groups_of, participation, shares
+from n2amd.analysis.projection import Groups, groups_of, shares
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, fold
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.errors import ComputationError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.states.density_of_states import MeshStates, density_of_states, mesh_states
-from n2amd.states.projection import first_orbitals, sites_of
+from n2amd.states.projection import first_orbitals, participation, sites_of
 from n2amd.structure import Structure
 
 MESH = (2, 1, 3)

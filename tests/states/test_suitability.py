@@ -207,3 +207,26 @@ def test_command_marks_a_data_set(dataset: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "suits.json").read_text())["suits"] is True
     done = CliRunner().invoke(dataset_app, [*command, "--fits-overlap"])
     assert isinstance(done.exception, InputError)
+
+
+@pytest.mark.parametrize(
+    ("states", "field", "message"),
+    [
+        (
+            StatesSettings(spin="up"),
+            "states.spin",
+            "spin up is asked for, the Hamiltonian has 1 spin component",
+        ),
+        (
+            StatesSettings(defect={"atoms": [3, 6]}),
+            "states.defect.atoms",
+            "there is no atom 6, the supercell 1x1x1 has 6",
+        ),
+    ],
+)
+def test_a_channel_or_atoms_that_are_not_there(
+    demands: Demands, states: StatesSettings, field: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        check_suits(OFFER, replace(demands, states=states))
+    assert refused.value.field == field

@@ -186,6 +186,18 @@ def test_silicon_from_dft(pristine: Project) -> None:
     assert jobs == total(COMPUTED, supercell_jobs(shards=10, variants=1, projected=False), END)
 
 
+def test_levels_of_a_defect_ask_for_weights_and_rates(pristine: Project) -> None:
+    def with_defect(document: dict) -> None:
+        document["states"].update(projections="none", defect={"atoms": [0]})
+        document["couplings"] = {**document.get("couplings", {}), "order": "character"}
+
+    plain = pristine.planned(pristine.config("no-defect", lambda d: d["states"].update(projections="none")))
+    jobs = pristine.planned(pristine.config("defect", with_defect))
+    # the functional and its scissor variant have rates of their own
+    wanted = {"rates": 2, "draw_defect": 2, "character": 1, "draw_character": 1}
+    assert {name: n for name, n in jobs.items() if n != plain.get(name)} == wanted
+
+
 CHOSEN = "--exclude 'md_*_1?' --near-duplicates skip --grid-cell-sampling 2"
 
 

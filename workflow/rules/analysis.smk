@@ -1,5 +1,8 @@
 """Couplings and populations -> dephasing, lifetimes, the summary of all cases."""
 
+# options of the dynamics that rates without trajectories depend on
+OF_RATES = ["carrier", "scheme", "substeps", "dephasing_time_fs"]
+
 
 rule dephasing:
     """Pure-dephasing time of the gap, by every definition."""
@@ -105,6 +108,40 @@ rule lifetime:
         " --dynamics {input.dynamics:q} --settings {params.settings:q} {params.scissor:q}"
         " --scheme {params.scheme} --substeps {params.substeps}"
         " --out {output.lifetime:q} > {log:q} 2>&1"
+
+
+rule rates:
+    """Capture and recombination through levels of a defect; asked for by states.defect."""
+    input:
+        couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
+        dynamics=dynamics_of_variant,
+        pristine=pristine_couplings,
+    output:
+        rates="<results>/{material}/{supercell}/{variant}/analysis/rates.json",
+    log:
+        "<logs>/{material}/{supercell}/{variant}/rates.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{variant}/rates.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("rates"),
+        runtime=minutes("rates"),
+    params:
+        code=code("commands/rates.py"),
+        settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
+        effect=effect("analysis", omit=["spectrum_lag_fs", "layers"]),
+        hopping=settings("dynamics", only=OF_RATES),
+        hopping_effect=effect("dynamics", only=OF_RATES),
+        temperature=lambda w: section("trajectory", w).temperature_K,
+        scissor=scissor_option,
+        runs=lambda wildcards, input: [word for file in input.dynamics for word in ("--dynamics", file)],
+        pristine=lambda wildcards, input: [word for file in input.pristine for word in ("--pristine", file)],
+    shell:
+        "n2amd analysis rates --couplings {input.couplings:q} {params.runs:q} {params.pristine:q}"
+        " --settings {params.settings:q} --dynamics-settings {params.hopping:q}"
+        " --temperature {params.temperature} {params.scissor:q} --out {output.rates:q} > {log:q} 2>&1"
 
 
 rule case:

@@ -105,14 +105,20 @@ wildcard_constraints:
 
 
 @functools.cache
-def section_of(name, material):
-    """Return a stage's settings for a material."""
-    return JOB.section(name, material)
+def section_of(name, material, label=None):
+    """Return a stage's settings for a material, and for one of its functionals."""
+    return JOB.section(name, material, label)
 
 
 def section(name, wildcards):
-    """Return a stage's settings for the material of a job."""
-    return section_of(name, wildcards.material)
+    """Return a stage's settings for the material and functional of a job."""
+    return section_of(name, wildcards.material, label_of(wildcards))
+
+
+def label_of(wildcards):
+    """Return the functional of a job; None where it is of none, or of all."""
+    named = dict(wildcards.items()) if hasattr(wildcards, "items") else vars(wildcards)
+    return named.get("functional") or (parent(named["variant"]) if "variant" in named else None)
 
 
 def settings(name, omit=(), only=None):
@@ -127,10 +133,10 @@ def settings(name, omit=(), only=None):
     dropped = dropped_options(name, omit, only)
 
     @functools.cache
-    def of_material(material):
-        return section_of(name, material).model_dump_json(exclude=dropped)
+    def of_material(material, label):
+        return section_of(name, material, label).model_dump_json(exclude=dropped)
 
-    return lambda wildcards, output: of_material(wildcards.material)
+    return lambda wildcards, output: of_material(wildcards.material, label_of(wildcards))
 
 
 def effect(name, omit=(), only=None):
@@ -141,10 +147,10 @@ def effect(name, omit=(), only=None):
     dropped = dropped_options(name, omit, only)
 
     @functools.cache
-    def of_material(material):
-        return json.dumps(effective_options(section_of(name, material), dropped), sort_keys=True)
+    def of_material(material, label):
+        return json.dumps(effective_options(section_of(name, material, label), dropped), sort_keys=True)
 
-    return lambda wildcards: of_material(wildcards.material)
+    return lambda wildcards: of_material(wildcards.material, label_of(wildcards))
 
 
 def dropped_options(name, omit, only):
@@ -371,6 +377,16 @@ def of_parent(pattern):
     return lambda wildcards: expand(pattern, functional=parent(wildcards.variant), **wildcards)
 
 
+def pristine_couplings(wildcards):
+    """Return the couplings of the cell without the defect, if one is named to compare with."""
+    other = JOB.materials[wildcards.material].pristine
+    if other is None:
+        return []
+    known, own = list(JOB.materials[other.material].functionals), parent(wildcards.variant)
+    label = other.functional or (own if own in known else known[0])
+    return [f"<results>/{other.material}/{other.supercell}/{label}/couplings.h5"]
+
+
 def populations_and_lifetime(wildcards):
     """Return what the figure of the populations is drawn from."""
     lifetime = expand("<results>/{material}/{supercell}/{variant}/analysis/lifetime.json", **wildcards)
@@ -472,7 +488,7 @@ def every_file():
             for supercell in JOB.supercells:
                 cell = SimpleNamespace(material=name, functional=label, supercell=supercell)
                 of_states = ["states/description.json", "couplings.h5", "dephasing.json", "spectrum.json"]
-                if section_of("states", name).projections != "none":
+                if section_of("states", name).weights_of != "none":
                     of_states.append("character.json")
                 found += [f"<results>/{name}/{supercell}/{label}/{file}" for file in of_states]
                 found += shards(cell)
@@ -482,9 +498,10 @@ def every_file():
                 found += dynamics_of_variant(
                     SimpleNamespace(material=name, supercell=supercell, variant=variant)
                 )
-                found += [
-                    f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in ("lifetime", "case")
-                ]
+                reports = ["lifetime", "case"]
+                if section_of("states", name).defect is not None:
+                    reports.append("rates")
+                found += [f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in reports]
     return found
 
 
@@ -529,8 +546,10 @@ def every_figure():
                 # a scissor variant shares these with its functional
                 if variant == parent(variant):
                     wanted += ["gap-and-coupling", "dephasing", "spectral-density"]
-                    if section_of("states", name).projections != "none":
+                    if section_of("states", name).weights_of != "none":
                         wanted.append("character")
+                if section_of("states", name).defect is not None:
+                    wanted.append("defect")
                 figures += [f"<results>/{name}/{supercell}/{variant}/figures/{what}.svg" for what in wanted]
     if len(JOB.supercells) > 1:
         figures.append("<results>/figures/scaling.svg")

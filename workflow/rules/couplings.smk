@@ -2,6 +2,8 @@
 
 # options of the states that DFT's own frames know nothing of
 NOT_OF_PARITY = ["frames_per_shard", "projections", "partition", "doubt_stride"]
+# what columns are made of, and which of them are levels of a defect
+OF_COLUMNS = ["valence", "conduction", "kpoint", "spin", "defect"]
 # and of the couplings: they have no derivatives, so that both Hamiltonians are compared by differences
 NOT_OF_DFT = ["scheme"]
 
@@ -28,8 +30,8 @@ rule assemble_couplings:
         code=code("commands/couplings.py:assemble"),
         settings=settings("couplings"),
         effect=effect("couplings"),
-        states=settings("states", only=["valence", "conduction", "kpoint"]),
-        states_effect=effect("states", only=["valence", "conduction", "kpoint"]),
+        states=settings("states", only=OF_COLUMNS),
+        states_effect=effect("states", only=OF_COLUMNS),
     shell:
         "n2amd couplings assemble {input.shards:q} --trajectory {input.trajectory:q} --settings {params.settings:q}"
         " --states-settings {params.states:q} --out {output.couplings:q} > {log:q} 2>&1"

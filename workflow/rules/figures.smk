@@ -18,6 +18,7 @@ FIGURES = {
     "gap-and-coupling": (of_parent(f"{PARENT}/couplings.h5"), CASE),
     "spectral-density": (of_parent(f"{PARENT}/spectrum.json"), CASE),
     "character": (of_parent(f"{PARENT}/character.json"), CASE),
+    "defect": (f"{CASE}/analysis/rates.json", CASE),
     "dephasing": (of_parent(f"{PARENT}/dephasing.json"), CASE),
     "populations": (populations_and_lifetime, CASE),
     "lifetime-tau": (f"{CASE}/analysis/lifetime.json", CASE),

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.analysis.documents import without_nan
-from n2amd.analysis.projection import By, groups_of, on_atoms, participation, shares
-from n2amd.couplings.projection import Projection
+from n2amd.analysis.projection import By, groups_of, shares
+from n2amd.couplings.defect import band_edges, state_labels
+from n2amd.couplings.projection import Projection, on_atoms, participation
 
 #: Digits kept of the series that the figure shows: weights are stored in single precision.
 DIGITS = 5
@@ -17,14 +18,9 @@ DIGITS = 5
 LEAST_WEIGHT = -0.05
 
 
-def state_labels(states: int, vbm: int) -> tuple[str, ...]:
-    """Names of the columns of a window whose highest valence state is column `vbm`."""
-    below = [f"VBM-{vbm - k}" if k < vbm else "VBM" for k in range(min(vbm + 1, states))]
-    above = [f"CBM+{k}" if k else "CBM" for k in range(states - vbm - 1)]
-    return (*below, *above)
-
-
-def character_report(projection: Projection, bands: NDArray[np.int64], vbm: int) -> dict[str, Any]:
+def character_report(
+    projection: Projection, bands: NDArray[np.int64], vbm: int, levels: tuple[int, ...] = ()
+) -> dict[str, Any]:
     """Return the content of `character.json`.
 
     Parameters
@@ -34,13 +30,15 @@ def character_report(projection: Projection, bands: NDArray[np.int64], vbm: int)
     bands
         Absolute index of each column's state, (n,).
     vbm
-        Column of the valence band edge; the next one is the conduction band edge.
+        Column of the highest filled state; the next one is the lowest empty one.
+    levels
+        Columns of levels of a defect, which are no band edges.
     """
     kinds: list[By] = ["species"] if projection.sites.level == "atoms" else ["species", "orbital"]
     grouped = {by: groups_of(projection, by) for by in kinds}
     weight = {by: shares(projection, groups) for by, groups in grouped.items()}
     spread = participation(projection)
-    labels = state_labels(len(bands), vbm)
+    labels = state_labels(len(bands), vbm, levels)
     states = [
         {
             "state": labels[k],
@@ -62,7 +60,7 @@ def character_report(projection: Projection, bands: NDArray[np.int64], vbm: int)
             },
             "participation": np.round(spread[:, column], DIGITS),
         }
-        for name, column in (("VBM", vbm), ("CBM", vbm + 1))
+        for name, column in zip(("VBM", "CBM"), band_edges(vbm, len(bands), levels))
     }
     return without_nan(
         {

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.analysis.projection import Groups, participation, shares
-from n2amd.couplings.projection import Projection
+from n2amd.analysis.projection import Groups, shares
+from n2amd.couplings.projection import Projection, participation
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,13 @@ def read_window(file: str | Path, carrier: Carrier = "electron") -> ClassicalPat
 
 
 def sides(path: ClassicalPath) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the columns of the carrier's own side of the gap and of the side it recombines to."""
+    """Return the columns of the carrier's own side of the gap and of the side it recombines to.
+
+    Levels of a defect are on neither.
+    """
     own = path.above_gap if path.carrier == "electron" else ~path.above_gap
-    return np.flatnonzero(own), np.flatnonzero(~own)
+    bands = np.ones(path.states, dtype=bool) if path.level is None else ~path.level
+    return np.flatnonzero(own & bands), np.flatnonzero(~own & bands)
 
 
 def edge_series(path: ClassicalPath, file: str | Path | None = None) -> EdgeSeries:

@@ -74,13 +74,15 @@ class Run:
         return f"{self.method}, seed {self.seed}"
 
 
-def state_names(carrier: str, n: int, final: int) -> tuple[str, ...]:
+def state_names(carrier: str, n: int, final: int, defect: int = 0) -> tuple[str, ...]:
     """Names of the columns: where the carrier recombines to, its band edge, and the states behind it.
 
-    The final state is the first column, or (files of other programs) the last.
+    The final state is the first column, or (files of other programs) the last. The last `defect` states are
+    levels of a defect.
     """
     edges, far = (("VBM", "CBM"), "CBM+") if carrier == "electron" else (("CBM", "VBM"), "VBM-")
-    names = (*edges, *(f"{far}{k}" for k in range(1, n - 1)))[:n]
+    levels = [f"defect {k}" for k in range(1, defect + 1)] if defect > 1 else ["defect"] * defect
+    names = (*edges, *(f"{far}{k}" for k in range(1, n - defect - 1)), *levels)[:n]
     return names if final == 0 else names[::-1]
 
 
@@ -99,7 +101,8 @@ def columns(
         Column that is recombined to.
     """
     if carrier != "pair":
-        return state_names(carrier, population.shape[2], final), population
+        defect = whole(source, "defect_states", 1) if "defect_states" in source.attrs else 0
+        return state_names(carrier, population.shape[2], final, defect), population
     names, parts = ["ground state"], [population[:, :, [final]]]
     for particle, edge, sign in (("electron", "CBM", 1), ("hole", "VBM", -1)):
         bands = array(source, f"{particle}_band", (population.shape[2],), "whole")

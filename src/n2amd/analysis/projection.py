@@ -89,24 +89,6 @@ def shares(projection: Projection, groups: Groups) -> NDArray[np.float64]:
     return np.stack(parts, axis=2).astype(np.float64)
 
 
-def on_atoms(projection: Projection) -> NDArray[np.float64]:
-    """Weight of every state on every atom, (F, states, n_atoms)."""
-    sites = projection.sites
-    # sites come atom by atom
-    starts = np.searchsorted(sites.atom, np.arange(sites.structure.n_atoms))
-    return np.add.reduceat(projection.weights.astype(np.float64), starts, axis=2)
-
-
-def participation(projection: Projection) -> NDArray[np.float64]:
-    """Number of atoms a state lives on, (F, states): the inverse of IPR = sum_a w_a^2 / (sum_a w_a)^2.
-
-    N for a state spread evenly over N atoms, 1 for one on a single atom (Thouless, Phys. Rep. 13, 93
-    (1974)).
-    """
-    weight = on_atoms(projection)
-    return weight.sum(axis=2) ** 2 / (weight**2).sum(axis=2)
-
-
 def read_weighted(file: str | Path) -> tuple[Couplings, Projection]:
     """Read `couplings.h5` with the weights of its states.
 

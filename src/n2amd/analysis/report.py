@@ -141,7 +141,7 @@ def lifetime_report(
         for run in runs
     }
     gap, nac = float(edges.gap.mean()), edges.nac_rms
-    headline = _headline(exact, thermal, ratio, fits)
+    headline = _headline(exact, thermal, ratio, fits, through_levels=window.level is not None)
     length = _length(headline, exact if _two_state(ratio) else thermal, error, len(window.energies))
     known = read_doubt_of_edges(couplings)
     doubt = None if known is None else model_doubt(known, shift)
@@ -259,10 +259,16 @@ def _two_state(ratio: float) -> bool:
 
 
 def _headline(
-    exact: RenewalLifetime, thermal: RenewalLifetime, ratio: float, fits: dict[str, dict[str, Any]]
+    exact: RenewalLifetime,
+    thermal: RenewalLifetime,
+    ratio: float,
+    fits: dict[str, dict[str, Any]],
+    *,
+    through_levels: bool,
 ) -> dict[str, Any]:
-    """Choose the lifetime to quote: see `docs/results.md`."""
-    if _two_state(ratio):
+    """Choose the lifetime to quote (`docs/results.md`); only trajectories go through levels of a defect."""
+    without = ", levels of the defect left out" if through_levels else ""
+    if _two_state(ratio) and not through_levels:
         return {**_quoted(exact), "method": "exact two-state DISH renewal"}
     for fit in fits.values():
         counted = fit["arrivals"]
@@ -270,7 +276,7 @@ def _headline(
         long_enough = counted["hops"] >= FEWEST_HOPS and fit["decayed"] >= EXTRAPOLATED_BELOW
         if fit["method"] == "dish" and long_enough:
             return {**counted["lifetime_ns"], "method": f"first arrivals of {fit['method']}"}
-    return {**_quoted(thermal), "method": "DISH renewal, thermal band edges"}
+    return {**_quoted(thermal), "method": f"DISH renewal, thermal band edges{without}"}
 
 
 def _quoted(result: RenewalLifetime) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """What the JSON reports hold, as far as others read them, and a check that a report does.
 
-A shape is `float` (a finite number), `int`, `str`, a tuple of choices, a dict of shapes, a list of one shape
-(not empty), `Each` of a shape, `Maybe` of a shape, or `ANY`. A report may hold more than its shape.
+A shape is `float` (a finite number), `int`, `str`, `bool`, a tuple of choices, a dict of shapes, a list of
+one shape (not empty), `Each` of a shape, `Maybe` of a shape, or `ANY`. A report may hold more than its shape.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _SCAN = [
         **dict.fromkeys(("lifetime_ns", "low_ns", "high_ns", "exponential_waiting_ns"), Maybe(float)),
     }
 ]
+_LEVELS = [{"name": str, "filled": bool, "defect": bool, "energy_eV": float, "std_eV": float}]
 
 LENGTH = {
     "judgement": ("long enough", "wide", "too short"),
@@ -208,6 +209,22 @@ FIGURES: dict[str, dict[str, Any]] = {
         ],
         "edges": {edge: {"participation": [float]} for edge in ("VBM", "CBM")},
     },
+    "defect": {
+        "states": [str],
+        "levels": _LEVELS,
+        "sources": [
+            {"lifetime_ns": {"value": Maybe(float)}, "direct_ns": {"value": Maybe(float)}},
+        ],
+        "populations": Maybe(
+            {
+                "time_ns": [float],
+                "values": [[float]],
+                "direct": [float],
+                "pristine": Maybe([float]),
+            }
+        ),
+        "pristine": Maybe({"levels": _LEVELS, "lifetime_ns": {"value": Maybe(float)}}),
+    },
     "lifetime-tau": {
         "tau_scan": _SCAN,
         "tau_band": [{"tau_fs": float}],
@@ -296,6 +313,8 @@ def _conform(value: Any, shape: Any, file: str | None, field: str) -> None:
         raise _wrong(value, "a whole number", file, field)
     elif shape is str and not isinstance(value, str):
         raise _wrong(value, "text", file, field)
+    elif shape is bool and not isinstance(value, bool):
+        raise _wrong(value, "true or false", file, field)
 
 
 def _is_number(value: Any) -> bool:

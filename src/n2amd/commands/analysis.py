@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from n2amd.commands import spectra
+from n2amd.commands import rates, spectra
 
 app = typer.Typer(help="Dephasing, lifetimes with error bars, figures, summary.", no_args_is_help=True)
 
@@ -34,6 +34,7 @@ class What(StrEnum):
     spectral_density = "spectral-density"
     phonons = "phonons"
     character = "character"
+    defect = "defect"
     populations = "populations"
     lifetime_tau = "lifetime-tau"
     scaling = "scaling"
@@ -184,8 +185,8 @@ def figures(
     Inputs: forcefield-*: forcefield.json; hamiltonian, doubt (one or more): hamiltonian.json;
     bands: bands.json; dos: dos.json; nac-parity, population-parity: nac_parity.json;
     gap-and-coupling: couplings.h5; dephasing: dephasing.json; spectral-density: spectrum.json;
-    phonons: phonons.json; character: character.json; populations: populations (.h5) and optionally
-    lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
+    phonons: phonons.json; character: character.json; defect: rates.json; populations: populations (.h5) and
+    optionally lifetime.json; lifetime-tau: lifetime.json; scaling: summary.json.
     """
     from n2amd.analysis.figures.draw import draw
 
@@ -332,6 +333,7 @@ def report(
         typer.echo(f"note: {left_out} figures were left out to keep the page small; they are in {results}")
 
 
+app.command()(rates.rates)
 # where the states live and what moves them
 app.command()(spectra.spectrum)
 app.command()(spectra.character)

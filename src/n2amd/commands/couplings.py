@@ -65,7 +65,8 @@ def _show(out: Path, couplings: Couplings) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    edge = np.abs(couplings.nac[:, couplings.vbm, couplings.cbm])
+    valence, conduction = couplings.edges
+    edge = np.abs(couplings.nac[:, valence, conduction])
     moved = (couplings.tracking.successor != np.arange(len(couplings.band_index))).any(axis=1)
     table = Table("quantity", "value", title=str(out))
     for name, value in (
@@ -81,6 +82,7 @@ def _show(out: Path, couplings: Couplings) -> None:
     ):
         table.add_row(name, value)
     Console().print(table)
+    _show_levels(couplings)
     if couplings.scheme == "analytic" and couplings.order == "energy" and moved.any():
         typer.echo(
             f"warning: in {moved.sum()} intervals states cross within a step, which no analytic coupling "
@@ -91,6 +93,37 @@ def _show(out: Path, couplings: Couplings) -> None:
         typer.echo(
             f"warning: in {touched} intervals a near-degenerate group reaches from the kept states to the "
             "window's edge; raise states.margin",
+            err=True,
+        )
+
+
+def _show_levels(couplings: Couplings) -> None:
+    """Say where the states lie, and how clearly levels of a defect are told from the bands."""
+    from n2amd.couplings.defect import CLEAR, contrast, localisation, state_labels
+    from n2amd.couplings.projection import participation
+
+    if couplings.defect is None or couplings.projection is None:
+        return
+    levels = couplings.defect
+    names = state_labels(len(couplings.band_index), couplings.vbm, levels.columns)
+    zero = couplings.energies[:, couplings.edges[0]].mean()
+    spread, local = participation(couplings.projection), localisation(couplings.projection, levels.atoms)
+    for column, name in enumerate(names):
+        typer.echo(
+            f"{name:>9}: {'filled' if column <= couplings.vbm else 'empty'}, band "
+            f"{couplings.band_index[column]}, {couplings.energies[:, column].mean() - zero:+.3f} eV from the "
+            f"VBM, on {spread[:, column].mean():.1f} atoms, L {local[:, column].mean():.3g}"
+        )
+    ratio, smallest = contrast(levels, couplings.projection)
+    moved = (couplings.tracking.successor[:, list(levels.columns)] != levels.columns).any(axis=1)
+    typer.echo(
+        f"L of the levels {ratio:.1f} times that of the bands, {smallest:.1f} times at least; they pass a "
+        f"band state in {moved.sum()} of {len(moved)} intervals"
+    )
+    if ratio < CLEAR:
+        typer.echo(
+            f"warning: the levels of the defect are hardly told from the bands (L {ratio:.2f} times as "
+            "large): name the atoms that they live on, or they are no levels",
             err=True,
         )
 
@@ -118,6 +151,7 @@ def parity(
     from n2amd.fields import number, whole
     from n2amd.hopping.population_parity import compare_populations
     from n2amd.network.predict import load_predictor
+    from n2amd.states.frame_solver import window_electrons
     from n2amd.states.window import with_margin_that_fits
     from n2amd.storage import open_hdf5, write_json
 
@@ -140,9 +174,10 @@ def parity(
         timestep, n_frames = number(file, "timestep_fs", positive=True), whole(file, "n_frames", 0)
     predictor = load_predictor(model)
     cross_overlap = predictor.cross_overlap(chosen.overlap)
-    numbers = read_structures(dataset)[0].numbers
-    electrons = predictor.basis.valence_electrons(numbers)
-    states = with_margin_that_fits(states, electrons, int(predictor.basis.orbital_offsets(numbers)[-1]))
+    structure = read_structures(dataset)[0]
+    electrons = window_electrons(predictor, structure, states.spin)
+    n_orbitals = int(predictor.basis.orbital_offsets(structure.numbers)[-1])
+    states = with_margin_that_fits(states, electrons, n_orbitals)
     with frame_progress("parity of couplings", target=out) as report:
         both = solve_both(
             read_frames(dataset),

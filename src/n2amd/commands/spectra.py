@@ -119,7 +119,8 @@ def character(
     from n2amd.storage import write_json
 
     window, projection = read_weighted(couplings)
-    report = character_report(projection, window.band_index, window.vbm)
+    levels = () if window.defect is None else window.defect.columns
+    report = character_report(projection, window.band_index, window.vbm, levels)
     write_json(out, report, inputs=[couplings])
     for line in lines_of(report):
         typer.echo(line)

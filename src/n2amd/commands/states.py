@@ -89,10 +89,16 @@ def solve(
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()
+    _tell(out, result)
+
+
+def _tell(out: Path, result: StatesShard) -> None:
+    """Say what was solved, and what is doubtful about it."""
     _warn(result)
     info = result.info
+    channel = f"spin {info.spin}, " if info.spin else ""
     typer.echo(
-        f"{out}: solver {info.solver}, frames {info.start}..{info.stop}, "
+        f"{out}: solver {info.solver}, {channel}frames {info.start}..{info.stop}, "
         f"states {result.band_index[0]}..{result.band_index[-1]} "
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
@@ -142,6 +148,44 @@ def _frame_range(text: str | None) -> tuple[int, int] | None:
             f"{text!r} is no range of frames", field="--frames", remedy="write first and last, as in 100-199"
         )
     return int(ends[1]), int(ends[2])
+
+
+@app.command("of-dataset")
+def of_dataset(
+    dataset: Annotated[Path, typer.Argument(help="Data set (dataset.h5) of consecutive frames.")],
+    out: Annotated[Path, typer.Option(help="States to write (HDF5), one shard for all frames.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Settings of `states`: inline JSON or a YAML file.")
+    ] = None,
+    couplings_settings: Annotated[
+        str | None, typer.Option(help="Settings of `couplings` (overlap): inline JSON or a YAML file.")
+    ] = None,
+) -> None:
+    """Solve DFT's own matrices of consecutive frames: states as of a model, for couplings and dynamics."""
+    from n2amd.commands.progress import frame_progress
+    from n2amd.config import load_section
+    from n2amd.errors import within
+    from n2amd.states.of_dataset import FramesAsModel
+    from n2amd.states.shards import solve_shard
+    from n2amd.states.store import write_shard
+    from n2amd.storage import single_writer
+
+    chosen, couplings = load_section("states", settings), load_section("couplings", couplings_settings)
+    if couplings.scheme == "analytic":
+        raise InputError(
+            "DFT's own frames have no derivative of H, so that they have no analytic couplings",
+            field="couplings.scheme",
+            remedy="choose hst",
+        )
+    model = FramesAsModel(dataset)
+    kind = couplings.overlap
+    with single_writer(out), frame_progress("solving", target=out) as report, within(dataset):
+        result = solve_shard(
+            model.trajectory(), model, model.cross_overlap(kind), chosen, kind, report=report
+        )
+        config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
+        write_shard(out, result, config=config, inputs=(dataset,))
+    _tell(out, result)
 
 
 @app.command()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 app = typer.Typer(
-    help="Make structures for DFT: supercells, thermal rattles, strain, slides, ripples, tubes.",
+    help="Make structures for DFT: supercells, thermal rattles, strain, slides, ripples, tubes, defects.",
     no_args_is_help=True,
 )
 
@@ -167,6 +171,59 @@ def supercell(
 ) -> None:
     """Repeat the cell."""
     _make(structure, out, {"supercell": repeats}, 1)
+
+
+@app.command()
+def defect(
+    structure: Source,
+    out: Annotated[Path, typer.Option(help="File to write: .extxyz, or a POSCAR (.vasp, or so called).")],
+    atom: Annotated[int | None, typer.Option(min=0, help="Atom of the supercell, from 0.")] = None,
+    element: Annotated[
+        str | None, typer.Option(help="Element of the atom: the first one, or that at --position.")
+    ] = None,
+    position: Annotated[
+        str | None, typer.Option(help="Where the atom is, Angstrom, e.g. 5.5,3.7,1.5.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Element that takes its place; default: a vacancy.")] = None,
+    supercell: Supercell = "1x1x1",
+) -> None:
+    """Take an atom out, or replace it; says which atoms are around it, for `states.defect.atoms`."""
+    from n2amd.config import parse_supercell
+    from n2amd.defects import choose_atom, with_defect
+    from n2amd.interop.extxyz import write_structures
+    from n2amd.interop.structures import read_structure
+    from n2amd.poscar import write_poscar
+
+    whole = read_structure(structure).supercell(parse_supercell(supercell))
+    chosen = choose_atom(whole, atom, element, None if position is None else _position(position))
+    made = with_defect(whole, chosen, by)
+    if out.suffix == ".vasp" or out.name.startswith("POSCAR"):
+        write_poscar(out, made.structure, made.kind)
+    else:
+        record = {"defect": made.kind, "site_A": " ".join(f"{x:.6f}" for x in made.site)}
+        write_structures(out, [(made.structure, {**record, **_origin(structure)})])
+    around = ", ".join(f"{k} ({d:.3f} A)" for k, d in zip(made.neighbours, made.distances))
+    typer.echo(
+        f"{out}: {made.kind} at {', '.join(f'{x:.3f}' for x in made.site)} A, atom {made.removed} of "
+        f"{whole.n_atoms}; around it {around}"
+    )
+
+
+def _position(text: str) -> NDArray[np.float64]:
+    """Read "5.5,3.7,1.5"."""
+    import numpy as np
+
+    from n2amd.errors import InputError
+
+    try:
+        found = np.array([float(word) for word in text.replace(",", " ").split()])
+    except ValueError:
+        found = np.zeros(0)
+    if found.shape != (3,) or not np.isfinite(found).all():
+        raise InputError(
+            f"{text!r} is no position", field="--position", remedy="write three numbers, as in 5.5,3.7,1.5"
+        )
+    return found
 
 
 @app.command()

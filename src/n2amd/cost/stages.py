@@ -262,7 +262,7 @@ def dft(frames: int, n_atoms: int, threads: int, *, hybrid: bool) -> Request:
 def assembly(frames: int, n_atoms: int, states: StatesSettings) -> Request:
     """Joining and tracking the states of all shards."""
     n = states.valence + states.conduction + 2 * states.margin
-    weights = {"none": 0, "atoms": 1, "shells": 5}[states.projections] * n * n_atoms
+    weights = {"none": 0, "atoms": 1, "shells": 5}[states.weights_of] * n * n_atoms
     return request(
         20 + 0.02 * frames + 1e-6 * frames * n**3, NUMPY_GB + frames * (8 * n**2 + 3 * weights) * 8e-9
     )

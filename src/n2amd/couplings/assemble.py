@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.analytic import couplings_of_motion
 from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
+from n2amd.couplings.defect import LevelsOfFrames, find_levels, kept_levels
 from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
 from n2amd.couplings.order import ColumnOrder, Columns, arrange, in_phase_with
@@ -259,7 +260,12 @@ class Coupled:
 
 
 def couple(
-    joined: Joined, timestep: float, degeneracy: float, order: ColumnOrder, scheme: CouplingScheme = "hst"
+    joined: Joined,
+    timestep: float,
+    degeneracy: float,
+    order: ColumnOrder,
+    scheme: CouplingScheme = "hst",
+    levels: LevelsOfFrames | None = None,
 ) -> Coupled:
     """Track the states of a trajectory.
 
@@ -277,6 +283,8 @@ def couple(
         Meaning of a column.
     scheme
         "hst": differences of the overlaps; "analytic": what the shards hold of each frame's motion.
+    levels
+        Of a defect: columns of their own, and all others by energy.
 
     Raises
     ------
@@ -285,10 +293,10 @@ def couple(
     """
     series = joined.energies, joined.overlap, timestep
     tracked = track(*series, degeneracy, joined.first_gauge)
-    transported = arrange(tracked, order)
+    transported = arrange(tracked, order, levels)
     columns = transported
-    if order == "energy":
-        columns = arrange(track(*series, 0.0, joined.first_gauge), order)
+    if order == "energy" or levels is not None:
+        columns = arrange(track(*series, 0.0, joined.first_gauge), order, levels)
         transported = in_phase_with(transported, columns)
     if scheme == "analytic":
         along = _along_velocities(joined)
@@ -324,6 +332,7 @@ def assemble(
         ("states.kpoint", info.kpoint, states_settings.kpoint),
         ("states.valence", info.valence, states_settings.valence),
         ("states.conduction", info.conduction, states_settings.conduction),
+        ("states.spin", info.spin, states_settings.spin or ""),
     ):
         if found != wanted:
             raise InputError(
@@ -333,12 +342,15 @@ def assemble(
             )
     joined = join(shards)
     degeneracy = settings.degeneracy_meV / 1000
-    coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme)
-    kept = keep_states(joined, coupled, settings.order)
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme, levels)
+    kept = keep_states(joined, coupled, settings.order, levels)
     return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
 
 
-def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplings:
+def keep_states(
+    joined: Joined, coupled: Coupled, order: ColumnOrder, levels: LevelsOfFrames | None = None
+) -> Couplings:
     """Cut the margin, and keep it beside."""
     info, columns = joined.info, coupled.columns
     cbm = info.n_occupied - int(joined.band_index[0])
@@ -365,6 +377,8 @@ def keep_states(joined: Joined, coupled: Coupled, order: ColumnOrder) -> Couplin
             mixing=columns.mixing if columns.mixing.any() else None,
         ),
         projection=carried(joined.projections, kept.gauge),
+        spin=info.spin,
+        defect=None if levels is None else kept_levels(levels, keep, info.valence),
     )
 
 

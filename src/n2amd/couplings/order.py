@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.couplings.defect import LevelsOfFrames
 from n2amd.couplings.tracking import Tracked
 from n2amd.states.gauge import DEGENERATE_EV
 
@@ -68,7 +69,7 @@ class Columns:
         )
 
 
-def arrange(tracked: Tracked, order: ColumnOrder) -> Columns:
+def arrange(tracked: Tracked, order: ColumnOrder, levels: LevelsOfFrames | None = None) -> Columns:
     """Put tracked states into columns.
 
     Parameters
@@ -80,10 +81,15 @@ def arrange(tracked: Tracked, order: ColumnOrder) -> Columns:
         conduction state; an unresolved crossing shows as a rotation by 90 degrees between its two columns.
         States of a transported cluster are ordered by their mean energies.
         "character": a state keeps its column through crossings; columns are sorted by time-mean energy.
+    levels
+        Of a defect: they are in columns of their own in every frame, and all other states by energy, whatever
+        the order.
     """
     n_frames = len(tracked.energies)
-    if order == "energy":
+    if order == "energy" or levels is not None:
         label = np.argsort(tracked.rank, axis=1)
+        if levels is not None:
+            label = np.take_along_axis(label, levels.ranks_by_column(label.shape[1]), axis=1)
     else:
         mean = np.rint(tracked.energies.mean(axis=0) / DEGENERATE_EV)
         label = np.tile(np.argsort(mean, kind="stable"), (n_frames, 1))

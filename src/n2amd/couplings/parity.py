@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from n2amd.config import CouplingsSettings, StatesSettings
 from n2amd.couplings.assemble import Joined, couple, keep_states
+from n2amd.couplings.defect import find_levels
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
 from n2amd.couplings.order import arrange
 from n2amd.couplings.store import Couplings
 from n2amd.couplings.tracking import align, track
+from n2amd.dataset.channels import electrons_of_window
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
 from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overlap
 from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.gauge import canonical_gauge
+from n2amd.states.projection import Projection, Sites
 from n2amd.states.solver import WindowStates
 from n2amd.states.store import ShardInfo
 from n2amd.states.window import StateWindow, state_window
@@ -44,6 +47,8 @@ class BothStates:
         C_dft^dagger S C_model of each frame, (w, w).
     window, n_orbitals
         Which states, of how many.
+    sites
+        What weights of the states are of; None where they have none.
     """
 
     dft: list[WindowStates]
@@ -53,6 +58,7 @@ class BothStates:
     projection: NDArray
     window: StateWindow
     n_orbitals: int
+    sites: Sites | None = None
 
     def joined(
         self,
@@ -73,6 +79,7 @@ class BothStates:
             conduction=states.conduction,
             overlap_kind=couplings.overlap,
             kpoint=states.kpoint,
+            spin=states.spin or "",
         )
         return Joined(
             info,
@@ -80,7 +87,12 @@ class BothStates:
             self.window.band_index,
             getattr(self, f"{which}_overlap"),
             canonical_gauge(found[0].coefficients, found[0].energies),
+            () if self.sites is None else (Projection(self.sites, states.partition, _weights(found)),),
         )
+
+
+def _weights(states: list[WindowStates]) -> NDArray[np.float32]:
+    return np.array([found.weights for found in states])
 
 
 def solve_both(
@@ -119,11 +131,13 @@ def solve_both(
     for number, frame in enumerate(frames):
         if solver is None:
             solver = FrameSolver.for_structure(predictor, states_settings, frame.structure)
-            window = state_window(frame.n_electrons, int(solver.offsets[-1]), states_settings)
+            electrons = electrons_of_window(frame, states_settings.spin)
+            window = state_window(electrons, int(solver.offsets[-1]), states_settings)
             if window != solver.window:
+                per_band = 2 if states_settings.spin is None else 1
                 raise InputError(
-                    f"{frame.n_electrons:g} electrons in the data set, "
-                    f"{2 * solver.window.n_occupied} in the model's basis",
+                    f"{electrons:g} electrons in the data set, "
+                    f"{per_band * solver.window.n_occupied} in the model's basis",
                     frame=frame.name,
                     field="n_electrons",
                     remedy="use a model trained on this data set",
@@ -164,6 +178,7 @@ def solve_both(
         np.array(projection),
         solver.window,
         int(solver.offsets[-1]),
+        solver.sites,
     )
 
 
@@ -176,8 +191,10 @@ def own_couplings(
 ) -> Couplings:
     """Couplings of one of the two Hamiltonians as a trajectory would have them, for surface hopping."""
     joined = both.joined(which, settings, states_settings, timestep)
-    coupled = couple(joined, timestep, settings.degeneracy_meV / 1000, settings.order)
-    return keep_states(joined, coupled, settings.order)
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    degeneracy = settings.degeneracy_meV / 1000
+    coupled = couple(joined, timestep, degeneracy, settings.order, levels=levels)
+    return keep_states(joined, coupled, settings.order, levels)
 
 
 def parity(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.states.projection import Projection
+from n2amd.states.projection import Projection, on_atoms, participation
 
-__all__ = ["Projection", "carried"]
+__all__ = ["Projection", "carried", "on_atoms", "participation"]
 
 
 def carried(shards: Sequence[Projection | None], gauge: NDArray) -> Projection | None:

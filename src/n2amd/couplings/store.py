@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.config_states import CHANNELS
 from n2amd.couplings import checks
+from n2amd.couplings.defect import DefectLevels, band_edges
 from n2amd.couplings.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
@@ -84,9 +86,9 @@ class Couplings:
     timestep_fs
         Time between frames.
     n_occupied
-        Doubly occupied bands of the cell.
+        Doubly occupied bands of the cell, or filled ones of the channel.
     vbm, cbm
-        Columns of the band edges.
+        Columns of the highest filled and lowest empty state, levels of a defect included (`edges`: without).
     overlap_kind
         "exact" or "electron-translation-free".
     order
@@ -112,6 +114,10 @@ class Couplings:
         Band edges and their coupling for each draw of the model, at some moments; None where unknown.
     scheme
         "hst" (Hammes-Schiffer-Tully, of `overlap`) or "analytic" (along the velocities).
+    spin
+        "up" or "down": the channel the states are of; empty of a closed shell.
+    defect
+        Columns of levels of a defect; None where none were looked for.
     """
 
     timestep_fs: float
@@ -130,6 +136,8 @@ class Couplings:
     window: Window | None = None
     doubt: EdgeDoubt | None = None
     scheme: CouplingScheme = "hst"
+    spin: str = ""
+    defect: DefectLevels | None = None
 
     @property
     def n_frames(self) -> int:
@@ -138,8 +146,14 @@ class Couplings:
 
     @property
     def gap(self) -> NDArray[np.float64]:
-        """E(CBM) - E(VBM) of each frame, (F,), eV."""
-        return self.energies[:, self.cbm] - self.energies[:, self.vbm]
+        """E(CBM) - E(VBM) of each frame, (F,), eV; of the bands, whatever levels lie between."""
+        valence, conduction = self.edges
+        return self.energies[:, conduction] - self.energies[:, valence]
+
+    @property
+    def edges(self) -> tuple[int, int]:
+        """Columns of the band edges, levels of a defect left out."""
+        return edges_of(self)
 
 
 @dataclass(frozen=True)
@@ -156,6 +170,13 @@ class States:
     nac: NDArray
     band_index: NDArray[np.int64]
     window: Window | None
+    defect: DefectLevels | None = None
+
+
+def edges_of(states: States | Couplings) -> tuple[int, int]:
+    """Columns of the band edges, levels of a defect left out."""
+    levels = () if states.defect is None else states.defect.columns
+    return band_edges(states.vbm, states.energies.shape[1], levels)
 
 
 _NUMBERS = ("timestep_fs", "n_occupied", "vbm", "cbm", "overlap_kind", "order", "kpoint", "scheme")
@@ -170,10 +191,15 @@ def write_couplings(
     path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write couplings atomically."""
-    with create_hdf5(path, "couplings", version="1.3", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "couplings", version="1.4", config=config, inputs=inputs) as file:
         file.attrs["n_frames"] = couplings.n_frames
         for name in _NUMBERS:
             file.attrs[name] = getattr(couplings, name)
+        if couplings.spin:
+            file.attrs["spin"] = couplings.spin
+        if couplings.defect is not None:
+            for name, value in vars(couplings.defect).items():
+                file[f"defect/{name}"] = np.array(value, dtype=np.int64)
         for name in _ARRAYS:
             file.create_dataset(name, data=getattr(couplings, name))
         for name, value in vars(couplings.tracking).items():
@@ -225,7 +251,22 @@ def _states(file: h5py.File, path: str | Path) -> States:
         nac,
         band_index.astype(np.int64),
         _window(file, energies, timestep, kind, path) if "window" in file else None,
+        _defect(file, n, path) if "defect" in file else None,
     )
+
+
+def _defect(file: h5py.File, states: int, path: str | Path) -> DefectLevels:
+    columns, atoms = (
+        tuple(array(file, f"defect/{name}", (None,), "whole").tolist()) for name in ("columns", "atoms")
+    )
+    if sorted(set(columns)) != [*columns] or not columns or columns[0] < 0 or columns[-1] >= states:
+        raise InputError(
+            f"columns {list(columns)} of {states}",
+            file=path,
+            field="defect/columns",
+            remedy="run `n2amd couplings assemble` again",
+        )
+    return DefectLevels(columns, atoms)
 
 
 def _arrays(
@@ -290,6 +331,7 @@ def read_couplings(path: str | Path) -> Couplings:
             projection=read_projection(file),
             doubt=read_edge_doubt(file),
             scheme=word(file, "scheme", get_args(CouplingScheme)) if "scheme" in file.attrs else "hst",  # type: ignore[arg-type]
+            spin=word(file, "spin", CHANNELS) if "spin" in file.attrs else "",
         )
 
 

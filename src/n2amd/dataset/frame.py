@@ -60,6 +60,9 @@ class Frame:
         the file has one copy only.
     ingredients
         What H0 needs of the run, shared by the frames of a set; None where the run does not give it.
+    spin
+        Electrons of spin up less those of spin down, of collinear runs that fix or tell it; None elsewhere
+        (`n2amd.dataset.channels` then takes it from the bands).
     """
 
     name: str
@@ -77,8 +80,17 @@ class Frame:
     origin: Mapping[str, str] = field(default_factory=dict)
     hermiticity_error: float | None = None
     ingredients: Ingredients | None = None
+    spin: float | None = None
 
     @property
     def n_occupied(self) -> int:
-        """Occupied bands: doubly occupied ones of a closed shell, singly occupied ones of spinors."""
+        """Occupied bands: doubly occupied ones of a closed shell, singly occupied ones of spinors.
+
+        Raises
+        ------
+        ValueError
+            For a collinear frame, whose channels hold electrons of their own (`n2amd.dataset.channels`).
+        """
+        if self.hamiltonian.n_spin == 2:
+            raise ValueError("the channels of a collinear frame have numbers of occupied bands of their own")
         return round(self.n_electrons / (1 if self.hamiltonian.n_spin == 4 else 2))

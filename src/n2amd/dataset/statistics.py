@@ -8,22 +8,41 @@ from pathlib import Path
 import numpy as np
 from ase.formula import Formula
 
+from n2amd.config_states import CHANNELS
+from n2amd.dataset.channels import electrons_of_channels, spin_of
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients
 
 #: Elements below this are not counted when the range of a matrix is told: eV for H, 1 for S.
 NEGLIGIBLE = 1e-3
+#: Electrons of a channel this close to a whole number fill whole bands.
+WHOLE = 1e-6
 
 
-def band_gap(frame: Frame) -> float | None:
-    """Smallest gap over the k points of the code's own bands, eV; None for metals and unknown bands."""
-    if frame.bands is None or frame.bands.energies.shape[1] != 1:
-        return None
-    energies, n = frame.bands.energies[:, 0], frame.n_occupied
-    if energies.shape[1] <= n:
-        return None
-    gap = float(energies[:, n].min() - energies[:, n - 1].max())
-    return gap if gap > 0 else None
+def band_gaps(frame: Frame) -> dict[str, float]:
+    """Smallest gap over the k points of the code's own bands, eV, below zero where the bands overlap.
+
+    Returns
+    -------
+    gaps
+        One of each spin channel, "up" and "down"; of "" where there is one. Channels whose electrons do not
+        fill whole bands, and bands that are not known, are left out.
+    """
+    if frame.bands is None:
+        return {}
+    per_band = 1 if frame.hamiltonian.n_spin == 4 else 2
+    collinear = frame.hamiltonian.n_spin == 2
+    occupied = _occupied(frame) if collinear else {"": frame.n_electrons / per_band}
+    gaps = {}
+    for place, (channel, count) in enumerate(occupied.items()):
+        n, energies = round(count), frame.bands.energies[:, place]
+        if abs(count - n) < WHOLE and 0 < n < energies.shape[1]:
+            gaps[channel] = float(energies[:, n].min() - energies[:, n - 1].max())
+    return gaps
+
+
+def _occupied(frame: Frame) -> dict[str, float]:
+    return dict(zip(CHANNELS, electrons_of_channels(frame), strict=True))
 
 
 def matrix_ranges(frame: Frame) -> dict[str, tuple[float, float]]:
@@ -45,17 +64,19 @@ def describe(path: str | Path) -> dict[str, str]:
     """Describe a data set as ordered (name, text) entries; reads every frame once."""
     attributes, basis = read_attributes(path), read_basis(path)
     formulas: Counter[str] = Counter()
-    energies, gaps, reach = [], [], dict[str, tuple[float, float]]()
-    electrons, warned = set[str](), list[str]()
+    energies, gaps, reach = [], dict[str, list[float]](), dict[str, tuple[float, float]]()
+    electrons, charges, spins, warned = set[str](), set[str](), set[str](), list[str]()
     for frame in read_frames(path):
         formulas[Formula(frame.structure.to_ase().get_chemical_formula()).format("metal")] += 1
         electrons.add(f"{frame.n_electrons:g}")
+        charges.add(f"{frame.charge:+g}")
+        spins.add(_spin(frame))
         if "warnings" in frame.origin:
             warned.append(frame.name)
         if frame.energy is not None:
             energies.append(frame.energy / frame.structure.n_atoms)
-        if (gap := band_gap(frame)) is not None:
-            gaps.append(gap)
+        for channel, gap in band_gaps(frame).items():
+            gaps.setdefault(channel, []).append(gap)
         for pair, (h, s) in matrix_ranges(frame).items():
             before = reach.get(pair, (0.0, 0.0))
             reach[pair] = max(before[0], h), max(before[1], s)
@@ -68,6 +89,8 @@ def describe(path: str | Path) -> dict[str, str]:
         + ", ".join(f"{count} of {formula}" for formula, count in formulas.items()),
         "velocities": attributes["velocities"],
         "electrons": ", ".join(sorted(electrons, key=float)),
+        "charge": ", ".join(sorted(charges, key=float)),
+        "spin": "; ".join(sorted(spins)),
     }
     if warned:
         entries["passed with warnings"] = f"{len(warned)} frames, first {warned[0]} (n2amd dataset check)"
@@ -77,11 +100,29 @@ def describe(path: str | Path) -> dict[str, str]:
     entries["ingredients of H0"] = _ingredients(path, str(attributes.get("h0", "")))
     if energies:
         entries["energy per atom"] = f"{min(energies):.4f} .. {max(energies):.4f} eV"
-    if gaps:
-        entries["gap on the k mesh"] = f"{min(gaps):.3f} .. {max(gaps):.3f} eV"
+    for channel, found in gaps.items():
+        entries[" ".join(["gap", channel, "on the k mesh"]).replace("  ", " ")] = _gap_range(found)
     for pair, (h, s) in reach.items():
         entries[f"range of {pair}"] = f"H {h:.2f} A, S {s:.2f} A (elements above {NEGLIGIBLE:g})"
     return entries
+
+
+def _spin(frame: Frame) -> str:
+    """How the electrons of a frame are shared out between the spins."""
+    if frame.hamiltonian.n_spin == 4:
+        return "spinors"
+    if frame.hamiltonian.n_spin == 1:
+        return "none"
+    if spin_of(frame) is None:
+        return "collinear, electrons of the channels not known"
+    return "collinear, " + ", ".join(f"{count:g} {channel}" for channel, count in _occupied(frame).items())
+
+
+def _gap_range(gaps: list[float]) -> str:
+    """Range of gaps; of bands that overlap, by how much."""
+    low, high = min(gaps), max(gaps)
+    text = f"{low:.3f} .. {high:.3f} eV"
+    return text if low > 0 else f"{text} (negative: bands overlap)"
 
 
 def _ingredients(path: str | Path, note: str) -> str:

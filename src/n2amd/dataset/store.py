@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
+from n2amd.dataset.channels import spin_of
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.growing import CHUNK, append_offset, append_rows, lengthen
 from n2amd.dataset.ingredients import IngredientsOfSet, stored_ingredients
@@ -86,13 +87,13 @@ class DatasetWriter:
             "fermi_level": frame.fermi_level,
             "charge": frame.charge,
             "n_electrons": frame.n_electrons,
+            "spin": spin_of(frame),
             "gauge_shift": gauge_shift(frame.hamiltonian, frame.overlap),
         }
         for name, value in scalars.items():
             append_rows(frames, name, np.array([np.nan if value is None else value]))
-        append_rows(
-            frames, "stress", np.full((1, 3, 3), np.nan) if frame.stress is None else frame.stress[None]
-        )
+        stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
+        append_rows(frames, "stress", stress[None])
         append_rows(frames, "cell", frame.structure.cell[None])
         append_rows(frames, "pbc", np.array([frame.structure.pbc]))
         self._names.append(frame.name)
@@ -200,15 +201,13 @@ class DatasetWriter:
         if bands is None:
             channels = 2 if self._n_spin == 2 else 1
             bands = BandReference(np.zeros((0, 3)), np.zeros(0), np.zeros((0, channels, 0)))
-        n_bands = bands.energies.shape[2]
+        energies, n_bands = bands.energies, bands.energies.shape[2]
         if "energies" in group:
             widest = group["energies"].shape[2]
             if n_bands > widest:
                 group["energies"].resize(n_bands, axis=2)  # new places hold the fill value, NaN
             padding = ((0, 0), (0, 0), (0, max(widest - n_bands, 0)))
-            energies = np.pad(bands.energies, padding, constant_values=np.nan)
-        else:
-            energies = bands.energies
+            energies = np.pad(energies, padding, constant_values=np.nan)
         append_rows(group, "kpoints", bands.kpoints)
         append_rows(group, "weights", bands.weights)
         append_rows(group, "energies", energies)
@@ -381,6 +380,7 @@ def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.in
         stress=_known(frames["stress"][index]),
         fermi_level=_known_scalar(frames["fermi_level"][index]),
         charge=float(frames["charge"][index]),
+        spin=_known_scalar(frames["spin"][index]) if "spin" in frames else None,
         velocities=_known(atoms["velocities"][rows]),
         bands=BandReference(bands["kpoints"][points], bands["weights"][points], energies[..., known])
         if points.start < points.stop

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import Scissor
-from n2amd.couplings.store import Couplings, States, read_states
+from n2amd.couplings.store import Couplings, States, edges_of, read_states
+from n2amd.errors import InputError
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
 from n2amd.units import BOLTZMANN_EV_K
@@ -75,6 +76,9 @@ class ClassicalPath:
         valence states but the one it recombines to), or not asked for.
     source
         The window these states are part of, and are propagated in; None where they are all there is.
+    level
+        States that are levels of a defect, (n,); None where there are none. Of a carrier's path they are the
+        last open ones.
     """
 
     energies: NDArray[np.float64]
@@ -90,6 +94,7 @@ class ClassicalPath:
     conduction: NDArray[np.bool_] | None = None
     closed: int = 0
     source: Source | None = None
+    level: NDArray[np.bool_] | None = None
 
     @property
     def states(self) -> int:
@@ -158,6 +163,16 @@ class ClassicalPath:
             return f"band {self.band_index[state]}"
         return f"pair of hole band {self.hole_band[state]} and electron band {self.band_index[state]}"
 
+    @property
+    def defect(self) -> int:
+        """Number of open states that are levels of a defect."""
+        return 0 if self.level is None else int(self.level[: self.open_states].sum())
+
+    @property
+    def outermost(self) -> int:
+        """The band state farthest from the edge."""
+        return self.open_states - self.defect - 1
+
     def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
         """Some of the states, propagated as before; `start` and `final` are columns of the result."""
 
@@ -173,6 +188,7 @@ class ClassicalPath:
             start=start,
             final=final,
             closed=closed,
+            level=None if self.level is None else self.level[columns],
             overlap=square(self.overlap),
             nac=square(self.nac),
             mixing=square(self.mixing),
@@ -200,7 +216,8 @@ def read_window(file: str | Path) -> ClassicalPath:
 
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
-    vbm, cbm, n = states.vbm, states.cbm, states.energies.shape[1]
+    (vbm, cbm), n = edges_of(states), states.energies.shape[1]
+    levels = [] if states.defect is None else list(states.defect.columns)
     kept = ClassicalPath(
         energies=states.energies,
         timestep_fs=states.timestep_fs,
@@ -210,7 +227,7 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         final=vbm,
         overlap=states.overlap,
         nac=states.nac,
-        conduction=np.arange(n) >= cbm,
+        **_sides(n, states.cbm, levels),
     )
     if (window := states.window) is None:
         return kept
@@ -221,20 +238,27 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         overlap=window.overlap,
         nac=window.nac,
         mixing=window.mixing,
-        band_index=states.n_occupied - (first + cbm) + np.arange(w),
-        conduction=np.arange(w) >= first + cbm,
+        band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
+        **_sides(w, first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
         final=first + vbm,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
 
+def _sides(states: int, cbm: int, levels: list[int]) -> dict[str, Any]:
+    """Levels of a defect, and conduction states without them: a scissor leaves them above the VBM."""
+    level = np.isin(np.arange(states), levels)
+    return {"conduction": (np.arange(states) >= cbm) & ~level, "level": level if levels else None}
+
+
 def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """Read the states of one carrier from `couplings.h5`.
 
     An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
-    [CBM, VBM, VBM-1, ...] and starts at the VBM; a pair among [ground state, (VBM, CBM), ...], the further
-    pairs by mean energy, and starts as (VBM, CBM). Column 0 is where it recombines to.
+    [CBM, VBM, VBM-1, ...] and starts at the VBM; levels of a defect follow the states of the bands. A pair
+    moves among [ground state, (VBM, CBM), ...], the further pairs by mean energy, and starts as (VBM, CBM).
+    Column 0 is where it recombines to.
 
     Parameters
     ----------
@@ -252,10 +276,18 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
 def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | None = None) -> ClassicalPath:
     """States of one carrier, as `read_couplings` has them, of couplings at hand."""
     window = replace(window_of(states), carrier=carrier)
+    levels = [] if window.level is None else np.flatnonzero(window.level).tolist()
     if carrier == "pair":
+        if levels:
+            raise InputError(
+                "pairs of an electron and a hole know no levels of a defect",
+                field="dynamics.carrier",
+                remedy="choose electron or hole, or leave states.defect out",
+            )
         return pair_path(window, pair_states)
     vbm, cbm, n = window.final, window.start, window.states
     columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
+    columns = [*(k for k in columns if k not in levels), *levels]
     return window.part(columns, start=1, final=0)
 
 

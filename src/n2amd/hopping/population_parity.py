@@ -142,7 +142,7 @@ def _relaxation(
 
 
 def relaxation(path: ClassicalPath, tau: float, temperature: float) -> NDArray[np.float64]:
-    """Populations of a carrier that starts in the last state, mean over all start frames, (steps + 1, n).
+    """Populations of a carrier from the outermost state on, mean over all start frames, (steps + 1, n).
 
     After every `waiting_steps(tau)` steps the state i is found in j with probability |U_ji|^2, times the
     Boltzmann factor of a hop that costs energy; in between populations stay as they are.
@@ -160,7 +160,7 @@ def relaxation(path: ClassicalPath, tau: float, temperature: float) -> NDArray[n
     hop[:, diagonal, diagonal] = 1.0 - hop.sum(axis=2)
     total = round(LENGTH_FS / path.timestep_fs) + 1
     population = np.zeros((lap, n))
-    population[:, -1] = 1.0
+    population[:, path.outermost] = 1.0
     result = np.empty((total, n))
     begin = np.arange(lap)
     for start in range(0, total, length):

@@ -69,6 +69,8 @@ def write(
             detailed_balance=method.balance(plan),
             cpu_seconds=result.cpu_seconds,
         )
+        if path.defect:
+            out.attrs["defect_states"] = path.defect
         out["time"] = steps * path.timestep_fs
         out.create_dataset("population", data=result.population, compression="gzip", shuffle=True)
         out["mean_population"] = mean

@@ -91,7 +91,7 @@ def check_data(job: Config, name: str, label: str, structure: Structure, faults:
         demands = Demands(
             structure,
             job.supercells,
-            job.section("states", name),
+            job.section("states", name, label),
             job.section("hamiltonian", name),
             job.section("forcefield", name) if trains else None,
             source.fits_overlap,

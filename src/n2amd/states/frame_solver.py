@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from n2amd.blocks.csr import fold_csr
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.config import StatesSettings
+from n2amd.config_states import CHANNELS, Channel
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.states.choice import choose_method
@@ -33,6 +34,57 @@ class Predictor(Protocol):
 
     def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
         """Return (H, S), the Hermitian half, of a geometry."""
+
+
+@runtime_checkable
+class CountingPredictor(Predictor, Protocol):
+    """One that knows how many electrons there are: of charged cells, and of each spin channel."""
+
+    def electrons_in(self, structure: Structure, spin: Channel | None) -> float:
+        """Return the electrons of a geometry: of its cell, or of a spin channel."""
+
+
+def window_electrons(predictor: Predictor, structure: Structure, spin: Channel | None) -> float:
+    """Electrons of a geometry: of its cell (neutral unless the predictor counts them), or of a spin channel.
+
+    Raises
+    ------
+    InputError
+        If the predictor knows no channels.
+    """
+    if isinstance(predictor, CountingPredictor):
+        return predictor.electrons_in(structure, spin)
+    if spin is not None:
+        raise InputError(
+            f"spin {spin} of a model that knows no spin",
+            field="states.spin",
+            remedy="leave it out, or use a model of spin-polarised runs",
+        )
+    return predictor.basis.valence_electrons(structure.numbers)
+
+
+def channel_of(hamiltonian: BlockMatrix, spin: Channel | None, frame: int | str) -> BlockMatrix:
+    """Return the H of one spin channel, or of a closed shell where none is named.
+
+    Raises
+    ------
+    InputError
+        If H has no such channel, or several where none is named.
+    """
+    if hamiltonian.n_spin != (1 if spin is None else len(CHANNELS)):
+        wanted = "no spin channel is chosen" if spin is None else f"spin {spin} is asked for"
+        plural = "" if hamiltonian.n_spin == 1 else "s"
+        raise InputError(
+            f"the Hamiltonian has {hamiltonian.n_spin} spin component{plural}, and {wanted}",
+            frame=frame,
+            field="states.spin",
+            remedy="choose up or down of a collinear Hamiltonian (2 components); leave it out "
+            "of a closed shell",
+        )
+    if spin is None:
+        return hamiltonian
+    place = CHANNELS.index(spin)
+    return hamiltonian.map({key: blocks[place : place + 1] for key, blocks in hamiltonian.values.items()})
 
 
 @dataclass(frozen=True)
@@ -72,7 +124,8 @@ class FrameSolver:
         Raises
         ------
         InputError
-            If the model does not know an element, the shell is open, or the window exceeds the spectrum.
+            If the model does not know an element or the spin channel, the electrons do not fill whole bands,
+            or the window exceeds the spectrum.
         """
         basis = predictor.basis
         if unknown := sorted({int(z) for z in structure.numbers if int(z) not in basis}):
@@ -82,8 +135,9 @@ class FrameSolver:
                 remedy="use the model of this material",
             )
         offsets = basis.orbital_offsets(structure.numbers)
-        window = state_window(basis.valence_electrons(structure.numbers), int(offsets[-1]), settings)
-        level = settings.projections
+        electrons = window_electrons(predictor, structure, settings.spin)
+        window = state_window(electrons, int(offsets[-1]), settings)
+        level = settings.weights_of
         sites = None if level == "none" else sites_of(structure, basis, level)
         method = choose_method(settings.solver, int(offsets[-1]))
         return cls(predictor, settings, window, offsets, sites, method)
@@ -109,7 +163,9 @@ class FrameSolver:
             Where its gap may be, eV: it saves factorisations and changes nothing else but rounding.
         """
         frame = "the first one of the trajectory"
-        states, _ = replace(self, shift=guess)._solve(*self.predictor.predict(first), frame, count_ends=False)
+        hamiltonian, overlap = self.predictor.predict(first)
+        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
+        states, _ = replace(self, shift=guess)._solve(hamiltonian, overlap, frame, count_ends=False)
         edge = self.window.n_occupied - self.window.low
         return replace(self, shift=float(states.energies[edge - 1 : edge + 1].mean()))
 
@@ -131,15 +187,9 @@ class FrameSolver:
         Raises
         ------
         InputError
-            If H is spin-polarised: a window around one gap needs a closed shell.
+            If H has not the spin channel of the settings, or several where they name none.
         """
-        if hamiltonian.n_spin != 1:
-            raise InputError(
-                f"the Hamiltonian has {hamiltonian.n_spin} spin components",
-                frame=frame,
-                field="spin",
-                remedy="use a closed-shell calculation without spin polarisation",
-            )
+        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
         counted = not isinstance(frame, int) or frame % COUNTED_EVERY == 0
         states, folded_overlap = self._solve(hamiltonian, overlap, frame, count_ends=counted)
         if self.sites is None:

@@ -115,6 +115,7 @@ def solve_shard(
         overlap_kind=overlap_kind,
         kpoint=settings.kpoint,
         solver=solver.method,
+        spin=settings.spin or "",
     )
     doubt = None
     if doubter is not None and len(asked):

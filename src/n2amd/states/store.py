@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.config_states import CHANNELS
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
@@ -33,7 +34,7 @@ class ShardInfo:
     start, stop
         First and last frame, both included; `stop` is also the first frame of the next shard.
     n_occupied, n_orbitals
-        Doubly occupied bands; size of the basis.
+        Doubly occupied bands, or filled ones of the channel; size of the basis.
     timestep_fs
         Time between frames.
     valence, conduction
@@ -46,6 +47,8 @@ class ShardInfo:
         "dense" or "block_si".
     geometry
         `TrajectorySlice.fingerprint` of the frames; empty where they are not known.
+    spin
+        "up" or "down": the channel the states are of; empty of a closed shell.
     """
 
     start: int
@@ -59,6 +62,7 @@ class ShardInfo:
     kpoint: tuple[float, float, float] = (0.0, 0.0, 0.0)
     solver: str = "dense"
     geometry: str = ""
+    spin: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,9 +170,10 @@ def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.5", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.6", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
-            file.attrs[name] = value
+            if (name, value) != ("spin", ""):
+                file.attrs[name] = value
         for name in _ARRAYS:
             if getattr(shard, name) is not None:
                 file.create_dataset(name, data=getattr(shard, name))
@@ -194,6 +199,7 @@ def read_shard(path: str | Path) -> StatesShard:
             kpoint=(kpoint[0], kpoint[1], kpoint[2]),
             solver=word(file, "solver", ("dense", "block_si")) if "solver" in file.attrs else "dense",
             geometry=word(file, "geometry") if "geometry" in file.attrs else "",
+            spin=word(file, "spin", CHANNELS) if "spin" in file.attrs else "",
         )
         frames = info.stop - info.start + 1
         if frames < 2:

@@ -54,6 +54,13 @@ def check_suits(offer: Offer, demands: Demands) -> None:
         Naming the stage's field, what was found and what to do.
     """
     _check_elements(offer, demands.structure)
+    if (spin := demands.states.spin) is not None and offer.n_spin != 2:
+        raise InputError(
+            f"spin {spin} is asked for, the Hamiltonian has {offer.n_spin} spin component"
+            f"{'' if offer.n_spin == 1 else 's'}",
+            field="states.spin",
+            remedy="leave it out, or use spin-polarised runs (collinear: 2 components)",
+        )
     if offer.n_spin != 1:
         raise InputError(
             f"the Hamiltonian has {offer.n_spin} spin components, the network predicts 1",
@@ -120,6 +127,12 @@ def _check_cell(basis: Basis, cell: Structure, name: str, states: StatesSettings
             f"the supercell {name} has one atom, which does not move against its centre of mass",
             field="supercells",
             remedy="repeat the cell",
+        )
+    if (defect := states.defect) is not None and max(defect.atoms) >= cell.n_atoms:
+        raise InputError(
+            f"there is no atom {max(defect.atoms)}, the supercell {name} has {cell.n_atoms} (counted from 0)",
+            field="states.defect.atoms",
+            remedy="name atoms around the defect",
         )
     n_orbitals = int(basis.orbital_offsets(cell.numbers)[-1])
     try:

@@ -1,4 +1,4 @@
-"""Which states are solved: valence + conduction + margin around the gap of a closed shell."""
+"""Which states are solved: valence + conduction + margin around the gap of a closed shell or spin channel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config import StatesSettings
+from n2amd.config_states import Channel
 from n2amd.errors import InputError
 
 #: Electron counts further than this from an even number are refused.
@@ -26,7 +27,8 @@ class StateWindow:
     low, high
         Absolute band indices, 0-based, `high` exclusive; the margin is included.
     n_occupied
-        Doubly occupied bands: the VBM is n_occupied - 1, the CBM n_occupied.
+        Doubly occupied bands, or filled ones of a spin channel: the VBM is n_occupied - 1, the CBM
+        n_occupied.
     """
 
     low: int
@@ -42,22 +44,37 @@ class StateWindow:
         return np.arange(self.low, self.high, dtype=np.int64)
 
 
-def occupied_bands(n_electrons: float) -> int:
-    """Return the doubly occupied bands of a closed shell.
+def occupied_bands(n_electrons: float, spin: Channel | None = None) -> int:
+    """Return the doubly occupied bands of a closed shell, or the filled bands of a spin channel.
+
+    Parameters
+    ----------
+    n_electrons
+        In the cell, or in the channel.
+    spin
+        The channel; None: a closed shell.
 
     Raises
     ------
     InputError
-        If the electron count is odd, fractional or not positive.
+        If the electrons do not fill whole bands, or there are none.
     """
-    n_occupied = round(n_electrons / 2)
-    if n_occupied < 1 or abs(n_electrons - 2 * n_occupied) > _COUNT_TOLERANCE:
+    per_band = 2 if spin is None else 1
+    n_occupied = round(n_electrons / per_band)
+    if n_occupied >= 1 and abs(n_electrons - per_band * n_occupied) <= _COUNT_TOLERANCE:
+        return n_occupied
+    if spin is None:
         raise InputError(
             f"{n_electrons:g} valence electrons do not fill whole bands",
             field="n_electrons",
-            remedy="use a neutral, closed-shell cell: an even number of electrons",
+            remedy="use a closed-shell cell, an even number of electrons; of a spin-polarised one, choose a "
+            "channel (states.spin)",
         )
-    return n_occupied
+    raise InputError(
+        f"{n_electrons:g} electrons of spin {spin} do not fill whole bands",
+        field="states.spin",
+        remedy="use runs whose channels hold whole numbers of electrons: a gap in each, or a fixed moment",
+    )
 
 
 def band_named(name: str, n_occupied: int) -> int:
@@ -94,18 +111,18 @@ def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) 
     Parameters
     ----------
     n_electrons
-        Valence electrons in the cell.
+        Valence electrons in the cell, or in the spin channel of the settings.
     n_orbitals
         Size of the basis: the number of bands there are.
     settings
-        Numbers of valence and conduction states and of margin states on each side.
+        Numbers of valence and conduction states and of margin states on each side; the spin channel.
 
     Raises
     ------
     InputError
-        If the shell is open or the window reaches beyond the spectrum.
+        If the electrons do not fill whole bands, or the window reaches beyond the spectrum.
     """
-    n_occupied = occupied_bands(n_electrons)
+    n_occupied = occupied_bands(n_electrons, settings.spin)
     empty = n_orbitals - n_occupied
     for side, wanted, available in (
         ("valence", settings.valence, n_occupied),
@@ -138,6 +155,6 @@ def with_margin_that_fits(settings: StatesSettings, n_electrons: float, n_orbita
     >>> with_margin_that_fits(StatesSettings(valence=2, conduction=2, margin=6), 8.0, 26).margin
     2
     """
-    n_occupied = occupied_bands(n_electrons)
+    n_occupied = occupied_bands(n_electrons, settings.spin)
     room = min(n_occupied - settings.valence, n_orbitals - n_occupied - settings.conduction)
     return settings.model_copy(update={"margin": max(0, min(settings.margin, room))})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
-from n2amd.analysis.figures import bands, electrons, lifetimes, parity, reliability, spectra, style
+from n2amd.analysis.figures import bands, defect, electrons, lifetimes, parity, reliability, spectra, style
 from n2amd.analysis.populations import read_run
 from n2amd.analysis.shapes import FIGURES, conforming
 from n2amd.errors import InputError
@@ -29,6 +29,7 @@ FROM_REPORT: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "spectral-density": spectra.spectral_density,
     "phonons": spectra.phonons,
     "character": spectra.character,
+    "defect": defect.defect,
     "lifetime-tau": lifetimes.lifetime_tau,
     "scaling": lifetimes.scaling,
 }

@@ -124,6 +124,14 @@ STAGES: Final[dict[str, dict[str, Caption]]] = {
             "extrapolation and the exact lifetime is the one to quote.",
             "case",
         ),
+        "defect": Caption(
+            "Recombination through the defect",
+            "Left: what has recombined through the level of the defect, with the level left out, and in the "
+            "pristine cell, by the rates of DISH's renewal process. Right: levels from the VBM of each cell "
+            "with their fluctuation, filled ones solid. A level near one band edge captures that carrier at "
+            "once and recombines hardly faster than the bands do.",
+            "case",
+        ),
         "lifetime-tau": Caption(
             "Lifetime against dephasing time",
             "The exact lifetime with its interval at each dephasing time; the gold band is the time found ± "

@@ -105,6 +105,7 @@ def read_frame(folder: str | Path, code: Code = "cp2k") -> tuple[Frame, Basis]:
         hamiltonian=to_canonical(h, basis, code),
         overlap=to_canonical(s, basis, code),
         n_electrons=log.n_electrons,
+        spin=log.spin,
         energy=log.energy,
         forces=log.forces,
         stress=log.stress,

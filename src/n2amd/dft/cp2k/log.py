@@ -50,8 +50,8 @@ class Log:
         Lattice vector of every image of H and of S, (n_images, 3); the keys are "KS" and "S".
     n_spin
         1 (RKS) or 2 (UKS).
-    n_electrons, charge
-        Electrons in the cell; charge in e.
+    n_electrons, spin, charge
+        Electrons in the cell; those of spin up less those of spin down (UKS); charge in e.
     energy, fermi_level, forces, stress
         eV, eV, eV/A, eV/A^3; None where they are not printed.
     eigenvalues
@@ -71,6 +71,7 @@ class Log:
     images: dict[str, NDArray[np.int64] | None]
     n_spin: int
     n_electrons: float
+    spin: float | None
     charge: float
     energy: float
     fermi_level: float | None
@@ -124,6 +125,7 @@ def _parse(log: LogText) -> Log:
         images={what: _images(log, what) for what in ("KS", "S")},
         n_spin=n_spin,
         n_electrons=sum(electrons[:n_spin]),
+        spin=electrons[0] - electrons[1] if n_spin == 2 else None,
         charge=float(log.last(r"^ DFT\| Charge\s+(-?\d+)", "Charge")),
         energy=_energy(log, hartree),
         fermi_level=read_fermi_level(log, hartree),

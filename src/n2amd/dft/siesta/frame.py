@@ -29,6 +29,7 @@ from n2amd.dft.siesta.log import Origin, read_origin
 from n2amd.dft.siesta.matrices import SparseMatrices
 from n2amd.dft.siesta.occupations import smearing_of_run
 from n2amd.dft.siesta.run import KINDS, Run, find_run, read_matrices
+from n2amd.dft.siesta.spin import held_spin
 from n2amd.dft.siesta.supercell import lattice_vectors
 from n2amd.dft.siesta.tables import (
     as_spinors,
@@ -92,7 +93,9 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     if table is not None:
         check_orbitals(folder, matrices, table, structure, basis, constants)
     check_geometry(folder, matrices, structure, constants)
-    if fermi_level is None:
+    if (spin := held_spin(origin)) is not None:
+        fermi_level = None  # there are two
+    elif fermi_level is None:
         in_rydberg = matrices.fermi_level
         fermi_level = origin.fermi_level if in_rydberg is None else in_rydberg * constants.rydberg
     charge = round(basis.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0
@@ -120,6 +123,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
         stress=stress,
         fermi_level=fermi_level,
         charge=charge,
+        spin=spin,
         velocities=velocities,
         bands=None if energies is None else _bands(run, matrices, structure, energies, constants),
         hermiticity_error=hermiticity,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from n2amd.baseline.smearing import Smearing
-from n2amd.dft.siesta.fdf import read_logical, read_number
+from n2amd.dft.siesta.fdf import read_number
 from n2amd.dft.siesta.log import Origin
+from n2amd.dft.siesta.spin import held_spin
 from n2amd.units import BOLTZMANN_EV_K
 
 #: SIESTA's default, K.
@@ -57,9 +58,9 @@ def smearing_of_run(origin: Origin, rydberg: float) -> str | None:
         if not settings:
             return None
         width = DEFAULT_TEMPERATURE * BOLTZMANN_EV_K
-    if read_logical(settings.get("fixspin")):
+    if (spin := held_spin(origin)) is not None:
         # two Fermi levels, one for each spin
-        return f"of each spin by itself (FixSpin {settings['fixspin']})"
+        return f"of each spin by itself (FixSpin, TotalSpin {spin:g})"
     function = settings.get("occupationfunction", "FD").lower()
     if function == "fd":
         return str(Smearing(width))

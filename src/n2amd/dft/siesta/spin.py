@@ -1,9 +1,12 @@
-"""Spin components of SIESTA's H, and the spin axis of a `BlockMatrix`."""
+"""Spin of a SIESTA run: its components, the spin axis of a `BlockMatrix`, a spin that was held."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from n2amd.dft.siesta.fdf import read_logical, read_number
+from n2amd.dft.siesta.log import Origin
 
 #: By the length of the spin axis: where the adjoint of a matrix finds its components.
 ADJOINT_SPIN = {1: (0,), 2: (0, 1), 4: (0, 2, 1, 3)}
@@ -40,3 +43,15 @@ def spin_axis(components: NDArray[np.float64]) -> NDArray:
         components = np.stack([up, down, real, imaginary, zero, zero, real, imaginary])
     h1, h2, h3, h4, h5, h6, h7, h8 = components
     return np.stack([h1 - 1j * h5, h7 - 1j * h8, h3 + 1j * h4, h2 - 1j * h6])
+
+
+def held_spin(origin: Origin) -> float | None:
+    """Electrons of spin up less those of spin down that a run held; None where it held none.
+
+    Such a run has a Fermi level for each spin, and writes 0 for the Fermi level. Spin.Fix and Spin.Total are
+    called FixSpin and TotalSpin by older versions.
+    """
+    settings = origin.settings
+    if read_logical(settings.get("spinfix", settings.get("fixspin"))):
+        return read_number(settings.get("spintotal", settings.get("totalspin", "0")).split()[0])
+    return None if settings or origin.facts is None else origin.facts.held_spin

@@ -1,0 +1,84 @@
+"""Electrons of the two spin channels of a collinear frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from n2amd.config_states import CHANNELS, Channel
+from n2amd.dataset.frame import BandReference, Frame
+from n2amd.errors import InputError
+
+
+def electrons_of_channels(frame: Frame) -> tuple[float, float]:
+    """Electrons of spin up and of spin down.
+
+    Those of the run where it fixed or told them; else the channels share the levels of the code's own bands,
+    filled from below to one Fermi level.
+
+    Parameters
+    ----------
+    frame
+        A collinear frame.
+
+    Raises
+    ------
+    InputError
+        If the frame is not collinear, or neither its spin nor its bands are known.
+    """
+    if frame.hamiltonian.n_spin != 2:
+        kind = "has no spin channels" if frame.hamiltonian.n_spin == 1 else "is of spinors"
+        raise InputError(
+            f"its Hamiltonian {kind}",
+            frame=frame.name,
+            field="spin",
+            remedy="leave the spin out, or use spin-polarised runs",
+        )
+    if (spin := spin_of(frame)) is None:
+        raise InputError(
+            "how many electrons are up and how many down is not known",
+            frame=frame.name,
+            field="spin",
+            remedy="keep the code's eigenvalues with the frame and ingest it again",
+        )
+    return (frame.n_electrons + spin) / 2, (frame.n_electrons - spin) / 2
+
+
+def electrons_of_window(frame: Frame, spin: Channel | None) -> float:
+    """Electrons in a spin channel of a frame, or in its cell where no channel is named.
+
+    Raises
+    ------
+    InputError
+        If a channel is named that there is not, or not known how full it is.
+    """
+    if spin is None:
+        return frame.n_electrons
+    return electrons_of_channels(frame)[CHANNELS.index(spin)]
+
+
+def spin_of(frame: Frame) -> float | None:
+    """Electrons of spin up less those of spin down; None where nothing tells it, or nothing is collinear."""
+    if frame.spin is not None or frame.hamiltonian.n_spin != 2 or frame.bands is None:
+        return frame.spin
+    return spin_of_bands(frame.bands, frame.n_electrons)
+
+
+def spin_of_bands(bands: BandReference, n_electrons: float) -> float:
+    """Electrons of spin up less those of spin down when the levels are filled from below.
+
+    Parameters
+    ----------
+    bands
+        Of both channels.
+    n_electrons
+        Electrons of both together.
+    """
+    energies = bands.energies
+    weights = np.broadcast_to(bands.weights[:, None, None] / bands.weights.sum(), energies.shape)
+    order = np.argsort(energies, axis=None, kind="stable")
+    share = weights.ravel()[order]
+    filled = np.clip(n_electrons - (np.cumsum(share) - share), 0.0, share)
+    up = np.zeros(energies.shape)
+    up[:, 0] = 1
+    # sums of weights that are no binary fractions leave a rest of some 1e-14
+    return round(float(filled @ (2 * up.ravel()[order] - 1)), 9) + 0.0
