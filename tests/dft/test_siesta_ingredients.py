@@ -229,6 +229,18 @@ def test_energies_of_an_input():
         energy_in_rydberg("1 parsec", 13.6)
 
 
+def test_fixed_total_spin():
+    def moment(**settings: str) -> float | None:
+        return fixed_moment_of_run(Path("run"), Origin(settings={**INPUT, **settings}))
+
+    assert moment() is None
+    assert moment(fixspin=".false.", totalspin="1.0") is None
+    assert moment(fixspin=".true.", totalspin="1.0") == 1
+    assert moment(spinfix="yes", spintotal="-2.0") == -2  # names of newer versions
+    with pytest.raises(InputError, match="FixSpin fixes the total spin at a value that is not given"):
+        moment(fixspin="T")
+
+
 def test_occupation_functions():
     def smearing(**settings: str) -> str | None:
         return smearing_of_run(Origin(settings={**INPUT, **settings}), LEGACY.rydberg)
@@ -240,10 +252,7 @@ def test_occupation_functions():
     )
     assert smearing(occupationfunction="Cold") == "OccupationFunction cold"
     assert smearing(fixspin=".false.") == smearing()
-    # one Fermi level for both spins would fill them otherwise than the run did
-    fixed = smearing(fixspin=".true.")
-    with pytest.raises(InputError, match=r"occupation of the levels .* of each spin by itself"):
-        Smearing.of_origin({"smearing": fixed})
+    assert smearing(fixspin=".true.") == smearing()
     assert smearing_of_run(Origin(facts=LogFacts(Path("out"), temperature=0.1)), 13.6) == (
         "Fermi-Dirac of order 0, 0.1 eV"
     )

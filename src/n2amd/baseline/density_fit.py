@@ -245,6 +245,15 @@ def normal_equations(design: Design, density: NDArray[np.complex128]) -> NormalE
     return NormalEquations(_gram(design.rows), right, float(wanted @ wanted))
 
 
+def normal_equations_with(
+    equations: NormalEquations, design: Design, density: NDArray[np.complex128]
+) -> NormalEquations:
+    """Set up the fit of another density by the same functions; parameters as for `normal_equations`."""
+    wanted = design.coordinates(density)
+    right = (design.rows @ wanted.astype(np.float32)).astype(np.float64)
+    return NormalEquations(equations.matrix, right, float(wanted @ wanted))
+
+
 def _gram(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     upper = ssyrk(1.0, rows.T, trans=1, lower=0)
     # block by block: the matrix is large, and all of it at once would be copied several times

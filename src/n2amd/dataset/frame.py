@@ -60,6 +60,9 @@ class Frame:
         the file has one copy only.
     ingredients
         What H0 needs of the run, shared by the frames of a set; None where the run does not give it.
+    fixed_moment
+        Electrons of spin up minus those of spin down that the run fixed, so that each spin has a Fermi level
+        of its own; None where one level fills both, and without collinear spins.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Frame:
     origin: Mapping[str, str] = field(default_factory=dict)
     hermiticity_error: float | None = None
     ingredients: Ingredients | None = None
+    fixed_moment: float | None = None
 
     @property
     def n_occupied(self) -> int:

@@ -88,6 +88,8 @@ class DatasetWriter:
             "n_electrons": frame.n_electrons,
             "gauge_shift": gauge_shift(frame.hamiltonian, frame.overlap),
         }
+        if frame.hamiltonian.n_spin == 2:
+            scalars["fixed_moment"] = frame.fixed_moment
         for name, value in scalars.items():
             append_rows(frames, name, np.array([np.nan if value is None else value]))
         append_rows(
@@ -364,7 +366,6 @@ def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.in
     points = slice(*bands["offset"][index : index + 2])
     energies = bands["energies"][points]
     known = ~np.isnan(energies).all(axis=(0, 1))
-    figures = file["gate"]
     return Frame(
         name=frames["name"].asstr()[index],
         structure=Structure(
@@ -386,14 +387,17 @@ def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.in
         if points.start < points.stop
         else None,
         origin=json.loads(frames["origin"].asstr()[index]),
-        hermiticity_error=float(figures["hermiticity_error"][index])
-        if "hermiticity_error" in figures
-        else None,
+        hermiticity_error=_known_entry(file["gate"], "hermiticity_error", index),
+        fixed_moment=_known_entry(frames, "fixed_moment", index),
     )
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return None if np.isnan(values).all() else values
+
+
+def _known_entry(group: h5py.Group, name: str, index: int) -> float | None:
+    return _known_scalar(group[name][index]) if name in group else None
 
 
 def _known_scalar(value: float) -> float | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from n2amd.baseline.smearing import Smearing
 from n2amd.dft.siesta.fdf import read_logical, read_number
 from n2amd.dft.siesta.log import Origin
+from n2amd.errors import InputError
 from n2amd.units import BOLTZMANN_EV_K
 
 #: SIESTA's default, K.
@@ -57,9 +60,6 @@ def smearing_of_run(origin: Origin, rydberg: float) -> str | None:
         if not settings:
             return None
         width = DEFAULT_TEMPERATURE * BOLTZMANN_EV_K
-    if read_logical(settings.get("fixspin")):
-        # two Fermi levels, one for each spin
-        return f"of each spin by itself (FixSpin {settings['fixspin']})"
     function = settings.get("occupationfunction", "FD").lower()
     if function == "fd":
         return str(Smearing(width))
@@ -69,3 +69,27 @@ def smearing_of_run(origin: Origin, rydberg: float) -> str | None:
             return str(Smearing(width, int(order)))
         return f"OccupationMPOrder {order}"
     return f"OccupationFunction {function}"
+
+
+def fixed_moment_of_run(folder: Path, origin: Origin) -> float | None:
+    """Electrons of spin up minus those of spin down that a run fixed (FixSpin); None where it did not.
+
+    Raises
+    ------
+    InputError
+        If it is fixed at a value that the input does not tell.
+    """
+    settings = origin.settings
+    names = ("fixspin", "spinfix")
+    if not any(read_logical(settings.get(name)) for name in names):
+        return None
+    text = settings.get("totalspin", settings.get("spintotal", ""))
+    try:
+        return read_number(text.split()[0])
+    except (ValueError, IndexError):
+        raise InputError(
+            f"FixSpin fixes the total spin at {text or 'a value that is not given'}",
+            file=folder,
+            field="TotalSpin",
+            remedy="state TotalSpin in the input, and run the frame again with it",
+        ) from None
