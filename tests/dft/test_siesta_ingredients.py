@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.smearing import Smearing
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY
 from n2amd.dft.siesta.frame import read_frame
@@ -18,7 +17,7 @@ from n2amd.dft.siesta.ion_potentials import integral
 from n2amd.dft.siesta.ion_xml import read_ion_xml
 from n2amd.dft.siesta.log import Origin
 from n2amd.dft.siesta.log_facts import LogFacts, energy_terms, read_log_facts
-from n2amd.dft.siesta.occupations import energy_in_rydberg, smearing_of_run
+from n2amd.dft.siesta.occupations import energy_in_rydberg, fixed_moment_of_run, smearing_of_run
 from n2amd.dft.siesta.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
 from n2amd.orbitals.bessel_transform import interpolate

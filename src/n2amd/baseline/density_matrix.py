@@ -194,10 +194,24 @@ def _fermi_levels(
 def _bands_needed(frame: Frame, smearing: Smearing) -> float:
     """Guess how many bands can hold an electron, from the code's own eigenvalues where there are any."""
     filled = frame.n_electrons / 2
+    if frame.hamiltonian.n_spin == 2 and frame.fixed_moment is not None:
+        return _bands_of_spins(frame, smearing)
     if frame.bands is None or frame.fermi_level is None:
         return filled
     below = frame.bands.energies < frame.fermi_level + FAR * smearing.width
     return max(filled, int(below.sum(axis=-1).max()))
+
+
+def _bands_of_spins(frame: Frame, smearing: Smearing) -> float:
+    """The same where each spin is filled by itself; without eigenvalues a fifth more than are filled."""
+    spins = electrons_of_spins(frame)
+    if frame.bands is None:
+        return 1.2 * max(spins)
+    needed = 0
+    for electrons, levels in zip(spins, frame.bands.energies.swapaxes(0, 1)):
+        highest = levels[:, : int(np.ceil(electrons))].max(initial=-np.inf)
+        needed = max(needed, int((levels < highest + FAR * smearing.width).sum(axis=-1).max()))
+    return max(*spins, needed)
 
 
 def _solve(
