@@ -9,21 +9,39 @@ import numpy as np
 from ase.formula import Formula
 
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.spins import WHOLE, electrons_of_spins, occupied_bands
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients
+from n2amd.errors import InputError
 
 #: Elements below this are not counted when the range of a matrix is told: eV for H, 1 for S.
 NEGLIGIBLE = 1e-3
 
 
-def band_gap(frame: Frame) -> float | None:
-    """Smallest gap over the k points of the code's own bands, eV; None for metals and unknown bands."""
-    if frame.bands is None or frame.bands.energies.shape[1] != 1:
-        return None
-    energies, n = frame.bands.energies[:, 0], frame.n_occupied
-    if energies.shape[1] <= n:
-        return None
-    gap = float(energies[:, n].min() - energies[:, n - 1].max())
-    return gap if gap > 0 else None
+def band_gaps(frame: Frame) -> list[float]:
+    """Smallest gap of each spin over the k points of the code's own bands, eV; none of metals."""
+    if frame.bands is None or frame.bands.energies.shape[1] != frame.hamiltonian.n_spin:
+        return []
+    try:
+        counts = occupied_bands(frame)
+    except InputError:  # filled in part
+        return []
+    gaps = []
+    for n, energies in zip(counts, frame.bands.energies.swapaxes(0, 1)):
+        if energies.shape[1] > n > 0 and (gap := float(energies[:, n].min() - energies[:, n - 1].max())) > 0:
+            gaps.append(gap)
+    return gaps
+
+
+def electrons_in_words(frame: Frame) -> str:
+    """Electrons of a frame, with its charge and those of each spin where there are any."""
+    text = f"{frame.n_electrons:g}"
+    if frame.hamiltonian.n_spin == 2:
+        try:
+            up, down = electrons_of_spins(frame)
+            text += f" ({up:g} up, {down:g} down)"
+        except InputError:
+            text += " (of each spin unknown)"
+    return text + (f", charge {frame.charge:g}" if abs(frame.charge) > WHOLE else "")
 
 
 def matrix_ranges(frame: Frame) -> dict[str, tuple[float, float]]:
@@ -49,13 +67,12 @@ def describe(path: str | Path) -> dict[str, str]:
     electrons, warned = set[str](), list[str]()
     for frame in read_frames(path):
         formulas[Formula(frame.structure.to_ase().get_chemical_formula()).format("metal")] += 1
-        electrons.add(f"{frame.n_electrons:g}")
+        electrons.add(electrons_in_words(frame))
         if "warnings" in frame.origin:
             warned.append(frame.name)
         if frame.energy is not None:
             energies.append(frame.energy / frame.structure.n_atoms)
-        if (gap := band_gap(frame)) is not None:
-            gaps.append(gap)
+        gaps += band_gaps(frame)
         for pair, (h, s) in matrix_ranges(frame).items():
             before = reach.get(pair, (0.0, 0.0))
             reach[pair] = max(before[0], h), max(before[1], s)
@@ -67,7 +84,7 @@ def describe(path: str | Path) -> dict[str, str]:
         "frames": f"{attributes['n_frames']} ({consecutive}): "
         + ", ".join(f"{count} of {formula}" for formula, count in formulas.items()),
         "velocities": attributes["velocities"],
-        "electrons": ", ".join(sorted(electrons, key=float)),
+        "electrons": ", ".join(sorted(electrons, key=lambda text: float(text.split()[0].rstrip(",")))),
     }
     if warned:
         entries["passed with warnings"] = f"{len(warned)} frames, first {warned[0]} (n2amd dataset check)"
