@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
+from n2amd.dataset.basis_difference import basis_difference
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.growing import CHUNK, append_offset, append_rows, lengthen
 from n2amd.dataset.ingredients import IngredientsOfSet, stored_ingredients
@@ -252,24 +253,6 @@ def create_dataset(
         writer = DatasetWriter(file)
         yield writer
         writer.finish(code, functional, timestep_fs)
-
-
-def basis_difference(ours: AtomBasis, theirs: AtomBasis) -> str | None:
-    """Say how two bases of an element differ, None where they are the same to 1e-6."""
-    names = [[shell.label for shell in atom.shells] for atom in (ours, theirs)]
-    if names[0] != names[1]:
-        return f"shells {', '.join(names[1])} instead of {', '.join(names[0])}"
-    for a, b in zip(ours.shells, theirs.shells):
-        if a.radial is None or b.radial is None:
-            if a.radial is not b.radial:
-                return f"the radial function of {a.label} is known in only one of them"
-        elif abs(a.radial.cutoff - b.radial.cutoff) > 1e-6:
-            return f"{b.label} ends at {b.radial.cutoff:.4f} A instead of {a.radial.cutoff:.4f} A"
-        elif a.radial.values.shape != b.radial.values.shape or not np.allclose(
-            a.radial.values, b.radial.values, rtol=1e-6, atol=1e-6
-        ):
-            return f"{b.label} has another radial function"
-    return None
 
 
 def n_frames(path: str | Path) -> int:
