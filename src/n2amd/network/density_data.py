@@ -72,13 +72,6 @@ class FittedFrame:
         """Coefficients of the density, (n_total,)."""
         return self.coefficients if self.coefficients.ndim == 1 else self.coefficients[0]
 
-    @property
-    def of_pairs(self) -> NDArray[np.float64]:
-        """The same without unpaired electrons: twice the density of the spin that has fewer, (n_total,)."""
-        if not self.sample.moment:
-            return self.of_density
-        return np.asarray(self.coefficients[0] - np.sign(self.sample.moment) * self.coefficients[1])
-
 
 @dataclass(frozen=True)
 class Magnetisation:

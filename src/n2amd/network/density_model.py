@@ -76,10 +76,9 @@ class DensityArchitecture:
 class DensityNetwork(nn.Module):
     """Predict density coefficients of a graph; equivariant, permutation invariant, charge-conserving.
 
-    With collinear spins a second head predicts the magnetisation of a positive moment, the density of
-    unpaired electrons, and the first one the rest, twice the minority's, which is like that of a closed
-    shell. A negative moment has the magnetisation with the other sign, so that H of both channels changes
-    places, and without a moment there is none.
+    With collinear spins a second head predicts the magnetisation of a positive moment; that of a negative one
+    is the same with the other sign, so that H of both channels changes places, and without a moment there is
+    none.
 
     Parameters
     ----------
@@ -230,17 +229,21 @@ class DensityNetwork(nn.Module):
         """
         sizes = [waves.n_atoms for waves in frames]
         x = self.atom_features(graph, frames)
-        paired, electrons = self._outputs(self.readout, "", graph, x), excess or [0.0] * len(sizes)
-        magnetic = None
-        if moments is not None and any(moments):
-            magnetic = self._outputs(self.magnetic, "magnetic_", graph, x)
-        return self._conserved(paired, magnetic, graph, sizes, electrons, moments or [None] * len(sizes))
+        outputs = self._outputs(self.readout, "", graph, x)
+        densities = self._by_frame(outputs, graph, sizes, excess or [0.0] * len(sizes))
+        if moments is None or all(moment is None for moment in moments):
+            return densities
+        magnetic = self._outputs(self.magnetic, "magnetic_", graph, x) if any(moments) else None
+        return self._with_magnetisation(densities, magnetic, graph, sizes, moments)
 
     def average(self, graph: Graph, excess: float = 0.0, moment: float | None = None) -> Tensor:
         """Coefficients of average atoms for one frame: what the network puts out before it has learned."""
-        magnetic = self._means("magnetic_", graph) if moment else None
-        means = self._means("", graph)
-        return self._conserved(means, magnetic, graph, [len(graph.species)], [excess], [moment])[0]
+        sizes = [len(graph.species)]
+        densities = self._by_frame(self._means("", graph), graph, sizes, [excess])
+        if moment is None:
+            return densities[0]
+        magnetic = self._means("magnetic_", graph)
+        return self._with_magnetisation(densities, magnetic, graph, sizes, [moment])[0]
 
     def _means(self, of: str, graph: Graph) -> dict[int, Tensor]:
         by_element = {}
@@ -249,30 +252,23 @@ class DensityNetwork(nn.Module):
                 by_element[z] = getattr(self, f"{of}mean_{z}").expand(count, -1)
         return by_element
 
-    def _conserved(
+    def _with_magnetisation(
         self,
-        paired: Mapping[int, Tensor],
-        magnetic: Mapping[int, Tensor] | None,
+        densities: Sequence[Tensor],
+        by_element: Mapping[int, Tensor] | None,
         graph: Graph,
         sizes: Sequence[int],
-        excess: Sequence[float],
         moments: Sequence[float | None],
     ) -> list[Tensor]:
-        """Coefficients of each frame from the outputs of both heads, electrons and moment brought right."""
-        unpaired = [abs(moment or 0.0) for moment in moments]
-        rest = [electrons - alone for electrons, alone in zip(excess, unpaired)]
-        densities = self._by_frame(paired, graph, sizes, rest)
-        fields = (
-            densities if magnetic is None else self._by_frame(magnetic, graph, sizes, unpaired, "magnetic_")
-        )
+        """Stack the magnetisation of each moment under the density of its frame."""
+        absolute = [abs(moment or 0.0) for moment in moments]
+        upward: Sequence[Tensor] = [torch.zeros_like(density) for density in densities]
+        if by_element is not None:
+            upward = self._by_frame(by_element, graph, sizes, absolute, "magnetic_")
         results = []
-        for density, field, moment in zip(densities, fields, moments):
-            if moment is None:
-                results.append(density)
-            elif not moment:
-                results.append(torch.stack([density, torch.zeros_like(density)]))
-            else:
-                results.append(torch.stack([density + field, math.copysign(1.0, moment) * field]))
+        for density, field, moment in zip(densities, upward, moments):
+            sign = 0.0 if not moment else math.copysign(1.0, moment)
+            results.append(density if moment is None else torch.stack([density, sign * field]))
         return results
 
     def _by_frame(

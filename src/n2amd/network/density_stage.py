@@ -98,7 +98,7 @@ class DensityStage:
             return DensityResult(zeroth)
         learned, judged = fitted[: len(train)], fitted[len(train) :]
         stored = further.frames if further else ()
-        rows = [(f.structure, f.of_pairs) for f in learned]
+        rows = [(f.structure, f.of_density) for f in learned]
         rows += [(f.structure, f.coefficients) for f in stored]
         network = self._network(zeroth, train, rows, learned)
         kept_back = self._kept_back([f.structure for f in stored])
@@ -161,6 +161,8 @@ class DensityStage:
         torch.manual_seed(self.settings.seed)
         network = DensityNetwork(zeroth.model.auxiliary, architecture)
         network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, rows))
-        upward = [(f.structure, f.of_density - f.of_pairs) for f in fitted if f.sample.moment]
+        upward = [
+            (f.structure, np.sign(f.sample.moment) * f.coefficients[1]) for f in fitted if f.sample.moment
+        ]
         network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, upward), "magnetic_")
         return network.to(self.device)
