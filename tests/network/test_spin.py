@@ -15,11 +15,17 @@ from n2amd.baseline.self_consistent import ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import spin_channel
+from n2amd.commands.model_bands import predicted_frame
 from n2amd.config import HamiltonianSettings
+from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
+from n2amd.dft.deeph.frame import read_frame as read_deeph
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.interop.deeph import write_deeph_frame
+from n2amd.interop.npz import write_npz
 from n2amd.network.charge_states import ChargeState, ChargeStates
+from n2amd.network.density_files import densities_of
 from n2amd.network.evaluation import report
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
@@ -191,3 +197,25 @@ def test_electrons_must_be_those_of_atoms_and_charge(ions, tmp_path):
             writer.append(replace(frame, charge=-1.0), basis, {})
     with pytest.raises(InputError, match=r"7 electrons; its atoms and a charge of -1 make 9"):
         train(tmp_path / "d.h5", SETTINGS, tmp_path / "m.pt", tmp_path, lambda *told: None)
+
+
+def test_densities_are_kept_without_spin(ions, tmp_path):
+    with pytest.raises(InputError, match=r"densities are kept without spin, H has 2 components"):
+        densities_of(ions / "d.h5", tmp_path / "densities.h5", None, None, lambda *told: None)
+
+
+def test_info_tells_electrons_of_spins_and_charge(ions):
+    entries = describe(ions / "d.h5")
+    assert entries["electrons"] == "7 (4 up, 3 down), charge 1"
+
+
+def test_predicted_frames_have_both_spins(ions, tmp_path):
+    predictor = load_predictor(ions / "model.pt")
+    structure = next(read_frames(ions / "d.h5")).structure
+    frame = predicted_frame(predictor, structure, "ion")
+    assert (frame.n_electrons, frame.charge, frame.fixed_moment) == (7, 1, 1)
+    write_deeph_frame(tmp_path / "deeph", frame, predictor.basis)
+    back, _ = read_deeph(tmp_path / "deeph")
+    assert back.hamiltonian.n_spin == 2
+    with pytest.raises(InputError, match=r"an archive holds H without spin"):
+        write_npz(tmp_path / "ion.npz", frame, predictor.basis)
