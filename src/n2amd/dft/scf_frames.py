@@ -330,8 +330,15 @@ def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, n
         name=name,
         charge=reference.charge,
         moment=reference.moment,
-        start=None if start is None else start(structure),
+        start=None if start is None else _with_spins(start(structure), reference.moment is not None),
     )
+
+
+def _with_spins(density: NDArray[np.float64], spins: bool) -> NDArray[np.float64]:
+    """Density to start from, with a magnetisation or without, whichever of them a model gives."""
+    if not spins:
+        return density if density.ndim == 3 else density[0]
+    return density if density.ndim == 4 else np.stack([density, np.zeros_like(density)])
 
 
 def _connected_axes(zeroth: ZerothHamiltonian, structure: Structure) -> NDArray[np.bool_]:
