@@ -16,7 +16,6 @@ from n2amd.baseline.density_fit import (
     PlaneWaves,
     normal_equations,
     normal_equations_of,
-    normal_equations_with,
 )
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import (
@@ -121,7 +120,7 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     charges = auxiliary.charges_of(structure.numbers)
     coefficients, magnetic = equations.solve(charges, -frame.charge), None
     if density.magnetisation is not None:
-        of_spin = normal_equations_with(equations, design, density.magnetisation)
+        of_spin = normal_equations(design, density.magnetisation, equations.matrix)
         magnetic = Magnetisation.of(frame, of_spin, equations.norm)
         coefficients = np.stack([coefficients, magnetic.equations.solve(charges, magnetic.moment)])
     reference = zeroth.matrix(structure, coefficients, frame.hamiltonian.pairs)
