@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from edited import edited
 from n2amd.commands.dataset import app, available_cores
+from n2amd.dataset.spins import occupied_bands
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import LEGACY
@@ -136,8 +137,12 @@ def test_info_as_json_and_merge(trajectory, resources, tmp_path):
     assert "4 frames" in run("merge", trajectory, tmp_path / "3.h5", "--out", tmp_path / "all.h5")
 
 
-def test_a_spin_polarised_frame_passes(copy_frames: Copy, tmp_path):
-    """The same bands twice, the second spin raised by 0.25 eV (a multiple of S), in HSX and in EIG."""
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_spin_polarised_frame_passes(copy_frames: Copy, tmp_path, fixed: bool):
+    """The same bands twice, the second spin raised by 0.25 eV (a multiple of S), in HSX and in EIG.
+
+    With FixSpin each spin has a Fermi level of its own, and zero stands for both in EIG.
+    """
     folder = copy_frames(0) / "frame_0000"
     change_hsx(
         folder,
@@ -149,12 +154,21 @@ def test_a_spin_polarised_frame_passes(copy_frames: Copy, tmp_path):
     table = np.array(" ".join(lines[2:]).split(), float).reshape(60, 91)
     doubled = [" ".join(map(repr, [*row.tolist(), *(row[1:] + 0.25).tolist()])) for row in table]
     (folder / "TiO2.EIG.xz").unlink()
-    (folder / "TiO2.EIG").write_text("\n".join([lines[0], " 90 2 60", *doubled]))
+    level = " 0.00000" if fixed else lines[0]
+    (folder / "TiO2.EIG").write_text("\n".join([level, " 90 2 60", *doubled]))
+    if fixed:
+        text = read_text(folder / "in.fdf.xz") + "\nFixSpin .true.\nTotalSpin 0.0\n"
+        (folder / "in.fdf").write_text(text)
+        for name in ("in.fdf.xz", "out.xz"):
+            (folder / name).unlink()
     run("ingest", folder, "--code", "siesta", "--out", tmp_path / "d.h5")
     frame = next(read_frames(tmp_path / "d.h5"))
     assert frame.hamiltonian.n_spin == 2
     assert frame.bands.energies.shape == (60, 2, 90)
     assert read_gate(tmp_path / "d.h5")["eigenvalue_error"][0] < 0.02
+    assert frame.fixed_moment == (0.0 if fixed else None)
+    assert (frame.fermi_level is None) == fixed
+    assert occupied_bands(frame) == (24, 24)
 
 
 def truncated(folder: Path) -> None:

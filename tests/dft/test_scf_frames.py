@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ from edited import edited
 from n2amd.commands.dft import app
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
-from n2amd.dataset.store import read_attributes, read_frames, read_ingredients
+from n2amd.dataset.store import (
+    create_dataset,
+    read_attributes,
+    read_basis,
+    read_frames,
+    read_ingredients,
+)
 from n2amd.dft import scf_frames
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
@@ -161,3 +168,46 @@ def test_vacuum_does_not_set_the_distance_of_k_points(reference, monkeypatch):
         scf_frames, "read_frames", lambda path: iter([replace(frame, structure=sheet, bands=bands)])
     )
     assert reference_spacing(reference) == pytest.approx(2 * np.pi / 18)
+
+
+def of_electrons(reference, path, *electrons: tuple[float, float | None]):
+    """A data set of the reference's frame with other charges and fixed total spins."""
+    frame, basis = next(iter(read_frames(reference))), read_basis(reference)
+    with create_dataset(path, code="honpas") as writer:
+        for k, (charge, moment) in enumerate(electrons):
+            twice = {key: np.concatenate([v, v]) for key, v in frame.hamiltonian.values.items()}
+            changed = replace(
+                frame,
+                name=f"frame {k}",
+                hamiltonian=frame.hamiltonian.map(twice),
+                charge=charge,
+                n_electrons=frame.n_electrons - charge,
+                fixed_moment=moment,
+                bands=None,
+            )
+            writer.append(changed, basis, {})
+    return path
+
+
+def test_charge_and_total_spin_are_the_references(reference, structures, tmp_path):
+    ions = of_electrons(reference, tmp_path / "ions.h5", (1.0, 1.0))
+    campaign = ScfCampaign(ions, 0.9, 1e-2, lambda: partial(start_of, reference=reference))
+    compute_frames(campaign, structures[1:2], tmp_path / "out.h5")
+    (found,) = read_frames(tmp_path / "out.h5")
+    assert (found.charge, found.n_electrons, found.fixed_moment) == (1, 7, 1)
+    assert found.hamiltonian.n_spin == 2
+    assert found.fermi_level is None
+
+
+def start_of(structure, reference):
+    """Nothing beyond neutral atoms, as a model without spin has it."""
+    return np.zeros(read_ingredients(reference).mesh_of(structure.cell).shape)
+
+
+def test_frames_of_several_charges_or_free_spins_are_no_reference(reference, structures, tmp_path):
+    two = of_electrons(reference, tmp_path / "two.h5", (1.0, 1.0), (0.0, 0.0))
+    with pytest.raises(InputError, match=r"charge and total spin \(0.0, 0.0\), of the first frame"):
+        compute_frames(ScfCampaign(two, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
+    free = of_electrons(reference, tmp_path / "free.h5", (1.0, None))
+    with pytest.raises(InputError, match=r"cycles with spin need a total spin that the reference fixed"):
+        compute_frames(ScfCampaign(free, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")

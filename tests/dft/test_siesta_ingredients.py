@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.smearing import Smearing
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY
 from n2amd.dft.siesta.frame import read_frame
@@ -19,6 +18,7 @@ from n2amd.dft.siesta.ion_xml import read_ion_xml
 from n2amd.dft.siesta.log import Origin
 from n2amd.dft.siesta.log_facts import LogFacts, energy_terms, read_log_facts
 from n2amd.dft.siesta.occupations import energy_in_rydberg, smearing_of_run
+from n2amd.dft.siesta.spin import held_spin
 from n2amd.dft.siesta.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
 from n2amd.orbitals.bessel_transform import interpolate
@@ -229,6 +229,19 @@ def test_energies_of_an_input():
         energy_in_rydberg("1 parsec", 13.6)
 
 
+def test_fixed_total_spin():
+    def moment(**settings: str) -> float | None:
+        return held_spin(Origin(settings={**INPUT, **settings}))
+
+    assert moment() is None
+    assert moment(fixspin=".false.", totalspin="1.0") is None
+    assert moment(fixspin=".true.", totalspin="1.0") == 1
+    assert moment(spinfix="yes", spintotal="-2.0") == -2  # names of newer versions
+    assert moment(fixspin="T") == 0  # the code's default
+    with pytest.raises(InputError, match="holds the total spin at 'one', which is no number"):
+        moment(fixspin="T", totalspin="one")
+
+
 def test_occupation_functions():
     def smearing(**settings: str) -> str | None:
         return smearing_of_run(Origin(settings={**INPUT, **settings}), LEGACY.rydberg)
@@ -240,10 +253,7 @@ def test_occupation_functions():
     )
     assert smearing(occupationfunction="Cold") == "OccupationFunction cold"
     assert smearing(fixspin=".false.") == smearing()
-    # one Fermi level for both spins would fill them otherwise than the run did
-    fixed = smearing(fixspin=".true.")
-    with pytest.raises(InputError, match=r"occupation of the levels .* of each spin by itself"):
-        Smearing.of_origin({"smearing": fixed})
+    assert smearing(fixspin=".true.") == smearing()
     assert smearing_of_run(Origin(facts=LogFacts(Path("out"), temperature=0.1)), 13.6) == (
         "Fermi-Dirac of order 0, 0.1 eV"
     )

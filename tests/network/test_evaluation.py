@@ -19,6 +19,7 @@ from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells
+from n2amd.network.charge_states import NEUTRAL
 from n2amd.network.element_errors import Elements
 from n2amd.network.evaluation import report, unseen
 from n2amd.network.spectrum_errors import compare_spectra
@@ -38,6 +39,8 @@ class Predictor:
     shift: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     doubt: Any = None
+    n_spin: int = 1
+    states: Any = NEUTRAL
 
     def hamiltonian(self, structure):
         for frame in self.frames:

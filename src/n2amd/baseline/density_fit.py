@@ -230,7 +230,9 @@ def normal_equations_of(design: Design, coefficients: NDArray[np.float64]) -> No
     return NormalEquations(matrix, right, float(coefficients @ right))
 
 
-def normal_equations(design: Design, density: NDArray[np.complex128]) -> NormalEquations:
+def normal_equations(
+    design: Design, density: NDArray[np.complex128], gram: NDArray[np.float32] | None = None
+) -> NormalEquations:
     """Set up the fit of a density.
 
     Parameters
@@ -239,10 +241,12 @@ def normal_equations(design: Design, density: NDArray[np.complex128]) -> NormalE
         The functions.
     density
         Fourier integrals of the density to fit, (n_waves,).
+    gram
+        Their Gram matrix, where another fit by them has made it.
     """
     wanted = design.coordinates(density)
     right = (design.rows @ wanted.astype(np.float32)).astype(np.float64)
-    return NormalEquations(_gram(design.rows), right, float(wanted @ wanted))
+    return NormalEquations(_gram(design.rows) if gram is None else gram, right, float(wanted @ wanted))
 
 
 def _gram(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from n2amd.baseline.smearing import FAR, Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, fold_mesh
 from n2amd.blocks.zone_corners import is_invariant
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.spins import electrons_of_spins
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 
@@ -38,8 +39,8 @@ class FilledStates:
         Of each spin and k point, (n_orbitals, n_bands).
     occupations
         0 to 1 (Methfessel and Paxton: a little outside), (n_k, n_spin, n_bands).
-    fermi_level
-        eV.
+    fermi_levels
+        Of each spin, (n_spin,), eV; different where the run fixed the moment.
     smearing_energy
         Minus temperature times entropy, eV a cell; of Methfessel and Paxton its generalisation.
     """
@@ -49,7 +50,7 @@ class FilledStates:
     levels: NDArray[np.float64]
     vectors: Sequence[Sequence[NDArray]]
     occupations: NDArray[np.float64]
-    fermi_level: float
+    fermi_levels: NDArray[np.float64]
     smearing_energy: float
 
 
@@ -64,12 +65,13 @@ def density_matrix(
     """Density matrix D(R) = Re sum_k w exp(-2 pi i k.R) sum_n f_n c_n c_n^dagger of a frame.
 
     `n2amd.blocks.matrix.inner_product(D, A)` is then the expectation value of a spinless A, for D summed over
-    spin. The Fermi level is the one at which the electrons come out exactly.
+    spin. The Fermi level is the one at which the electrons come out exactly: of each spin by itself where the
+    frame's moment is fixed.
 
     Parameters
     ----------
     frame
-        Spinless or with collinear spins of one Fermi level.
+        Spinless or with collinear spins.
     basis
         The basis of its matrices.
     kpoints
@@ -111,20 +113,17 @@ def filled_states(
     smearing = smearing or Smearing.of_origin(frame.origin)
     solved = _lowest_states(frame, basis, points, smearing, 2 / n_spin * weights)
     energies = np.array([[levels for levels, _ in spin] for spin in solved])
-    electrons = np.tile(2 / n_spin * weights, n_spin)
-    fermi_level = smearing.fermi_level(
-        energies.reshape(n_spin * len(points), -1), electrons, frame.n_electrons
-    )
+    fermi_levels = _fermi_levels(energies, 2 / n_spin * weights, frame, smearing)
     levels = energies.swapaxes(0, 1)
     vectors = [[found for _, found in spin] for spin in solved]
-    of_points = smearing.energies(levels, fermi_level).sum(axis=(1, 2))
+    of_points = smearing.energies(levels, fermi_levels[:, None]).sum(axis=(1, 2))
     return FilledStates(
         points,
         weights,
         levels,
         vectors,
-        smearing.occupations(levels, fermi_level),
-        fermi_level,
+        smearing.occupations(levels, fermi_levels[:, None]),
+        fermi_levels,
         2 / n_spin * float(weights @ of_points),
     )
 
@@ -172,19 +171,47 @@ def _lowest_states(
         # one k point at a time, so that the matrices of one alone are in memory
         solved = [[_solve(frame, offsets, k, spin, n_bands) for k in points] for spin in range(n_spin)]
         energies = np.array([levels for spin in solved for levels, _ in spin])
-        level = smearing.fermi_level(energies, np.tile(electrons, n_spin), frame.n_electrons)
-        if n_bands == n_orbitals or energies[:, -1].min() > level + FAR * smearing.width:
+        stacked = energies.reshape(n_spin, len(points), -1)
+        highest = _fermi_levels(stacked, electrons, frame, smearing).max()
+        if n_bands == n_orbitals or energies[:, -1].min() > highest + FAR * smearing.width:
             return solved
         n_bands = min(n_orbitals, 2 * n_bands)
+
+
+def _fermi_levels(
+    energies: NDArray[np.float64], electrons: NDArray[np.float64], frame: Frame, smearing: Smearing
+) -> NDArray[np.float64]:
+    """Fermi level of each spin, (n_spin,), for levels (n_spin, n_k, n_bands) that hold `electrons` (n_k,)."""
+    n_spin = len(energies)
+    if n_spin == 2 and frame.fixed_moment is not None:
+        spins = zip(energies, electrons_of_spins(frame))
+        return np.array([smearing.fermi_level(levels, electrons, n) for levels, n in spins])
+    stacked = energies.reshape(n_spin * energies.shape[1], -1)
+    level = smearing.fermi_level(stacked, np.tile(electrons, n_spin), frame.n_electrons)
+    return np.full(n_spin, level)
 
 
 def _bands_needed(frame: Frame, smearing: Smearing) -> float:
     """Guess how many bands can hold an electron, from the code's own eigenvalues where there are any."""
     filled = frame.n_electrons / 2
+    if frame.hamiltonian.n_spin == 2 and frame.fixed_moment is not None:
+        return _bands_of_spins(frame, smearing)
     if frame.bands is None or frame.fermi_level is None:
         return filled
     below = frame.bands.energies < frame.fermi_level + FAR * smearing.width
     return max(filled, int(below.sum(axis=-1).max()))
+
+
+def _bands_of_spins(frame: Frame, smearing: Smearing) -> float:
+    """The same where each spin is filled by itself; without eigenvalues a fifth more than are filled."""
+    spins = electrons_of_spins(frame)
+    if frame.bands is None:
+        return 1.2 * max(spins)
+    needed = 0
+    for electrons, levels in zip(spins, frame.bands.energies.swapaxes(0, 1)):
+        highest = levels[:, : int(np.ceil(electrons))].max(initial=-np.inf)
+        needed = max(needed, int((levels < highest + FAR * smearing.width).sum(axis=-1).max()))
+    return max(*spins, needed)
 
 
 def _solve(

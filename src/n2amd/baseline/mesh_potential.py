@@ -255,3 +255,30 @@ def local_xc_kernel(density: NDArray[np.float64], *, rydberg: float, bohr: float
     above, below = (derivatives(form, rho + sign * step)[1] for sign in (1, -1))
     kernel = (above - below) / (2 * step)
     return (kernel * (2 * rydberg * bohr**3)).reshape(density.shape).numpy()
+
+
+def local_spin_kernel(spins: NDArray[np.float64], *, rydberg: float, bohr: float) -> NDArray[np.float64]:
+    """Local kernels dV_s/drho and dV_s/dm of both spins s, m = rho_up - rho_down, on a mesh, eV A^3.
+
+    Parameters
+    ----------
+    spins
+        Densities of spin up and down with half of the core each, (2, n1, n2, n3), 1/A^3.
+    rydberg, bohr
+        One Rydberg in eV and one Bohr in Angstrom.
+
+    Returns
+    -------
+    kernels
+        (spin, density or magnetisation, n1, n2, n3).
+    """
+    form = find_functional("PW92")
+    rho = torch.from_numpy(np.maximum(spins, KERNEL_DENSITY / 2)).flatten(1) * bohr**3
+    step = 2 * KERNEL_STEP * rho.amin(dim=0)
+    kernels = []
+    for direction in ((1, 1), (1, -1)):
+        change = torch.tensor(direction, dtype=rho.dtype)[:, None] * step / 2
+        above, below = (spin_derivatives(form, rho + sign * change)[1] for sign in (1, -1))
+        kernels.append((above - below) / (2 * step))
+    found = torch.stack(kernels, dim=1) * (2 * rydberg * bohr**3)
+    return found.reshape(2, 2, *spins.shape[1:]).numpy()

@@ -102,6 +102,8 @@ class FrameDensity:
         Fourier integrals of valence minus neutral atoms on `waves`.
     waves
         Wave vectors of the fit.
+    magnetisation
+        Fourier integrals of rho_up - rho_down on `waves`; None without collinear spins.
     """
 
     frame: Frame
@@ -109,6 +111,7 @@ class FrameDensity:
     valence: NDArray[np.float64]
     difference: NDArray[np.complex128]
     waves: PlaneWaves
+    magnetisation: NDArray[np.complex128] | None = None
 
 
 def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> FrameDensity:
@@ -122,7 +125,8 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
     mesh = ingredients.mesh_of(frame.structure.cell)
     matrix = density_matrix(frame, basis)
     frame = replace(frame, structure=ingredients.on_mesh(frame.structure))
-    valence = density_on_mesh(ingredients.orbitals(basis), frame.structure, mesh, matrix).sum(axis=0)
+    spins = density_on_mesh(ingredients.orbitals(basis), frame.structure, mesh, matrix)
+    valence = spins.sum(axis=0)
     electrons = float(valence.sum()) * mesh.volume_element
     if abs(electrons - frame.n_electrons) > CHARGE_TOLERANCE * frame.n_electrons:
         raise InputError(
@@ -133,7 +137,8 @@ def frame_density(frame: Frame, basis: Basis, ingredients: Ingredients) -> Frame
         )
     waves = PlaneWaves.of(mesh)
     (atoms,) = superpose(frame.structure, mesh, {z: [a.density] for z, a in ingredients.atoms.items()})
-    return FrameDensity(frame, mesh, valence, waves.transform(valence - atoms), waves)
+    magnetisation = waves.transform(spins[0] - spins[1]) if len(spins) == 2 else None
+    return FrameDensity(frame, mesh, valence, waves.transform(valence - atoms), waves, magnetisation)
 
 
 def require_electrons(

@@ -77,9 +77,13 @@ class AndersonMixing:
         Parameters
         ----------
         density, residual
-            What H was made of, and what its states have beyond it, (n1, n2, n3) each.
+            What H was made of, and what its states have beyond it, (n1, n2, n3) each; or (2, n1, n2, n3) with
+            a magnetisation.
         """
-        spectrum = np.fft.rfftn(residual).ravel()[self._rows] * np.sqrt(self._weights)
+        fields = residual.reshape(-1, *residual.shape[-3:])
+        spectrum = np.concatenate(
+            [np.fft.rfftn(field).ravel()[self._rows] * np.sqrt(self._weights) for field in fields]
+        )
         self._densities = [*self._densities, density][-MEMORY:]
         self._residuals = [*self._residuals, residual][-MEMORY:]
         self._components = [*self._components, spectrum][-MEMORY:]
@@ -104,6 +108,7 @@ def self_consistent(
     *,
     name: str,
     charge: float = 0.0,
+    moment: float | None = None,
     start: NDArray[np.float64] | None = None,
     report: Callable[[int, float], None] = lambda cycle, change: None,
 ) -> Frame:
@@ -121,9 +126,11 @@ def self_consistent(
         Of the frame.
     charge
         Of the cell, e.
+    moment
+        Electrons of spin up minus those of spin down, fixed; None: no spin.
     start
         Density to start from, e.g. a network's, beyond that of neutral atoms, on the mesh of the ingredients,
-        1/A^3; None: neutral atoms.
+        1/A^3, with a moment beside its magnetisation, (2, n1, n2, n3); None: neutral atoms.
     report
         Called after every cycle with its number and the largest change of H, eV.
 
@@ -135,7 +142,8 @@ def self_consistent(
         If an element has no ingredients.
     """
     cycle = _Cycle.of(zeroth, structure)
-    nothing = np.zeros(cycle.mesh.shape)
+    spins = () if moment is None else (2,)
+    nothing = np.zeros((*spins, *cycle.mesh.shape))
     # kinetic and non-local parts do not change
     fixed = zeroth.assemble(structure, cycle.mesh, nothing, cycle.pairs)
     change = nothing if start is None else start
@@ -152,6 +160,7 @@ def self_consistent(
             "smearing": str(settings.smearing),
         },
         ingredients=zeroth.ingredients,
+        fixed_moment=moment,
     )
     mixing = AndersonMixing(PlaneWaves.of(cycle.mesh), settings.mixing)
     before = None
@@ -216,15 +225,19 @@ class _Cycle:
         )
 
     def new_density(self, frame: Frame, states: FilledStates) -> NDArray[np.float64]:
-        """Density of states beyond that of neutral atoms, (n1, n2, n3), 1/A^3."""
+        """Density of states beyond that of neutral atoms, and with spins their magnetisation, 1/A^3."""
         matrix = matrix_of_states(states, frame, self.zeroth.basis, self.pairs)
-        density = density_on_mesh(self.zeroth.orbitals, self.placed, self.mesh, matrix)[0]
-        return np.asarray(density - self.atoms.density)
+        spins = density_on_mesh(self.zeroth.orbitals, self.placed, self.mesh, matrix)
+        if len(spins) == 1:
+            return np.asarray(spins[0] - self.atoms.density)
+        return np.stack([spins[0] + spins[1] - self.atoms.density, spins[0] - spins[1]])
 
     def finished(self, frame: Frame, states: FilledStates, settings: ScfSettings) -> Frame:
         """Return the frame with its levels, and energy and forces where they are known."""
         bands = BandReference(states.kpoints, states.weights, states.levels)
-        frame = replace(frame, bands=bands, fermi_level=states.fermi_level)
+        if frame.fixed_moment is None:
+            frame = replace(frame, fermi_level=float(states.fermi_levels[0]))
+        frame = replace(frame, bands=bands)
         if not (settings.energies and self.zeroth.ingredients.discretisation.energies):
             return frame
         density, weighted = (

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import LONGEST_WAVE
 from n2amd.baseline.mesh import Mesh, coarser
-from n2amd.baseline.mesh_potential import local_xc_kernel
-from n2amd.baseline.multipoles import superpose_multipoles
+from n2amd.baseline.mesh_potential import local_spin_kernel, local_xc_kernel
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.structure import Structure
 
@@ -33,18 +32,19 @@ def slope_kernel(
     structure
         Atoms.
     coefficients
-        Of their density, (n_total,).
+        Of their density, (n_total,), or of density and magnetisation, (2, n_total).
 
     Returns
     -------
     mesh
         Of the structure's cell; nowhere finer than the DFT code's.
     kernel
-        (n1, n2, n3), eV A^3.
+        (n1, n2, n3), eV A^3; with a magnetisation (2, 2, n1, n2, n3), see `local_spin_kernel`.
     """
     ingredients = zeroth.ingredients
     mesh = coarser(ingredients.mesh_of(structure.cell), REFINEMENT * LONGEST_WAVE)
     atoms = zeroth.densities(structure, mesh)
     placed = ingredients.on_mesh(structure)
-    change = superpose_multipoles(placed, mesh, zeroth.model.auxiliary.atoms, coefficients)
-    return mesh, local_xc_kernel(atoms.changed(change), rydberg=ingredients.rydberg, bohr=ingredients.bohr)
+    change = zeroth.density_functions(placed, mesh, coefficients)
+    kernel = local_xc_kernel if coefficients.ndim == 1 else local_spin_kernel
+    return mesh, kernel(atoms.changed(change), rydberg=ingredients.rydberg, bohr=ingredients.bohr)

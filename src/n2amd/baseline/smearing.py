@@ -63,7 +63,9 @@ class Smearing:
         """Levels filled from below: so narrow a step that none of two levels is half full."""
         return cls(STEP_WIDTH)
 
-    def occupations(self, energies: NDArray[np.float64], fermi_level: float) -> NDArray[np.float64]:
+    def occupations(
+        self, energies: NDArray[np.float64], fermi_level: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Occupations of levels, 0 to 1 (Methfessel and Paxton: a little outside), same shape.
 
         Source: M. Methfessel and A. T. Paxton, Phys. Rev. B 40, 3616 (1989), eq. 11.
@@ -79,7 +81,9 @@ class Smearing:
             coefficients[2 * n - 1] = factor
         return erfc(x) / 2 + np.polynomial.hermite.hermval(x, coefficients) * np.exp(-(x**2))
 
-    def energies(self, energies: NDArray[np.float64], fermi_level: float) -> NDArray[np.float64]:
+    def energies(
+        self, energies: NDArray[np.float64], fermi_level: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Minus temperature times entropy of each level, eV, same shape as the levels.
 
         With it the sum of occupied levels is stationary in the occupations at a fixed number of electrons.

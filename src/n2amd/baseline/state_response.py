@@ -23,6 +23,7 @@ from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.blocks.zone_corners import INVARIANT
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.spins import occupied_bands
 from n2amd.orbitals.basis import Basis
 
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.
@@ -40,18 +41,19 @@ class StateResponse:
     Attributes
     ----------
     response
-        Derivatives with the coefficients, (n_elements, n_functions), eV.
+        Derivatives with the coefficients, (n_elements, n_functions), eV; with collinear spins those with the
+        coefficients of the density and then of the magnetisation, (n_elements, 2 n_functions).
     missing
         DFT's matrix elements minus those of the reference Hamiltonian, (n_elements,), eV.
     edges
-        Elements that are the energies of VBM and CBM.
+        Elements that are the energies of VBM and CBM, of each spin channel in turn.
     levels
         Elements that are energies of states.
     """
 
     response: NDArray[np.float32]
     missing: NDArray[np.float64]
-    edges: tuple[int, int]
+    edges: tuple[int, ...]
     levels: tuple[int, ...] = ()
 
 
@@ -64,14 +66,14 @@ class EdgeStates:
     vectors: NDArray[np.float64]
 
 
-def edge_states(frame: Frame, basis: Basis) -> list[tuple[EdgeStates, EdgeStates]]:
-    """Valence and conduction states of a frame's own H and S, at each k point looked at."""
-    n_atoms, n = frame.structure.n_atoms, frame.n_occupied
+def edge_states(frame: Frame, basis: Basis, spin: int = 0) -> list[tuple[EdgeStates, EdgeStates]]:
+    """Valence and conduction states of one spin of a frame's own H and S, at each k point looked at."""
+    n_atoms, n = frame.structure.n_atoms, occupied_bands(frame)[spin]
     count = min(max(n_atoms // ATOMS_PER_STATE, FEWEST_STATES), MOST_STATES)
     offsets = basis.orbital_offsets(frame.structure.numbers)
     found = []
     for k in INVARIANT[: None if n_atoms <= GAMMA_FROM else 1]:
-        h, s = (fold(m, offsets, k).real for m in (frame.hamiltonian, frame.overlap))
+        h, s = fold(frame.hamiltonian, offsets, k, spin).real, fold(frame.overlap, offsets, k).real
         wanted = [max(n - count, 0), min(n + count, len(h)) - 1]
         energies, vectors = scipy.linalg.eigh(h, s, subset_by_index=wanted)
         below = n - wanted[0]
@@ -104,10 +106,7 @@ def elements_wanted(below: int, above: int) -> tuple[NDArray[np.int64], NDArray[
 
 
 def response_fields(
-    products: NDArray[np.float64],
-    waves: PlaneWaves,
-    kernel: NDArray[np.float64],
-    coulomb: float,
+    products: NDArray[np.float64], waves: PlaneWaves, kernel: NDArray[np.float64], coulomb: float | None
 ) -> NDArray[np.complex128]:
     """Fourier integrals of v_H[p] + f_xc p for each product p of states, (n_products, n_waves), eV.
 
@@ -120,14 +119,14 @@ def response_fields(
     kernel
         f_xc on the mesh, eV A^3.
     coulomb
-        e^2, eV A.
+        e^2, eV A; None: of f_xc p alone, as a magnetisation makes no field of charges.
     """
-    hartree = 4 * np.pi * coulomb / waves.lengths**2
     # single precision: a slope need not be better, and half of the time goes here
-    local = kernel.astype(np.float32)
-    return np.stack(
-        [hartree * waves.transform(p) + waves.transform(local * p) for p in products.astype(np.float32)]
-    )
+    local, single = kernel.astype(np.float32), products.astype(np.float32)
+    if coulomb is None:
+        return np.stack([waves.transform(local * p) for p in single])
+    hartree = 4 * np.pi * coulomb / waves.lengths**2
+    return np.stack([hartree * waves.transform(p) + waves.transform(local * p) for p in single])
 
 
 def state_response(
@@ -139,7 +138,7 @@ def state_response(
     kernel: NDArray[np.float64],
     reference: BlockMatrix,
 ) -> StateResponse:
-    """Response of the states around a frame's gap.
+    """Response of the states around a frame's gap, of each spin channel in turn.
 
     Parameters
     ----------
@@ -152,24 +151,55 @@ def state_response(
     reference
         H0 at the coefficients that `missing` refers to, eV.
     """
+    orbitals = ingredients.orbitals(basis)
+    coulomb = 2 * ingredients.rydberg * ingredients.bohr
+    channels = [
+        _channel_response(frame, basis, orbitals, coulomb, design, mesh, kernel, reference, spin)
+        for spin in range(frame.hamiltonian.n_spin)
+    ]
+    if len(channels) == 1:
+        return channels[0]
+    starts = np.cumsum([0, *(len(c.missing) for c in channels)]).tolist()
+    return StateResponse(
+        np.concatenate([c.response for c in channels]),
+        np.concatenate([c.missing for c in channels]),
+        tuple(start + row for start, c in zip(starts, channels) for row in c.edges),
+        tuple(start + row for start, c in zip(starts, channels) for row in c.levels),
+    )
+
+
+def _channel_response(
+    frame: Frame,
+    basis: Basis,
+    orbitals: Basis,
+    coulomb: float,
+    design: Design,
+    mesh: Mesh,
+    kernel: NDArray[np.float64],
+    reference: BlockMatrix,
+    spin: int,
+) -> StateResponse:
     waves = PlaneWaves.of(mesh)
     offsets = basis.orbital_offsets(frame.structure.numbers)
-    fields, missing, levels = list[NDArray[np.complex128]](), list[float](), list[int]()
-    orbitals = ingredients.orbitals(basis)
+    kernels = [kernel] if kernel.ndim == 3 else list(kernel[spin])
+    fields: list[list[NDArray[np.complex128]]] = [[] for _ in kernels]
+    missing, levels = list[float](), list[int]()
     edges = [(-np.inf, 0), (np.inf, 0)]
-    for below, above in edge_states(frame, basis):
+    for below, above in edge_states(frame, basis, spin):
         energies = np.concatenate([below.energies, above.energies])
         vectors = np.hstack([below.vectors, above.vectors])
         values = states_on_mesh(orbitals, frame.structure, mesh, vectors, below.kpoint)
         a, b = elements_wanted(len(below.energies), len(above.energies))
-        coulomb = 2 * ingredients.rydberg * ingredients.bohr
-        fields.append(response_fields(values[a] * values[b], waves, kernel, coulomb))
+        products = values[a] * values[b]
+        for kept, of_change, charge in zip(fields, kernels, (coulomb, None)):
+            kept.append(response_fields(products, waves, of_change, charge))
         for side, edge in enumerate((len(below.energies) - 1, len(below.energies))):
             row = len(missing) + int(np.flatnonzero((a == edge) & (b == edge))[0])
             if energies[edge] > edges[0][0] if side == 0 else energies[edge] < edges[1][0]:
                 edges[side] = (energies[edge], row)
         levels += (len(missing) + np.flatnonzero(a == b)).tolist()
-        elements = vectors.T @ fold(reference, offsets, below.kpoint).real @ vectors
+        elements = vectors.T @ fold(reference, offsets, below.kpoint, spin).real @ vectors
         missing += (np.diag(energies) - elements)[a, b].tolist()
-    response = design.integrals(np.concatenate(fields))
+    responses = [design.integrals(np.concatenate(kept)) for kept in fields]
+    response = responses[0] if len(responses) == 1 else np.concatenate(responses, axis=1)
     return StateResponse(response, np.array(missing), (edges[0][1], edges[1][1]), tuple(levels))

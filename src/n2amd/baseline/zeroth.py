@@ -108,25 +108,35 @@ class ZerothHamiltonian:
     def potential(
         self, structure: Structure, coefficients: NDArray[np.float64]
     ) -> tuple[Mesh, NDArray[np.float64]]:
-        """Potential V_NA + V_H + V_xc of a model density, (n1, n2, n3), eV.
+        """Potential V_NA + V_H + V_xc of a model density, (n1, n2, n3), or (2, n1, n2, n3) of both spins, eV.
 
         Parameters
         ----------
         structure
             Atoms.
         coefficients
-            Of the density functions, (n_total,), see `AuxiliaryBasis.offsets`.
+            Of the density functions, (n_total,), see `AuxiliaryBasis.offsets`; with collinear spins those of
+            the density and of the magnetisation rho_up - rho_down, (2, n_total).
         """
         mesh = self.ingredients.mesh_of(structure.cell)
         structure = self.ingredients.on_mesh(structure)
         atoms = self.densities(structure, mesh)
-        change = superpose_multipoles(structure, mesh, self.model.auxiliary.atoms, coefficients)
+        change = self.density_functions(structure, mesh, coefficients)
         return mesh, self.potential_of(mesh, atoms, change)
+
+    def density_functions(
+        self, placed: Structure, mesh: Mesh, coefficients: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Density of the functions of atoms placed on a mesh, (n1, n2, n3) or (2, n1, n2, n3), 1/A^3."""
+        atoms = self.model.auxiliary.atoms
+        if coefficients.ndim == 1:
+            return superpose_multipoles(placed, mesh, atoms, coefficients)
+        return np.stack([superpose_multipoles(placed, mesh, atoms, row) for row in coefficients])
 
     def potential_of(
         self, mesh: Mesh, atoms: NeutralAtoms, change: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Potential of neutral atoms and a change of their density on the mesh, eV."""
+        """Potential of neutral atoms and a change of their density (and of both spins) on the mesh, eV."""
         rydberg, bohr = self.ingredients.rydberg, self.ingredients.bohr
         rules = self.ingredients.discretisation
         _, xc = xc_potential(
@@ -138,7 +148,8 @@ class ZerothHamiltonian:
             gradient=rules.gradient,
             digits=rules.digits,
         )
-        hartree = hartree_potential(change, mesh, rydberg=rydberg, bohr=bohr)
+        charge = change if change.ndim == 3 else change[0]
+        hartree = hartree_potential(charge, mesh, rydberg=rydberg, bohr=bohr)
         potential = xc.numpy()
         potential += hartree.numpy()
         potential += atoms.potential
@@ -196,8 +207,15 @@ class NeutralAtoms:
     def changed(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
         """Density with the core once the atoms' has changed, (n1, n2, n3), 1/A^3.
 
-        Where a model density dips below zero, in empty space, there is none.
+        Where a model density dips below zero, in empty space, there is none. With a magnetisation, `change`
+        is (2, n1, n2, n3), and so are the densities of spin up and down, with half of the core each.
         """
+        if change.ndim == 4:
+            both = self.density + change[0]
+            spins = np.stack([both + change[1], both - change[1]]) / 2
+            np.maximum(spins, SMALLEST_DENSITY / 2, out=spins)
+            spins += self.core / 2
+            return spins
         density = self.density + change
         np.maximum(density, SMALLEST_DENSITY, out=density)
         density += self.core

@@ -300,6 +300,11 @@ def add_overlap(hamiltonian: BlockMatrix, overlap: BlockMatrix, shift: float) ->
     )
 
 
+def spin_channel(matrix: BlockMatrix, spin: int) -> BlockMatrix:
+    """Return one component of the spin axis as a matrix without spin; its blocks are views."""
+    return matrix.map({key: blocks[spin : spin + 1] for key, blocks in matrix.values.items()})
+
+
 def _on_spin(overlap: BlockMatrix, n_spin: int) -> BlockMatrix:
     """Return the overlap, which knows no spin, on the spin axis of a Hamiltonian."""
     diagonal = np.array(_SPIN_DIAGONAL[n_spin])[:, None, None, None]

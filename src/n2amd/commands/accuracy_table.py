@@ -32,6 +32,7 @@ def print_accuracy(document: dict[str, Any]) -> None:
 
     by_cell = document["by_cell"]
     columns = [(f"{row['n_atoms']} atoms", row) for row in by_cell]
+    columns += [(f"spin {row['spin']}", row) for row in document.get("by_spin", [])]
     if len(by_cell) > 1:
         columns.append(("all", document["test"]))
     largest = document["test"]["largest_trained_cell_atoms"]

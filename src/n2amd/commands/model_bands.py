@@ -99,9 +99,19 @@ def predicted_frame(predictor: HamiltonianPredictor, structure: Structure, name:
     from n2amd.blocks.pair_codes import on_common_pairs
     from n2amd.dataset.frame import Frame
 
-    electrons = predictor.basis.valence_electrons(structure.numbers)
+    state = predictor.states.state_of(structure.numbers)
+    electrons = predictor.basis.valence_electrons(structure.numbers) + state.excess
     hamiltonian, overlap = on_common_pairs(*predictor.predict(structure))
-    return Frame(name, structure, hamiltonian, overlap, electrons, origin={"code": "n2amd"})
+    return Frame(
+        name,
+        structure,
+        hamiltonian,
+        overlap,
+        electrons,
+        charge=-state.excess + 0.0,
+        origin={"code": "n2amd"},
+        fixed_moment=state.moment,
+    )
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,7 @@ def _solved(
     from n2amd.states.bands import band_structure, followed_vectors
     from n2amd.states.window import occupied_bands
 
+    predictor.require_no_spin("bands")
     occupied = occupied_bands(case.n_electrons) * (2 if case.hamiltonian.n_spin == 4 else 1)
     paths = paths_of(case.structure, followed_vectors(case.hamiltonian))
     line = band_path(case.structure, [path] if path else None, points, paths)

@@ -172,6 +172,7 @@ def _solve(predictor: Any, cell: Structure, mesh: tuple[int, int, int], partitio
     from n2amd.states.projection import first_orbitals, sites_of
     from n2amd.states.window import occupied_bands
 
+    predictor.require_no_spin("densities of states")
     basis = predictor.basis
     offsets = basis.orbital_offsets(cell.numbers)
     require_dense(int(offsets[-1]))

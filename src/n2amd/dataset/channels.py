@@ -58,6 +58,8 @@ def electrons_of_window(frame: Frame, spin: Channel | None) -> float:
 
 def spin_of(frame: Frame) -> float | None:
     """Electrons of spin up less those of spin down; None where nothing tells it, or nothing is collinear."""
+    if frame.fixed_moment is not None:
+        return frame.fixed_moment
     if frame.spin is not None or frame.hamiltonian.n_spin != 2 or frame.bands is None:
         return frame.spin
     return spin_of_bands(frame.bands, frame.n_electrons)

@@ -63,6 +63,9 @@ class Frame:
     spin
         Electrons of spin up less those of spin down, of collinear runs that fix or tell it; None elsewhere
         (`n2amd.dataset.channels` then takes it from the bands).
+    fixed_moment
+        Electrons of spin up minus those of spin down that the run fixed, so that each spin has a Fermi level
+        of its own; None where one level fills both, and without collinear spins.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Frame:
     hermiticity_error: float | None = None
     ingredients: Ingredients | None = None
     spin: float | None = None
+    fixed_moment: float | None = None
 
     @property
     def n_occupied(self) -> int:

@@ -29,7 +29,10 @@ from n2amd.storage import make_folder
 from n2amd.structure import Structure
 
 #: Fields of a frame and of what it holds, as they are kept.
-_FACTS = ("name", "n_electrons", "energy", "fermi_level", "charge", "hermiticity_error", "spin")
+_FACTS = (
+    *("name", "n_electrons", "energy", "fermi_level", "charge"),
+    *("hermiticity_error", "spin", "fixed_moment"),
+)
 _OF_STRUCTURE = ("cell", "positions", "numbers", "pbc")
 _OF_FRAME = ("forces", "stress", "velocities")
 _OF_BANDS = ("kpoints", "weights", "energies")

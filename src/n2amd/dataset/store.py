@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
+from n2amd.dataset.basis_difference import basis_difference
 from n2amd.dataset.channels import spin_of
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.growing import CHUNK, append_offset, append_rows, lengthen
@@ -90,6 +91,8 @@ class DatasetWriter:
             "spin": spin_of(frame),
             "gauge_shift": gauge_shift(frame.hamiltonian, frame.overlap),
         }
+        if frame.hamiltonian.n_spin == 2:
+            scalars["fixed_moment"] = frame.fixed_moment
         for name, value in scalars.items():
             append_rows(frames, name, np.array([np.nan if value is None else value]))
         stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
@@ -251,24 +254,6 @@ def create_dataset(
         writer.finish(code, functional, timestep_fs)
 
 
-def basis_difference(ours: AtomBasis, theirs: AtomBasis) -> str | None:
-    """Say how two bases of an element differ, None where they are the same to 1e-6."""
-    names = [[shell.label for shell in atom.shells] for atom in (ours, theirs)]
-    if names[0] != names[1]:
-        return f"shells {', '.join(names[1])} instead of {', '.join(names[0])}"
-    for a, b in zip(ours.shells, theirs.shells):
-        if a.radial is None or b.radial is None:
-            if a.radial is not b.radial:
-                return f"the radial function of {a.label} is known in only one of them"
-        elif abs(a.radial.cutoff - b.radial.cutoff) > 1e-6:
-            return f"{b.label} ends at {b.radial.cutoff:.4f} A instead of {a.radial.cutoff:.4f} A"
-        elif a.radial.values.shape != b.radial.values.shape or not np.allclose(
-            a.radial.values, b.radial.values, rtol=1e-6, atol=1e-6
-        ):
-            return f"{b.label} has another radial function"
-    return None
-
-
 def n_frames(path: str | Path) -> int:
     """Return the number of frames in a data set."""
     with open_hdf5(path, FORMAT) as file:
@@ -363,7 +348,6 @@ def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.in
     points = slice(*bands["offset"][index : index + 2])
     energies = bands["energies"][points]
     known = ~np.isnan(energies).all(axis=(0, 1))
-    figures = file["gate"]
     return Frame(
         name=frames["name"].asstr()[index],
         structure=Structure(
@@ -386,14 +370,17 @@ def _read_frame(file: h5py.File, index: int, offsets: Mapping[Any, NDArray[np.in
         if points.start < points.stop
         else None,
         origin=json.loads(frames["origin"].asstr()[index]),
-        hermiticity_error=float(figures["hermiticity_error"][index])
-        if "hermiticity_error" in figures
-        else None,
+        hermiticity_error=_known_entry(file["gate"], "hermiticity_error", index),
+        fixed_moment=_known_entry(frames, "fixed_moment", index),
     )
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return None if np.isnan(values).all() else values
+
+
+def _known_entry(group: h5py.Group, name: str, index: int) -> float | None:
+    return _known_scalar(group[name][index]) if name in group else None
 
 
 def _known_scalar(value: float) -> float | None:

@@ -219,6 +219,8 @@ class _Reference:
         H0 without density functions.
     smearing
         Of its first frame.
+    charge, moment
+        Of its frames, which are those of every cell that is computed.
     code, functional, label
         Its code; functional of its frames as the code calls it, and of the whole set.
     sha256
@@ -227,6 +229,8 @@ class _Reference:
 
     zeroth: ZerothHamiltonian
     smearing: Smearing
+    charge: float
+    moment: float | None
     code: str
     functional: str
     label: str
@@ -238,11 +242,44 @@ def _reference(path: Path, ingredients: str) -> _Reference:
     """Read once what all frames share; ingredients as JSON."""
     basis, attributes = read_basis(path), read_attributes(path)
     first = next(iter(read_frames(path, [0])))
+    charge, moment = _electrons_of(path)
     smearing, code = Smearing.of_origin(first.origin), str(attributes["code"])
-    identity = sha256_of_config([GENERATION, basis.to_json(), ingredients, str(smearing), code])
+    shared = [GENERATION, basis.to_json(), ingredients, str(smearing), code]
+    identity = sha256_of_config([*shared, charge, moment] if charge or moment is not None else shared)
     zeroth = ZerothHamiltonian.of_neutral_atoms(basis, Ingredients.from_json(ingredients))
     functional = first.origin.get("functional", "unknown")
-    return _Reference(zeroth, smearing, code, functional, str(attributes["functional"]), identity)
+    label = str(attributes["functional"])
+    return _Reference(zeroth, smearing, charge, moment, code, functional, label, identity)
+
+
+def _electrons_of(path: Path) -> tuple[float, float | None]:
+    """Charge and fixed moment of the frames of a data set.
+
+    Raises
+    ------
+    InputError
+        If they differ from frame to frame, or spins are not fixed.
+    """
+    found = []
+    for frame in read_frames(path):
+        if frame.hamiltonian.n_spin != 1 and frame.fixed_moment is None:
+            raise InputError(
+                "cycles with spin need a total spin that the reference fixed",
+                file=path,
+                frame=frame.name,
+                field="fixed_moment",
+                remedy="take a data set of runs with a fixed total spin, or without spin",
+            )
+        found.append((frame.charge, frame.fixed_moment))
+        if found[-1] != found[0]:
+            raise InputError(
+                f"charge and total spin {found[-1]}, of the first frame {found[0]}",
+                file=path,
+                frame=frame.name,
+                field="charge",
+                remedy="take a data set of one charge and total spin",
+            )
+    return found[0]
 
 
 @lru_cache(maxsize=1)
@@ -291,8 +328,17 @@ def _solve(campaign: ScfCampaign, reference: _Reference, structure: Structure, n
             energies=read_ingredients(campaign.reference) is not None,
         ),
         name=name,
-        start=None if start is None else start(structure),
+        charge=reference.charge,
+        moment=reference.moment,
+        start=None if start is None else _with_spins(start(structure), reference.moment is not None),
     )
+
+
+def _with_spins(density: NDArray[np.float64], spins: bool) -> NDArray[np.float64]:
+    """Density to start from, with a magnetisation or without, whichever of them a model gives."""
+    if not spins:
+        return density if density.ndim == 3 else density[0]
+    return density if density.ndim == 4 else np.stack([density, np.zeros_like(density)])
 
 
 def _connected_axes(zeroth: ZerothHamiltonian, structure: Structure) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from n2amd.dataset.frame import Frame
+from n2amd.errors import InputError
 from n2amd.interop.deeph import directed_chunks
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import atomic_path
@@ -23,7 +24,19 @@ def write_npz(path: str | Path, frame: Frame, basis: Basis) -> None:
         H and S on the same pairs, canonical orbital order.
     basis
         Its basis.
+
+    Raises
+    ------
+    InputError
+        If H has spins.
     """
+    if frame.hamiltonian.n_spin != 1:
+        raise InputError(
+            f"an archive holds H without spin, this one has {frame.hamiltonian.n_spin} components",
+            file=path,
+            field="spin",
+            remedy="name a folder instead (DeepH layout)",
+        )
     structure = frame.structure
     pairs, hamiltonian = directed_chunks(frame.hamiltonian)
     _, overlap = directed_chunks(frame.overlap)

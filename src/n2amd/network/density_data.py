@@ -19,6 +19,7 @@ from n2amd.baseline.density_fit import (
 )
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import (
+    EXCESS_TOLERANCE,
     FrameDensity,
     ModelDensity,
     choose_functions,
@@ -31,12 +32,17 @@ from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.dataset.frame import Frame
-from n2amd.network.density_training import DensitySample
+from n2amd.dataset.spins import WHOLE, electrons_of_spins
+from n2amd.errors import InputError
+from n2amd.network.density_training import DensitySample, MagneticPart
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import overlap
 from n2amd.structure import Structure
+
+#: Norm of the magnetisation of a frame without a total spin over that of its density, at most.
+HIDDEN_MOMENTS = 1e-4
 
 
 def choose_model(frames: Sequence[Frame], basis: Basis, ingredients: Ingredients) -> ModelDensity:
@@ -54,11 +60,49 @@ def without_means(auxiliary: AuxiliaryBasis) -> ModelDensity:
 
 @dataclass(frozen=True)
 class FittedFrame:
-    """A frame's sample and the fit of its own density."""
+    """A frame's sample and the fit of its own density, and of its magnetisation where it has one."""
 
     sample: DensitySample
     structure: Structure
     coefficients: NDArray[np.float64]
+
+    @property
+    def of_density(self) -> NDArray[np.float64]:
+        """Coefficients of the density, (n_total,)."""
+        return self.coefficients if self.coefficients.ndim == 1 else self.coefficients[0]
+
+
+@dataclass(frozen=True)
+class Magnetisation:
+    """Electrons of spin up minus those of spin down, and the equations of the fit of where they are."""
+
+    moment: float
+    equations: NormalEquations
+
+    @property
+    def part(self) -> MagneticPart:
+        """What a sample keeps of it."""
+        return MagneticPart(self.moment, torch.from_numpy(self.equations.right), self.equations.norm)
+
+    @classmethod
+    def of(cls, frame: Frame, equations: NormalEquations, density_norm: float) -> Magnetisation:
+        """Take the moment of a frame.
+
+        Raises
+        ------
+        InputError
+            If moments of atoms cancel: only the sign of the total tells up from down.
+        """
+        up, down = electrons_of_spins(frame)
+        if abs(up - down) < WHOLE and equations.norm > HIDDEN_MOMENTS * density_norm:
+            raise InputError(
+                "the spins of its atoms cancel (an antiferromagnet): the network tells up from down by the "
+                "total spin, which is zero",
+                frame=frame.name,
+                field="hamiltonian",
+                remedy="use frames with a total spin, or without spins",
+            )
+        return cls(round(up - down, 6), equations)
 
 
 def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) -> FittedFrame:
@@ -69,16 +113,39 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
     """
     basis, ingredients, auxiliary = zeroth.basis, zeroth.ingredients, zeroth.model.auxiliary
     structure = frame.structure
+    require_charge(frame, basis)
     density: FrameDensity = frame_density(frame, basis, ingredients)
     design = Design.of(density.frame.structure, auxiliary, density.waves)
     equations = normal_equations(design, density.difference)
-    coefficients = equations.solve(auxiliary.charges_of(structure.numbers), -frame.charge)
+    charges = auxiliary.charges_of(structure.numbers)
+    coefficients, magnetic = equations.solve(charges, -frame.charge), None
+    if density.magnetisation is not None:
+        of_spin = normal_equations(design, density.magnetisation, equations.matrix)
+        magnetic = Magnetisation.of(frame, of_spin, equations.norm)
+        coefficients = np.stack([coefficients, magnetic.equations.solve(charges, magnetic.moment)])
     reference = zeroth.matrix(structure, coefficients, frame.hamiltonian.pairs)
     kernel = slope_kernel(zeroth, structure, coefficients)
     states = state_response(density.frame, basis, ingredients, design, *kernel, reference)
-    return _fitted(
-        frame.name, structure, -frame.charge, coefficients, equations, states, zeroth, message_cutoff
-    )
+    shown = frame.name, structure, -frame.charge, coefficients
+    return _fitted(*shown, equations, states, zeroth, message_cutoff, magnetic)
+
+
+def require_charge(frame: Frame, basis: Basis) -> None:
+    """Refuse a frame whose electrons are not those of its atoms and its charge.
+
+    Raises
+    ------
+    InputError
+        Naming the electrons found and wanted.
+    """
+    wanted = basis.valence_electrons(frame.structure.numbers) - frame.charge
+    if abs(frame.n_electrons - wanted) > EXCESS_TOLERANCE:
+        raise InputError(
+            f"{frame.n_electrons:g} electrons; its atoms and a charge of {frame.charge:g} make {wanted:g}",
+            frame=frame.name,
+            field="charge",
+            remedy="ingest the frame again; keep the files of one run together",
+        )
 
 
 def frame_of_density(
@@ -123,6 +190,7 @@ def _fitted(
     states: StateResponse,
     zeroth: ZerothHamiltonian,
     message_cutoff: float,
+    magnetic: Magnetisation | None = None,
 ) -> FittedFrame:
     """Put a sample together; the states' elements are wanted where DFT has them, not where the fit does."""
     sample = DensitySample(
@@ -134,9 +202,10 @@ def _fitted(
         torch.from_numpy(equations.right),
         equations.norm,
         torch.from_numpy(states.response),
-        torch.from_numpy(states.missing + states.response.astype(np.float64) @ coefficients),
+        torch.from_numpy(states.missing + states.response.astype(np.float64) @ coefficients.ravel()),
         states.edges,
         states.levels,
+        None if magnetic is None else magnetic.part,
     )
     return FittedFrame(sample, structure, coefficients)
 
@@ -157,7 +226,7 @@ def fit_frames(
 
 def with_means(model: ModelDensity, fitted: Sequence[FittedFrame]) -> ModelDensity:
     """Return the model with the mean coefficients of fitted frames: spherical, l = 0 only."""
-    rows = coefficients_by_element(model.auxiliary, [(f.structure, f.coefficients) for f in fitted])
+    rows = coefficients_by_element(model.auxiliary, [(f.structure, f.of_density) for f in fitted])
     mean = {}
     for z, values in rows.items():
         n_spherical = model.auxiliary.counts(z)[0]

@@ -7,6 +7,7 @@ neither, follows from Poisson's equation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -44,6 +45,8 @@ class DensityArchitecture:
         Latent charges and dipoles an atom; 0: no long-ranged features.
     neutral
         See `n2amd.network.ewald.LatentField`.
+    spin
+        Whether it predicts the magnetisation rho_up - rho_down beside the density.
     """
 
     channels: tuple[int, ...]
@@ -54,10 +57,14 @@ class DensityArchitecture:
     radial_hidden: int = 32
     n_latent: int = 4
     neutral: bool = True
+    spin: bool = False
 
     def to_dict(self) -> dict:
-        """Plain types, for the checkpoint."""
-        return asdict(self)
+        """Plain types, for the checkpoint; a network without spin does not mention it."""
+        document = asdict(self)
+        if not self.spin:
+            del document["spin"]
+        return document
 
     @classmethod
     def from_dict(cls, document: dict) -> DensityArchitecture:
@@ -68,6 +75,10 @@ class DensityArchitecture:
 
 class DensityNetwork(nn.Module):
     """Predict density coefficients of a graph; equivariant, permutation invariant, charge-conserving.
+
+    With collinear spins a second head predicts the magnetisation of a positive moment; that of a negative one
+    is the same with the other sign, so that H of both channels changes places, and without a moment there is
+    none.
 
     Parameters
     ----------
@@ -105,13 +116,28 @@ class DensityNetwork(nn.Module):
             self.register_buffer(f"charge_{z}", torch.from_numpy(charges))
             self.register_buffer(f"mean_{z}", torch.zeros(size, dtype=torch.float64))
             self.register_buffer(f"scale_{z}", torch.ones(size, dtype=torch.float64))
+        heads = [self.readout]
+        if architecture.spin:
+            # made last, so that the other weights are those of a network without spin
+            self.magnetic = nn.ModuleDict(
+                {str(z): SiteReadout(hidden, Channels(auxiliary.counts(z), none)) for z in self.numbers}
+            )
+            heads.append(self.magnetic)
+            for z in self.numbers:
+                size = auxiliary.n_functions(z)
+                self.register_buffer(f"magnetic_mean_{z}", torch.zeros(size, dtype=torch.float64))
+                self.register_buffer(f"magnetic_scale_{z}", torch.ones(size, dtype=torch.float64))
         with torch.no_grad():
-            for readout in self.readout.values():
-                for weight in cast(SiteReadout, readout).second.natural:
-                    weight.mul_(0.1)
+            for head in heads:
+                for readout in head.values():
+                    for weight in cast(SiteReadout, readout).second.natural:
+                        weight.mul_(0.1)
 
-    def fit_scales(self, coefficients: Mapping[int, NDArray[np.float64]]) -> None:
-        """Set mean and spread of the outputs from fitted coefficients, per element (n_atoms, n_functions)."""
+    def fit_scales(self, coefficients: Mapping[int, NDArray[np.float64]], of: str = "") -> None:
+        """Set mean and spread of the outputs from fitted coefficients, per element (n_atoms, n_functions).
+
+        `of` is "magnetic_" for coefficients of magnetisations, all of positive moments.
+        """
         for z, values in coefficients.items():
             mean, scale, start = np.zeros(values.shape[1]), np.ones(values.shape[1]), 0
             for shell in self.auxiliary.atoms[z]:
@@ -121,8 +147,8 @@ class DensityNetwork(nn.Module):
                 # one scale a shell: its components turn into each other
                 scale[columns] = max(float(np.sqrt(np.mean((values[:, columns] - mean[columns]) ** 2))), 1e-6)
                 start += shell.n_orbitals
-            getattr(self, f"mean_{z}").copy_(torch.from_numpy(mean))
-            getattr(self, f"scale_{z}").copy_(torch.from_numpy(scale))
+            getattr(self, f"{of}mean_{z}").copy_(torch.from_numpy(mean))
+            getattr(self, f"{of}scale_{z}").copy_(torch.from_numpy(scale))
 
     def atom_features(self, graph: Graph, frames: Sequence[FieldWaves]) -> Features:
         """Node features after message passing, with the latent field after the first and last layer."""
@@ -146,12 +172,14 @@ class DensityNetwork(nn.Module):
 
     def last_features(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Features]:
         """Features of each element's atoms that the last linear map is applied to."""
-        features = self.atom_features(graph, frames)
+        return self._before_last(self.readout, graph, self.atom_features(graph, frames))
+
+    def _before_last(self, head: nn.ModuleDict, graph: Graph, x: Features) -> dict[int, Features]:
         result = {}
         for k, z in enumerate(self.numbers):
             atoms = torch.nonzero(graph.species == k).flatten()
             if len(atoms):
-                result[z] = self.site_readout(z).inner([f[atoms] for f in features])
+                result[z] = cast(SiteReadout, head[str(z)]).inner([f[atoms] for f in x])
         return result
 
     @property
@@ -165,17 +193,24 @@ class DensityNetwork(nn.Module):
 
     def forward(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Tensor]:
         """Predict coefficients, per element (n_atoms, n_functions), float64; charge is not yet conserved."""
+        return self._outputs(self.readout, "", graph, self.atom_features(graph, frames))
+
+    def _outputs(self, head: nn.ModuleDict, of: str, graph: Graph, x: Features) -> dict[int, Tensor]:
         result = {}
-        for z, features in self.last_features(graph, frames).items():
-            parts = self.site_readout(z).second(features)
+        for z, features in self._before_last(head, graph, x).items():
+            parts = cast(SiteReadout, head[str(z)]).second(features)
             flat = torch.cat([p.flatten(1) for p in parts], dim=1).double()
-            result[z] = getattr(self, f"mean_{z}") + getattr(self, f"scale_{z}") * flat
+            result[z] = getattr(self, f"{of}mean_{z}") + getattr(self, f"{of}scale_{z}") * flat
         return result
 
     def coefficients(
-        self, graph: Graph, frames: Sequence[FieldWaves], excess: Sequence[float] | None = None
+        self,
+        graph: Graph,
+        frames: Sequence[FieldWaves],
+        excess: Sequence[float] | None = None,
+        moments: Sequence[float | None] | None = None,
     ) -> list[Tensor]:
-        """Predict each frame's coefficients, atom after atom, with the number of electrons exact.
+        """Predict each frame's coefficients, atom after atom, with electrons and moment exact.
 
         Parameters
         ----------
@@ -183,35 +218,72 @@ class DensityNetwork(nn.Module):
             A batch of frames.
         excess
             Electrons of each frame beyond its neutral atoms; default: none.
+        moments
+            Electrons of spin up minus those of spin down; None for a frame, or for all: no spin is asked for.
 
         Returns
         -------
         coefficients
-            One tensor (n_total,) a frame, float64, in the order of `AuxiliaryBasis.offsets`.
+            One tensor a frame, float64, in the order of `AuxiliaryBasis.offsets`: (n_total,) of the density,
+            or (2, n_total) of density and magnetisation where there is a moment, zero or not.
         """
         sizes = [waves.n_atoms for waves in frames]
-        return self._by_frame(self(graph, frames), graph, sizes, excess or [0.0] * len(sizes))
+        x = self.atom_features(graph, frames)
+        outputs = self._outputs(self.readout, "", graph, x)
+        densities = self._by_frame(outputs, graph, sizes, excess or [0.0] * len(sizes))
+        if moments is None or all(moment is None for moment in moments):
+            return densities
+        magnetic = self._outputs(self.magnetic, "magnetic_", graph, x) if any(moments) else None
+        return self._with_magnetisation(densities, magnetic, graph, sizes, moments)
 
-    def average(self, graph: Graph, excess: float = 0.0) -> Tensor:
+    def average(self, graph: Graph, excess: float = 0.0, moment: float | None = None) -> Tensor:
         """Coefficients of average atoms for one frame: what the network puts out before it has learned."""
+        sizes = [len(graph.species)]
+        densities = self._by_frame(self._means("", graph), graph, sizes, [excess])
+        if moment is None:
+            return densities[0]
+        magnetic = self._means("magnetic_", graph)
+        return self._with_magnetisation(densities, magnetic, graph, sizes, [moment])[0]
+
+    def _means(self, of: str, graph: Graph) -> dict[int, Tensor]:
         by_element = {}
         for k, z in enumerate(self.numbers):
             if count := int((graph.species == k).sum()):
-                by_element[z] = getattr(self, f"mean_{z}").expand(count, -1)
-        return self._by_frame(by_element, graph, [len(graph.species)], [excess])[0]
+                by_element[z] = getattr(self, f"{of}mean_{z}").expand(count, -1)
+        return by_element
+
+    def _with_magnetisation(
+        self,
+        densities: Sequence[Tensor],
+        by_element: Mapping[int, Tensor] | None,
+        graph: Graph,
+        sizes: Sequence[int],
+        moments: Sequence[float | None],
+    ) -> list[Tensor]:
+        """Stack the magnetisation of each moment under the density of its frame."""
+        absolute = [abs(moment or 0.0) for moment in moments]
+        upward: Sequence[Tensor] = [torch.zeros_like(density) for density in densities]
+        if by_element is not None:
+            upward = self._by_frame(by_element, graph, sizes, absolute, "magnetic_")
+        results = []
+        for density, field, moment in zip(densities, upward, moments):
+            sign = 0.0 if not moment else math.copysign(1.0, moment)
+            results.append(density if moment is None else torch.stack([density, sign * field]))
+        return results
 
     def _by_frame(
         self,
         by_element: Mapping[int, Tensor],
         graph: Graph,
         sizes: Sequence[int],
-        excess: Sequence[float],
+        electrons: Sequence[float],
+        of: str = "",
     ) -> list[Tensor]:
-        """Sort the outputs by frame and atom, and conserve charge."""
+        """Sort the outputs by frame and atom, and bring their electrons right."""
         species = graph.species.cpu().numpy()
         results, start = [], 0
         used = dict.fromkeys(by_element, 0)
-        for size, electrons in zip(sizes, excess):
+        for size, wanted in zip(sizes, electrons):
             kinds = species[start : start + size]
             start += size
             numbers = np.array([self.numbers[k] for k in kinds])
@@ -224,10 +296,10 @@ class DensityNetwork(nn.Module):
                 places.append((offsets[atoms][:, None] + np.arange(rows.shape[1])).ravel())
                 values.append(mine.flatten())
                 charges.append(getattr(self, f"charge_{z}").repeat(len(atoms)))
-                spreads.append(getattr(self, f"scale_{z}").square().repeat(len(atoms)))
+                spreads.append(getattr(self, f"{of}scale_{z}").square().repeat(len(atoms)))
             flat, charge, spread = torch.cat(values), torch.cat(charges), torch.cat(spreads)
             # the smallest change, in units of the coefficients' spreads, that brings the electrons right
-            wrong = charge @ flat - electrons
+            wrong = charge @ flat - wanted
             flat = flat - wrong * spread * charge / (spread * charge.square()).sum()
             order = torch.from_numpy(np.argsort(np.concatenate(places))).to(flat.device)
             results.append(flat[order])

@@ -17,6 +17,7 @@ from n2amd.config import HamiltonianSettings
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.network.density_data import (
+    FittedFrame,
     choose_model,
     fit_frames,
     frame_of_density,
@@ -97,9 +98,9 @@ class DensityStage:
             return DensityResult(zeroth)
         learned, judged = fitted[: len(train)], fitted[len(train) :]
         stored = further.frames if further else ()
-        rows = [(f.structure, f.coefficients) for f in learned]
+        rows = [(f.structure, f.of_density) for f in learned]
         rows += [(f.structure, f.coefficients) for f in stored]
-        network = self._network(zeroth, train, rows)
+        network = self._network(zeroth, train, rows, learned)
         kept_back = self._kept_back([f.structure for f in stored])
         for k, frame in enumerate(stored):
             shown = (frame.name, frame.structure, frame.coefficients, frame.excess)
@@ -121,7 +122,7 @@ class DensityStage:
         trainer.run(lambda history: report(history, shape.schedule.steps))
         network.to("cpu")
         doubt = None
-        if self.ranks.first:
+        if self.ranks.first and not network.architecture.spin:
             doubt = density_doubt(
                 network,
                 trainer.train,
@@ -143,6 +144,7 @@ class DensityStage:
         zeroth: ZerothHamiltonian,
         train: Sequence[Frame],
         rows: Sequence[tuple[Structure, NDArray[np.float64]]],
+        fitted: Sequence[FittedFrame],
     ) -> DensityNetwork:
         """Make the untrained network, its outputs scaled to the fitted coefficients."""
         shape = self.preset.density
@@ -154,8 +156,13 @@ class DensityStage:
             n_radial=shape.n_radial,
             radial_hidden=shape.radial_hidden,
             n_latent=shape.n_latent,
+            spin=train[0].hamiltonian.n_spin == 2,
         )
         torch.manual_seed(self.settings.seed)
         network = DensityNetwork(zeroth.model.auxiliary, architecture)
         network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, rows))
+        upward = [
+            (f.structure, np.sign(f.sample.moment) * f.coefficients[1]) for f in fitted if f.sample.moment
+        ]
+        network.fit_scales(coefficients_by_element(zeroth.model.auxiliary, upward), "magnetic_")
         return network.to(self.device)

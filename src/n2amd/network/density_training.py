@@ -24,6 +24,23 @@ from n2amd.network.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
+class MagneticPart:
+    """What a frame with collinear spins tells of its magnetisation rho_up - rho_down.
+
+    Attributes
+    ----------
+    moment
+        Its integral: electrons of spin up minus those of spin down.
+    right, norm
+        Of the quadratic form of its error, whose matrix is that of the density.
+    """
+
+    moment: float
+    right: Tensor
+    norm: float
+
+
+@dataclass(frozen=True)
 class DensitySample:
     """One frame for the density network.
 
@@ -43,9 +60,12 @@ class DensitySample:
         First-order change of matrix elements between states with the coefficients (n_elements, n_functions),
         float32, and the values it should reach, (n_elements,), float64, eV.
     edges
-        Rows of `response` that are the energies of VBM and CBM.
+        Rows of `response` that are the energies of VBM and CBM, of each spin channel.
     levels
         Rows that are energies of states, the edges among them; none: only the edges are known to be.
+    magnetic
+        Of a frame with collinear spins, whose coefficients are (2, n_functions), of density and
+        magnetisation, and its `response` (n_elements, 2 n_functions); None without.
     """
 
     name: str
@@ -57,8 +77,9 @@ class DensitySample:
     norm: float
     response: Tensor
     wanted: Tensor
-    edges: tuple[int, int]
+    edges: tuple[int, ...]
     levels: tuple[int, ...] = ()
+    magnetic: MagneticPart | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -67,12 +88,27 @@ class DensitySample:
 
     def density_error(self, coefficients: Tensor) -> Tensor:
         """Norm |d|^2 of the density's error."""
+        density = coefficients if self.magnetic is None else coefficients[0]
+        return self._norm(density, self.right, self.norm)
+
+    def magnetic_error(self, coefficients: Tensor) -> Tensor:
+        """Norm |d|^2 of the magnetisation's error; zero without spins."""
+        if self.magnetic is None:
+            return torch.zeros((), dtype=torch.float64)
+        return self._norm(coefficients[1], self.magnetic.right, self.magnetic.norm)
+
+    def _norm(self, coefficients: Tensor, right: Tensor, norm: float) -> Tensor:
         single = coefficients.float()
-        return (single @ (self.matrix @ single)).double() - 2 * (self.right @ coefficients) + self.norm
+        return (single @ (self.matrix @ single)).double() - 2 * (right @ coefficients) + norm
 
     def state_errors(self, coefficients: Tensor) -> Tensor:
         """First-order errors of matrix elements between states, (n_elements,), eV."""
-        return (self.response @ coefficients.float()).double() - self.wanted
+        return (self.response @ coefficients.flatten().float()).double() - self.wanted
+
+    @property
+    def moment(self) -> float | None:
+        """Electrons of spin up minus those of spin down; None without collinear spins."""
+        return None if self.magnetic is None else self.magnetic.moment
 
 
 @torch.no_grad()
@@ -81,11 +117,23 @@ def loss_scales(model: DensityNetwork, samples: Sequence[DensitySample]) -> tupl
 
     Those of average atoms, which is where the network starts.
     """
-    average = [model.average(s.graph.to(model.device), s.excess).cpu() for s in samples]
+    average = _averages(model, samples)
     densities = sum(float(s.density_error(c)) for s, c in zip(samples, average))
     states = torch.cat([s.state_errors(c) for s, c in zip(samples, average)])
     atoms = sum(s.n_atoms for s in samples)
     return densities / atoms, float(states.square().mean()) if len(states) else 1.0
+
+
+@torch.no_grad()
+def magnetic_scale(model: DensityNetwork, samples: Sequence[DensitySample]) -> float:
+    """What the error of a magnetisation counts against: that of average atoms, an atom; 1 without spins."""
+    magnetic = [s for s in samples if s.moment]
+    total = sum(float(s.magnetic_error(c)) for s, c in zip(magnetic, _averages(model, magnetic)))
+    return total / sum(s.n_atoms for s in magnetic) if magnetic else 1.0
+
+
+def _averages(model: DensityNetwork, samples: Sequence[DensitySample]) -> list[Tensor]:
+    return [model.average(s.graph.to(model.device), s.excess, s.moment).cpu() for s in samples]
 
 
 class DensityTrainer(TrainingLoop):
@@ -129,12 +177,15 @@ class DensityTrainer(TrainingLoop):
         sizes = np.array([s.n_atoms for s in self.train], dtype=np.float64)
         self.probability = sizes / sizes.sum()
         self.density_scale, self.state_scale = loss_scales(model, self.train)
+        self.magnetic_scale = magnetic_scale(model, self.train)
 
     def coefficients(self, samples: Sequence[DensitySample]) -> list[Tensor]:
         """Predicted coefficients of each sample."""
         graph = collate([s.graph for s in samples]).to(self.device)
         frames = [s.waves.to(self.device) for s in samples]
-        return self.model.coefficients(graph, frames, [s.excess for s in samples])
+        return self.model.coefficients(
+            graph, frames, [s.excess for s in samples], [s.moment for s in samples]
+        )
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Loss of this process' share of a batch of about `atoms_per_step` atoms."""
@@ -150,6 +201,8 @@ class DensityTrainer(TrainingLoop):
     def _part(self, sample: DensitySample, coefficients: Tensor, atoms: int) -> Tensor:
         """What a frame adds to the loss of frames that have so many atoms together."""
         part = sample.density_error(coefficients) / (self.density_scale * atoms)
+        if sample.moment:
+            part = part + sample.magnetic_error(coefficients) / (self.magnetic_scale * atoms)
         if len(sample.wanted):
             states = sample.state_errors(coefficients).square().mean() / self.state_scale
             part = part + self.state_weight * (sample.n_atoms / atoms) * states
@@ -187,12 +240,18 @@ def density_scores(
     model: DensityNetwork, samples: Sequence[DensitySample], device: torch.device | str = "cpu"
 ) -> dict[str, float]:
     """First-order errors (rms) of elements between states and of edges; the densities' unexplained share."""
-    states, edges, left, norm = list[float](), list[float](), 0.0, 0.0
+    states, edges = list[float](), list[float]()
+    left, norm = [0.0, 0.0], [0.0, 0.0]
     for sample in samples:
-        (c,) = model.coefficients(sample.graph.to(device), [sample.waves.to(device)], [sample.excess])
+        (c,) = model.coefficients(
+            sample.graph.to(device), [sample.waves.to(device)], [sample.excess], [sample.moment]
+        )
         c = c.cpu()
-        left += float(sample.density_error(c))
-        norm += sample.norm
+        left[0] += float(sample.density_error(c))
+        norm[0] += sample.norm
+        if sample.magnetic is not None and sample.moment:
+            left[1] += float(sample.magnetic_error(c))
+            norm[1] += sample.magnetic.norm
         errors = sample.state_errors(c).tolist()
         states += errors
         edges += [errors[k] for k in sample.edges]
@@ -200,4 +259,5 @@ def density_scores(
         name: 1e3 * float(np.sqrt(np.mean(np.square(values))))
         for name, values in (("states_rms_meV", states), ("edges_rms_meV", edges))
     }
-    return {**rms, "density_unexplained": left / norm}
+    scores = {**rms, "density_unexplained": left[0] / norm[0]}
+    return {**scores, "magnetisation_unexplained": left[1] / norm[1]} if norm[1] else scores

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift
+from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift, spin_channel
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.dataset.frame import Frame
+from n2amd.dataset.spins import occupied_bands
 from n2amd.errors import InputError
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells, geometry_hash, smallest_g
+from n2amd.network.charge_states import state_of_frame
 from n2amd.network.diagnosis import Evidence, diagnose
 from n2amd.network.doubt_errors import DoubtErrors, doubt_errors, reliability
 from n2amd.network.element_errors import Elements
@@ -22,6 +24,9 @@ from n2amd.network.predict import HamiltonianPredictor
 from n2amd.network.spectrum_errors import SpectrumErrors, compare_spectra
 from n2amd.orbitals.overlap_fit import LimitedTable
 from n2amd.orbitals.two_centre import overlap
+
+#: Names of the channels of collinear spins.
+SPINS = ("up", "down")
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,14 @@ class AlignedPrediction:
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Errors of one frame."""
+    """Errors of one frame; with collinear spins those of its channel `spin`, up or down."""
 
     prediction: AlignedPrediction
     elements: Elements
     spectrum: SpectrumErrors
     evidence: Evidence
     doubt: DoubtErrors | None = None
+    spin: str | None = None
 
     @property
     def frame(self) -> Frame:
@@ -64,22 +70,26 @@ def predict_aligned(predictor: HamiltonianPredictor, frame: Frame) -> AlignedPre
     Raises
     ------
     InputError
-        If the frame is spin-polarised or has elements or orbitals that the model does not know.
+        If the frame has spins, a charge, elements or orbitals that the model does not know.
     """
     _check_knows(predictor, frame)
     raw = lay_out(predictor.hamiltonian(frame.structure), frame.hamiltonian)
+    if frame.hamiltonian.n_spin == 1:
+        raw = spin_channel(raw, 0)  # of a model with spins: a frame without a moment has both alike
     shift = gauge_shift(frame.hamiltonian, frame.overlap) - gauge_shift(raw, frame.overlap)
     return AlignedPrediction(frame, add_overlap(raw, frame.overlap, shift), raw, shift)
 
 
 def _check_knows(predictor: HamiltonianPredictor, frame: Frame) -> None:
-    if frame.hamiltonian.n_spin != 1:
+    n_spin = frame.hamiltonian.n_spin
+    if n_spin not in (1, predictor.n_spin):
         raise InputError(
-            f"the Hamiltonian has {frame.hamiltonian.n_spin} spin components, the network predicts 1",
+            f"the Hamiltonian has {n_spin} spin components, the network predicts {predictor.n_spin}",
             frame=frame.name,
             field="hamiltonian",
-            remedy="judge it on frames without spin polarisation",
+            remedy="judge it on frames with the spins it was trained on",
         )
+    predictor.states.require(frame.structure.numbers, state_of_frame(frame), frame.name)
     known = set(predictor.basis.numbers)
     if unknown := sorted({int(z) for z in frame.structure.numbers} - known):
         raise InputError(
@@ -100,19 +110,31 @@ def _check_knows(predictor: HamiltonianPredictor, frame: Frame) -> None:
             )
 
 
-def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors:
-    """Predict one frame and compare with DFT, using DFT's own S for both."""
-    prediction = predict_aligned(predictor, frame)
-    ranges = predictor.ranges
+def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> list[FrameErrors]:
+    """Predict one frame and compare each spin channel with DFT, using DFT's own S for both."""
+    prediction, counts = predict_aligned(predictor, frame), occupied_bands(frame)
+    if frame.hamiltonian.n_spin == 1:
+        return [_channel_errors(predictor, prediction, counts[0], None)]
+    found = []
+    for spin, (name, n_occupied) in enumerate(zip(SPINS, counts)):
+        one = AlignedPrediction(
+            replace(frame, hamiltonian=spin_channel(frame.hamiltonian, spin)),
+            spin_channel(prediction.aligned, spin),
+            spin_channel(prediction.raw, spin),
+            prediction.raw_shift,
+        )
+        found.append(_channel_errors(predictor, one, n_occupied, name))
+    return found
+
+
+def _channel_errors(
+    predictor: HamiltonianPredictor, prediction: AlignedPrediction, n_occupied: int, spin: str | None
+) -> FrameErrors:
+    frame, ranges = prediction.frame, predictor.ranges
     elements = Elements.of_frame(frame, prediction.aligned, prediction.raw, predictor.basis, ranges)
     offsets = predictor.basis.orbital_offsets(frame.structure.numbers)
     spectrum = compare_spectra(
-        frame.hamiltonian,
-        prediction.aligned,
-        frame.overlap,
-        offsets,
-        frame.n_occupied,
-        frame.structure.cell,
+        frame.hamiltonian, prediction.aligned, frame.overlap, offsets, n_occupied, frame.structure.cell
     )
     beyond = elements_beyond(predictor, frame)
     gap_error = np.diff(spectrum.edges_model)[0] - np.diff(spectrum.edges_dft)[0]
@@ -130,7 +152,7 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> FrameErrors
         false_states=spectrum.false_states,
     )
     doubt = None if predictor.doubt is None else doubt_errors(predictor, frame, prediction.aligned)
-    return FrameErrors(prediction, elements, spectrum, evidence, doubt)
+    return FrameErrors(prediction, elements, spectrum, evidence, doubt, spin)
 
 
 def elements_beyond(predictor: HamiltonianPredictor, frame: Frame) -> NDArray[np.float64]:
@@ -189,7 +211,7 @@ def report(
     InputError
         If there is no frame, or one that the network cannot be judged on.
     """
-    errors = [evaluate_frame(predictor, frame) for frame in frames]
+    errors = [found for frame in frames for found in evaluate_frame(predictor, frame)]
     if not errors:
         raise InputError(
             "no frame is left to judge the network on",
@@ -203,6 +225,7 @@ def report(
         "test": {**_figures(errors), "largest_trained_cell_atoms": cells.largest if cells else None},
         "frames": [_row(e) for e in errors],
         "by_cell": _by_cell(errors, cells),
+        **_by_spin(errors),
         "doubt": reliability(doubts) if doubts else None,
         "by_site": element_errors.by_site(elements),
         "by_element": element_errors.by_element(elements, basis),
@@ -256,27 +279,42 @@ def _figures(errors: Sequence[FrameErrors]) -> dict[str, Any]:
         "frames_with_false_states": sum(e.spectrum.false_states > 0 for e in errors),
         "nearly_empty_dft_eV": min(lowest["dft"], default=None),
         "nearly_empty_model_eV": min(lowest["model"], default=None),
-        "n_frames": len(errors),
+        "n_frames": sum(e.spin != SPINS[1] for e in errors) or len(errors),
     }
 
 
 def _row(e: FrameErrors) -> dict[str, Any]:
     (vbm, cbm), (model_vbm, model_cbm) = e.spectrum.edges_dft, e.spectrum.edges_model
+    window = e.spectrum.window
+    levels = [
+        {"band": band, "dft_eV": dft, "error_meV": 1e3 * (model - dft)}
+        for band, dft, model in zip(window.bands.tolist(), window.dft.tolist(), window.model.tolist())
+    ]
     return {
         "name": e.frame.name,
+        **({} if e.spin is None else {"spin": e.spin, "levels": levels}),
         "n_atoms": e.frame.structure.n_atoms,
         "mae_meV": 1e3 * float(e.elements.error.mean()),
         "gap_dft_eV": cbm - vbm,
         "gap_model_eV": model_cbm - model_vbm,
         "vbm_error_meV": 1e3 * (model_vbm - vbm),
         "cbm_error_meV": 1e3 * (model_cbm - cbm),
-        "window_weight_worst": float(e.spectrum.window.weight.min()),
+        "window_weight_worst": float(window.weight.min()),
         "dos_error": e.spectrum.dos_error,
         "false_states": e.spectrum.false_states,
         "nearly_empty_dft_eV": e.spectrum.nearly_empty_dft,
         "nearly_empty_model_eV": e.spectrum.nearly_empty_model,
         "n_kpoints": e.spectrum.n_kpoints,
     }
+
+
+def _by_spin(errors: Sequence[FrameErrors]) -> dict[str, Any]:
+    """Figures of each spin channel; nothing where no frame has spins."""
+    rows = []
+    for spin in SPINS:
+        if chosen := [e for e in errors if e.spin == spin]:
+            rows.append({"spin": spin, **_figures(chosen)})
+    return {"by_spin": rows} if rows else {}
 
 
 def _by_cell(errors: Sequence[FrameErrors], cells: TrainingCells | None) -> list[dict[str, Any]]:

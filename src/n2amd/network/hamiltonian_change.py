@@ -56,8 +56,9 @@ def hamiltonian_changes(
     Raises
     ------
     InputError
-        If the structure has an element that the model does not know.
+        If the structure has an element that the model does not know, or the model has spins.
     """
+    predictor.require_no_spin("changes of H in time")
     model, width = predictor.model, vectors.shape[1]
     total: NDArray = np.zeros((width, width), dtype=vectors.dtype)
     if model.zeroth is not None:

@@ -48,8 +48,9 @@ def hamiltonian_gradients(
     Raises
     ------
     InputError
-        If the structure has an element that the model does not know.
+        If the structure has an element that the model does not know, or the model has spins.
     """
+    predictor.require_no_spin("derivatives of H")
     totals = [np.zeros((structure.n_atoms, 3)) for _ in weights]
     model = predictor.model
     if model.zeroth is not None:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.density_change import elements_of_changes
 from n2amd.baseline.model_density import require_electrons
-from n2amd.baseline.multipoles import superpose_multipoles
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
+from n2amd.config_states import Channel
 from n2amd.errors import InputError
+from n2amd.network.charge_states import NEUTRAL, PLAIN, ChargeState, ChargeStates
 from n2amd.network.checkpoint import HamiltonianModel, load_model
 from n2amd.network.data import assemble
 from n2amd.network.density_model import DensityNetwork
@@ -36,8 +37,10 @@ from n2amd.structure import Structure
 
 
 @torch.no_grad()
-def predict_density(network: DensityNetwork, structure: Structure) -> NDArray[np.float64]:
-    """Density coefficients of a neutral structure, (n_total,).
+def predict_density(
+    network: DensityNetwork, structure: Structure, state: ChargeState = PLAIN
+) -> NDArray[np.float64]:
+    """Density coefficients of a structure, (n_total,), or with a magnetisation's, (2, n_total).
 
     Raises
     ------
@@ -45,7 +48,7 @@ def predict_density(network: DensityNetwork, structure: Structure) -> NDArray[np
         If the structure has an element that the model does not know.
     """
     graph, waves = density_inputs(network, structure)
-    (coefficients,) = network.coefficients(graph, [waves])
+    (coefficients,) = network.coefficients(graph, [waves], [state.excess], [state.moment])
     return coefficients.cpu().numpy()
 
 
@@ -158,31 +161,87 @@ class HamiltonianPredictor:
         doubled = replace(self.model, density=density and density.double(), pair=pair and pair.double())
         return replace(self, model=doubled)
 
+    @property
+    def states(self) -> ChargeStates:
+        """Charge and total spin of the cells that it was trained on."""
+        stored = self.training.get("charge_states")
+        return NEUTRAL if stored is None else ChargeStates.from_document(stored)
+
+    @property
+    def n_spin(self) -> int:
+        """Length of the spin axis of the predicted H."""
+        return 2 if self.states.spin else 1
+
+    def electrons_in(self, structure: Structure, spin: Channel | None) -> float:
+        """Return the electrons of a cell in its charge state, or those of a spin channel.
+
+        Raises
+        ------
+        InputError
+            If the charge of the cell is unknown, or a channel is asked for that the model does not have.
+        """
+        state = self.states.state_of(structure.numbers)
+        electrons = self.basis.valence_electrons(structure.numbers) + state.excess
+        if spin is None:
+            return electrons
+        if state.moment is None:
+            raise InputError(
+                f"spin {spin} of a model that knows no spin",
+                field="states.spin",
+                remedy="leave it out, or use a model of spin-polarised runs",
+            )
+        return (electrons + (state.moment if spin == "up" else -state.moment)) / 2
+
+    def require_no_spin(self, what: str) -> None:
+        """Refuse a model with collinear spins for what is known without them alone.
+
+        Raises
+        ------
+        InputError
+            Naming `what`.
+        """
+        if self.states.spin:
+            raise InputError(
+                f"{what}: not known for a model with collinear spins",
+                field="spin",
+                remedy="use `n2amd hamiltonian predict` or `evaluate`, or a model without spin",
+            )
+
     def density(self, structure: Structure) -> NDArray[np.float64]:
-        """Density coefficients that H0 of a structure is made of, (n_total,).
+        """Density coefficients that H0 of a structure is made of, (n_total,), or (2, n_total) with spin.
+
+        With collinear spins they are those of the density and of the magnetisation rho_up - rho_down.
 
         Raises
         ------
         ValueError
             If the model has no H0.
         InputError
-            If it does not know an element, or its density is not neutral.
+            If it does not know an element or the cell's charge, or its density does not hold its electrons.
         """
         if self.model.zeroth is None:
             raise ValueError("a model without H0 predicts no density")
         if self.model.density is None:
             return self.model.zeroth.model.spherical(structure.numbers)
-        coefficients = predict_density(self.model.density, structure)
-        require_electrons(self.model.zeroth.model.auxiliary, structure.numbers, coefficients)
+        state = self.states.state_of(structure.numbers)
+        coefficients = predict_density(self.model.density, structure, state)
+        auxiliary, numbers = self.model.zeroth.model.auxiliary, structure.numbers
+        if state.moment is None:
+            require_electrons(auxiliary, numbers, coefficients, state.excess)
+        else:
+            require_electrons(auxiliary, numbers, coefficients[0], state.excess)
+            require_electrons(auxiliary, numbers, coefficients[1], state.moment)
         return coefficients
 
     def density_on_mesh(self, structure: Structure) -> NDArray[np.float64]:
-        """Predicted density beyond that of neutral atoms on the DFT code's mesh, (n1, n2, n3), 1/A^3."""
+        """Predicted density beyond that of neutral atoms on the DFT code's mesh, (n1, n2, n3), 1/A^3.
+
+        With collinear spins (2, n1, n2, n3): that, and the magnetisation.
+        """
         coefficients, zeroth = self.density(structure), self.model.zeroth
         assert zeroth is not None
         mesh = zeroth.ingredients.mesh_of(structure.cell)
-        placed = zeroth.ingredients.on_mesh(structure)
-        return superpose_multipoles(placed, mesh, zeroth.model.auxiliary.atoms, coefficients)
+        return zeroth.density_functions(zeroth.ingredients.on_mesh(structure), mesh, coefficients)
 
     @property
     def doubt(self) -> DensityDoubt | None:
@@ -240,7 +299,7 @@ class HamiltonianPredictor:
     def hamiltonian(
         self, structure: Structure, pairs: Mapping[SpeciesPair, PairIndex] | None = None
     ) -> BlockMatrix:
-        """Predict H(R), Hermitian half, eV.
+        """Predict H(R), Hermitian half, eV; with collinear spins up and down on the spin axis.
 
         Parameters
         ----------

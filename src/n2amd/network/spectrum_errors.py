@@ -32,8 +32,10 @@ class WindowErrors:
 
     Attributes
     ----------
-    energy
-        Absolute errors of the energies, eV, ascending in state, (states,).
+    bands
+        Their numbers, the lowest band of the matrix is 1, (states,).
+    dft, model
+        Their energies, eV, ascending, (states,).
     weight
         Norm squared of each of DFT's states within the model's states of that side of the gap, margin
         included, (states,): 1 where both span the same space. States within `MIXING_EV` beyond a narrow gap
@@ -44,10 +46,17 @@ class WindowErrors:
         Largest principal angle between DFT's states and the model's with margin, degrees, either side.
     """
 
-    energy: NDArray[np.float64]
+    bands: NDArray[np.int64]
+    dft: NDArray[np.float64]
+    model: NDArray[np.float64]
     weight: NDArray[np.float64]
     overlap: NDArray[np.float64]
     angle: float
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """Absolute errors of the energies, eV, (states,)."""
+        return np.abs(self.model - self.dft)
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def compare_spectra(
     offsets
         First orbital of each atom and the total, (n_atoms + 1,).
     n_occupied
-        Doubly occupied bands.
+        Occupied bands.
     cell
         Lattice vectors as rows, (3, 3), Angstrom: they tell where edges may lie.
     """
@@ -169,16 +178,18 @@ def _window(found: _Spectra, n_occupied: int) -> WindowErrors:
     valence = slice(max(0, n_occupied - WINDOW), n_occupied), slice(far, last)
     conduction = slice(n_occupied, min(n, n_occupied + WINDOW)), slice(first, end)
     c_dft, c_model = found.coefficients
-    energy, weight, same, angle = [], [], [], 0.0
+    weight, same, angle = [], [], 0.0
     for kept, wide in (valence, conduction):
         inner = c_dft[:, kept].T @ found.overlap @ c_model[:, wide]
-        energy.append(np.abs(found.energies[1][kept] - found.energies[0][kept]))
         weight.append((inner**2).sum(axis=1))
         own = kept.start - wide.start
         same.append(np.diagonal(inner[:, own:]) ** 2)
         smallest = np.linalg.svd(inner, compute_uv=False)[-1]
         angle = max(angle, float(np.degrees(np.arccos(min(1.0, float(smallest))))))
-    return WindowErrors(np.concatenate(energy), np.concatenate(weight), np.concatenate(same), angle)
+    seen = slice(valence[0].start, conduction[0].stop)
+    dft, model = (energies[seen] for energies in found.energies)
+    bands = np.arange(seen.start, seen.stop) + 1
+    return WindowErrors(bands, dft, model, np.concatenate(weight), np.concatenate(same), angle)
 
 
 def _dos_error(dft: NDArray, model: NDArray, edges: tuple[float, float]) -> float:

@@ -19,6 +19,7 @@ from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_i
 from n2amd.device import choose_device
 from n2amd.errors import InputError, within
 from n2amd.network.cells import TrainingCells, geometry_hash
+from n2amd.network.charge_states import ChargeState, ChargeStates, state_of_frame
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_stage import DensityStage
 from n2amd.network.fitted_ingredients import FoundIngredients, ingredients_to_train
@@ -123,6 +124,7 @@ def train(
         found = ingredients_to_train(stored, attributes.get("h0"), frames[0], basis)
     with within(dataset):
         plan = choose_plan(settings.model, found.ingredients, str(attributes["functional"]), found.lacking)
+        states = charge_states(frames[0] + frames[1], plan)
     inputs = [path for path in (dataset, overlap_fit, densities) if path is not None]
     further = None
     if densities is not None and plan.density:
@@ -162,8 +164,32 @@ def train(
         "ingredients_fit": found.to_document(),
         "overlap_limits": limits and limits.to_document(),
     }
+    if further is not None:
+        states = states.joined((f.name, f.structure.numbers, ChargeState(f.excess)) for f in further.frames)
+    if not states.plain:
+        training["charge_states"] = states.to_document()
     save_model(out, model, training=training, config=settings, inputs=inputs)
     return model
+
+
+def charge_states(frames: Sequence[Frame], plan: Plan) -> ChargeStates:
+    """Collect charge and total spin of frames.
+
+    Raises
+    ------
+    InputError
+        If electrons and spins do not fit each other, or the model.
+    """
+    spin = frames[0].hamiltonian.n_spin == 2
+    if spin and plan.kind != "density":
+        raise InputError(
+            f"collinear spins need a learned density, and the model is {plan.kind}: {plan.reason}",
+            frame=frames[0].name,
+            field="hamiltonian.model",
+            remedy="train on frames whose H0 is known for this functional, or without spin",
+        )
+    listed = [(f.name, f.structure.numbers, state_of_frame(f)) for f in frames]
+    return ChargeStates.of(listed, spin=spin)
 
 
 def _refuse_judged(further: DensityFile, judged: Sequence[Structure], path: Path) -> None:

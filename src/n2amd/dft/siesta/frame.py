@@ -77,10 +77,14 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     run = find_run(folder)
     matrices = read_matrices(run)
     origin = read_origin(folder, run.label)
+    moment = held_spin(origin) if len(matrices.hamiltonian) == 2 else None
     fermi_level, energies = None, None
     if (path := run.find("EIG")) is not None:
         fermi_level, energies = read_eigenvalues(path)
-        check_level(folder, fermi_level, origin.fermi_level)
+        if moment is not None:
+            fermi_level = None  # each spin has one of its own, and the file begins with zero
+        else:
+            check_level(folder, fermi_level, origin.fermi_level)
     constants = constants_of_run(matrices.fermi_level, fermi_level, origin.provenance.get("version", ""))
     structure, velocities, species = read_xv(run.require("XV"), constants)
     table_file = run.find("ORB_INDX", beside=True)
@@ -93,9 +97,7 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
     if table is not None:
         check_orbitals(folder, matrices, table, structure, basis, constants)
     check_geometry(folder, matrices, structure, constants)
-    if (spin := held_spin(origin)) is not None:
-        fermi_level = None  # there are two
-    elif fermi_level is None:
+    if fermi_level is None and moment is None:
         in_rydberg = matrices.fermi_level
         fermi_level = origin.fermi_level if in_rydberg is None else in_rydberg * constants.rydberg
     charge = round(basis.valence_electrons(structure.numbers) - matrices.n_electrons, 6) + 0.0
@@ -123,12 +125,13 @@ def read_frame(folder: str | Path, code: Code = "honpas") -> tuple[Frame, Basis]
         stress=stress,
         fermi_level=fermi_level,
         charge=charge,
-        spin=spin,
+        spin=moment,
         velocities=velocities,
         bands=None if energies is None else _bands(run, matrices, structure, energies, constants),
         hermiticity_error=hermiticity,
         origin=provenance,
         ingredients=ingredients,
+        fixed_moment=moment,
     )
     return frame, basis
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from n2amd.baseline.smearing import Smearing
 from n2amd.dft.siesta.fdf import read_number
 from n2amd.dft.siesta.log import Origin
-from n2amd.dft.siesta.spin import held_spin
 from n2amd.units import BOLTZMANN_EV_K
 
 #: SIESTA's default, K.
@@ -58,9 +57,6 @@ def smearing_of_run(origin: Origin, rydberg: float) -> str | None:
         if not settings:
             return None
         width = DEFAULT_TEMPERATURE * BOLTZMANN_EV_K
-    if (spin := held_spin(origin)) is not None:
-        # two Fermi levels, one for each spin
-        return f"of each spin by itself (FixSpin, TotalSpin {spin:g})"
     function = settings.get("occupationfunction", "FD").lower()
     if function == "fd":
         return str(Smearing(width))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from n2amd.dft.siesta.fdf import read_logical, read_number
 from n2amd.dft.siesta.log import Origin
+from n2amd.errors import InputError
 
 #: By the length of the spin axis: where the adjoint of a matrix finds its components.
 ADJOINT_SPIN = {1: (0,), 2: (0, 1), 4: (0, 2, 1, 3)}
@@ -50,8 +51,21 @@ def held_spin(origin: Origin) -> float | None:
 
     Such a run has a Fermi level for each spin, and writes 0 for the Fermi level. Spin.Fix and Spin.Total are
     called FixSpin and TotalSpin by older versions.
+
+    Raises
+    ------
+    InputError
+        If the input does not tell at how many.
     """
     settings = origin.settings
-    if read_logical(settings.get("spinfix", settings.get("fixspin"))):
-        return read_number(settings.get("spintotal", settings.get("totalspin", "0")).split()[0])
-    return None if settings or origin.facts is None else origin.facts.held_spin
+    if not read_logical(settings.get("spinfix", settings.get("fixspin"))):
+        return None if settings or origin.facts is None else origin.facts.held_spin
+    text = settings.get("spintotal", settings.get("totalspin", "0"))
+    try:
+        return read_number(text.split()[0])
+    except (ValueError, IndexError):
+        raise InputError(
+            f"FixSpin holds the total spin at {text!r}, which is no number",
+            field="TotalSpin",
+            remedy="state TotalSpin in the input, and run the frame again with it",
+        ) from None
