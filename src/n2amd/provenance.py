@@ -40,7 +40,8 @@ def _git(folder: Path, *arguments: str) -> str:
 def sha256_of_files(paths: Iterable[str | Path]) -> str:
     """Hash the contents of the files, in the order given.
 
-    Of a file that tells the hash of its content that counts: it may be made again.
+    Of a file that tells the hash of its content that counts: it may be made again. Of a folder, such as that
+    of a DFT run, names and contents of all its files count.
 
     Raises
     ------
@@ -66,6 +67,12 @@ def list_of_files(paths: Iterable[str | Path]) -> list[dict[str, str]]:
 def _add(digest: Any, path: str | Path) -> None:
     from n2amd import seals
 
+    if (folder := Path(path)).is_dir():
+        for inner in sorted(folder.rglob("*")):
+            if inner.is_file():
+                digest.update(inner.relative_to(folder).as_posix().encode())
+                _add(digest, inner)
+        return
     try:
         if (content := seals.content_sha256(path)) is not None:
             digest.update(content.encode())
