@@ -141,7 +141,10 @@ def parts(
         "multipoles_on_mesh", lambda: superpose_multipoles(structure, mesh, shells, coefficients)
     )
     potential = watch.time("xc_and_hartree", lambda: zeroth.potential_of(mesh, atoms, change))
-    watch.time("potential_matrix", lambda: potential_matrix(basis, structure, mesh, potential, pairs))
+    watch.time(
+        "potential_matrix",
+        lambda: potential_matrix(basis, structure, mesh, potential, pairs, dtype=np.float32),
+    )
     watch.time("nonlocal", lambda: nonlocal_matrix(zeroth.projectors, basis, structure, pairs))
     vectors = {key: index.vectors(structure) for key, index in pairs.items()}
     watch.time("kinetic", lambda: [zeroth.kinetic.evaluate(key, v) for key, v in vectors.items()])
