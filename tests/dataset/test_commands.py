@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from edited import edited
 from n2amd.commands.dataset import app, available_cores
-from n2amd.dataset.spins import occupied_bands
+from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import LEGACY

@@ -22,8 +22,8 @@ from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.blocks.zone_corners import INVARIANT
+from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.spins import occupied_bands
 from n2amd.orbitals.basis import Basis
 
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.

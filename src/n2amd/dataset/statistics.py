@@ -9,14 +9,12 @@ import numpy as np
 from ase.formula import Formula
 
 from n2amd.config_states import CHANNELS
-from n2amd.dataset.channels import electrons_of_channels, spin_of
+from n2amd.dataset.channels import WHOLE, electrons_of_channels, spin_of
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients
 
 #: Elements below this are not counted when the range of a matrix is told: eV for H, 1 for S.
 NEGLIGIBLE = 1e-3
-#: Electrons of a channel this close to a whole number fill whole bands.
-WHOLE = 1e-6
 
 
 def band_gaps(frame: Frame) -> dict[str, float]:

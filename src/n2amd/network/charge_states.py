@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.spins import occupied_bands
 from n2amd.errors import InputError
 
 #: Electrons by which two numbers of them are one.

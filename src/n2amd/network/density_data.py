@@ -31,8 +31,8 @@ from n2amd.baseline.model_density import (
 from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.dataset.channels import WHOLE, electrons_of_spins
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.spins import WHOLE, electrons_of_spins
 from n2amd.errors import InputError
 from n2amd.network.density_training import DensitySample, MagneticPart
 from n2amd.network.ewald import FieldWaves

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift, spin_channel
 from n2amd.blocks.pair_codes import lay_out
+from n2amd.config_states import CHANNELS
+from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.frame import Frame
-from n2amd.dataset.spins import occupied_bands
 from n2amd.errors import InputError
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells, geometry_hash, smallest_g
@@ -24,9 +25,6 @@ from n2amd.network.predict import HamiltonianPredictor
 from n2amd.network.spectrum_errors import SpectrumErrors, compare_spectra
 from n2amd.orbitals.overlap_fit import LimitedTable
 from n2amd.orbitals.two_centre import overlap
-
-#: Names of the channels of collinear spins.
-SPINS = ("up", "down")
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> list[FrameE
     if frame.hamiltonian.n_spin == 1:
         return [_channel_errors(predictor, prediction, counts[0], None)]
     found = []
-    for spin, (name, n_occupied) in enumerate(zip(SPINS, counts)):
+    for spin, (name, n_occupied) in enumerate(zip(CHANNELS, counts)):
         one = AlignedPrediction(
             replace(frame, hamiltonian=spin_channel(frame.hamiltonian, spin)),
             spin_channel(prediction.aligned, spin),
@@ -279,7 +277,7 @@ def _figures(errors: Sequence[FrameErrors]) -> dict[str, Any]:
         "frames_with_false_states": sum(e.spectrum.false_states > 0 for e in errors),
         "nearly_empty_dft_eV": min(lowest["dft"], default=None),
         "nearly_empty_model_eV": min(lowest["model"], default=None),
-        "n_frames": sum(e.spin != SPINS[1] for e in errors) or len(errors),
+        "n_frames": sum(e.spin != CHANNELS[1] for e in errors) or len(errors),
     }
 
 
@@ -311,7 +309,7 @@ def _row(e: FrameErrors) -> dict[str, Any]:
 def _by_spin(errors: Sequence[FrameErrors]) -> dict[str, Any]:
     """Figures of each spin channel; nothing where no frame has spins."""
     rows = []
-    for spin in SPINS:
+    for spin in CHANNELS:
         if chosen := [e for e in errors if e.spin == spin]:
             rows.append({"spin": spin, **_figures(chosen)})
     return {"by_spin": rows} if rows else {}

@@ -10,7 +10,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from n2amd.blocks.csr import fold_csr
-from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.matrix import BlockMatrix, fold, spin_channel
 from n2amd.config import StatesSettings
 from n2amd.config_states import CHANNELS, Channel
 from n2amd.errors import InputError
@@ -81,10 +81,7 @@ def channel_of(hamiltonian: BlockMatrix, spin: Channel | None, frame: int | str)
             remedy="choose up or down of a collinear Hamiltonian (2 components); leave it out "
             "of a closed shell",
         )
-    if spin is None:
-        return hamiltonian
-    place = CHANNELS.index(spin)
-    return hamiltonian.map({key: blocks[place : place + 1] for key, blocks in hamiltonian.values.items()})
+    return hamiltonian if spin is None else spin_channel(hamiltonian, CHANNELS.index(spin))
 
 
 @dataclass(frozen=True)
