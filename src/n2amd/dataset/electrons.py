@@ -67,6 +67,24 @@ class Census:
         return cls.of(zip(names, parts, electrons.tolist()))
 
 
+def charges_and_moments(
+    path: str | Path,
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """Names of the frames of a data set, their charges (e) and fixed moments, without reading matrices.
+
+    Returns
+    -------
+    names, charges, moments
+        (n_frames,) each; a moment is NaN where the run fixed none, a charge 0 where it is unknown.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        frames = file["frames"]
+        charges = np.nan_to_num(frames["charge"][...])
+        known = "fixed_moment" in frames
+        moments = frames["fixed_moment"][...] if known else np.full(len(charges), np.nan)
+        return frames["name"].asstr()[...].tolist(), charges, moments
+
+
 def with_valence_charges(basis: Basis, census: Census) -> Basis:
     """Return the basis with the electrons of each element, taken from the frames where it has none.
 

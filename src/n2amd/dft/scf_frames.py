@@ -26,6 +26,7 @@ from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.pairs import find_pairs
 from n2amd.checksums import first_damaged
+from n2amd.dataset.electrons import charges_and_moments
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
 from n2amd.dataset.sampled_forces import with_sampled_forces
@@ -260,26 +261,26 @@ def _electrons_of(path: Path) -> tuple[float, float | None]:
     InputError
         If they differ from frame to frame, or spins are not fixed.
     """
-    found = []
-    for frame in read_frames(path):
-        if frame.hamiltonian.n_spin != 1 and frame.fixed_moment is None:
+    names, charges, moments = charges_and_moments(path)
+    if next(read_frames(path, [0])).hamiltonian.n_spin != 1 and np.isnan(moments).any():
+        raise InputError(
+            "cycles with spin need a total spin that the reference fixed",
+            file=path,
+            frame=names[int(np.isnan(moments).argmax())],
+            field="fixed_moment",
+            remedy="take a data set of runs with a fixed total spin, or without spin",
+        )
+    states = [(float(q), None if np.isnan(m) else float(m)) for q, m in zip(charges, moments)]
+    for name, state in zip(names, states):
+        if state != states[0]:
             raise InputError(
-                "cycles with spin need a total spin that the reference fixed",
+                f"charge and total spin {state}, of the first frame {states[0]}",
                 file=path,
-                frame=frame.name,
-                field="fixed_moment",
-                remedy="take a data set of runs with a fixed total spin, or without spin",
-            )
-        found.append((frame.charge, frame.fixed_moment))
-        if found[-1] != found[0]:
-            raise InputError(
-                f"charge and total spin {found[-1]}, of the first frame {found[0]}",
-                file=path,
-                frame=frame.name,
+                frame=name,
                 field="charge",
                 remedy="take a data set of one charge and total spin",
             )
-    return found[0]
+    return states[0]
 
 
 @lru_cache(maxsize=1)
