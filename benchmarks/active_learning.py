@@ -2,10 +2,11 @@
 
 python benchmarks/active_learning.py [--seeds 1 2 3] [--rules doubt random random-again] [--rounds 1]
     [--frames 3] [--start 3] [--below 300] [--steps 300]
-    [--optimizer soap] [--work FOLDER] [--out FILE.csv]
+    [--pool even] [--optimizer soap] [--work FOLDER] [--out FILE.csv]
 
-The pool: cells of 8 atoms at 150, 300, 600 and 1000 K in turn (Debye model) under strains up to 2 %; judged
-on other cells made alike and on larger ones of 32 atoms. Labels are `n2amd dft scf` with the ingredients of
+The pool: cells of 8 atoms (Debye model) under strains up to 2 %. `even`: at 150, 300, 600 and 1000 K in
+turn; `rare`: nine of ten at 300 K and one at 1000 K, as a trajectory has few of the configurations that
+matter most. Judged on other cells of all its temperatures alike, and on larger ones of 32 atoms. Labels are `n2amd dft scf` with the ingredients of
 one HONPAS frame (tests/data/honpas-si2); they are computed once into --work and kept. Every seed draws other
 start frames (--start of at most --below K; two of any temperature validate), another network, other random
 choices; all rules begin with the same ones. After each round a network is trained anew on all labels so far:
@@ -68,7 +69,9 @@ RULES = ("doubt", "average", "relative", "most-doubtful", "levels", "random", "r
 VALIDATING = 2
 #: Name, seed, supercell and number of the frames that are labelled.
 SETS = {"pool": (1, "1x1x1", 40), "test": (2, "1x1x1", 12), "larger": (3, "2x2x1", 4)}
-RECIPE = StructureSettings(temperatures_K=[150, 300, 600, 1000], debye_temperature_K=645, strain=0.02)
+#: Temperatures of the frames to choose from, in turn, K.
+POOLS = {"even": [150.0, 300.0, 600.0, 1000.0], "rare": [300.0] * 9 + [1000.0]}
+RECIPE = StructureSettings(debye_temperature_K=645, strain=0.02)
 #: Shape of the network and of its training.
 SHAPE = PRESETS["quick"].density
 #: First learning rate by optimiser.
@@ -95,15 +98,19 @@ class Trained:
     doubt: DensityDoubt
 
 
-def label(work: Path) -> Labelled:
+def label(work: Path, kind: str) -> Labelled:
     """Compute the frames that are not there yet, and fit their densities."""
+    work = work / kind
+    work.mkdir(parents=True, exist_ok=True)
     reference = work / "reference.h5"
     if not reference.exists():
         ingest([ROOT / "tests/data/honpas-si2"], reference, code="honpas")
     cell = read_structure(ROOT / "resources/silicon/cubic.vasp")
     for name, (seed, supercell, count) in SETS.items():
         if not (work / f"{name}.h5").exists():
-            recipe = RECIPE.model_copy(update={"seed": seed, "supercell": supercell})
+            temperatures = POOLS[kind] if name == "pool" else sorted(set(POOLS[kind]))
+            wanted = {"seed": seed, "supercell": supercell, "temperatures_K": temperatures}
+            recipe = RECIPE.model_copy(update=wanted)
             structures = [made.structure for made in generate(cell, recipe, 0, count - 1)]
             compute_frames(ScfCampaign(reference, K_SPACING, TOLERANCE), structures, work / f"{name}.h5")
     basis, ingredients = read_basis(reference), read_ingredients(reference)
@@ -216,9 +223,9 @@ def _gram_of_levels(trained: Trained, frame: FittedFrame) -> NDArray[np.float64]
     return moved @ moved.T / (len(rows) * len(changes) * frame.structure.n_atoms)
 
 
-def temperature(place: int) -> float:
-    """Temperature of a frame, in the order they are made, K."""
-    return RECIPE.temperatures_K[place % len(RECIPE.temperatures_K)]
+def temperature(kind: str, place: int) -> float:
+    """Temperature of a frame of the pool, in the order they are made, K."""
+    return POOLS[kind][place % len(POOLS[kind])]
 
 
 def doubt_left(grams: NDArray[np.float64], atoms: Sequence[int], chosen: Sequence[int]) -> float:
@@ -237,10 +244,11 @@ def expectation(trained: Trained, candidates: Sequence[FittedFrame], count: int)
 
 
 def judged(
-    optimizer: str, rule: str, seed: int, labels: int, trained: Trained, data: Labelled
+    options: argparse.Namespace, rule: str, seed: int, labels: int, trained: Trained, data: Labelled
 ) -> list[dict[str, Any]]:
     """Rows of one network, one for each set that judges it."""
-    known = {"optimizer": optimizer, "rule": rule, "seed": seed, "labels": labels}
+    known = {"pool": options.pool, "optimizer": options.optimizer, "rule": rule, "seed": seed}
+    known |= {"labels": labels}
     return [{**known, "judged_on": name, **judge(trained, data.sets[name])} for name in ("test", "larger")]
 
 
@@ -249,7 +257,7 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
     pool = data.sets["pool"]
     order = np.random.default_rng(seed).permutation(len(pool)).tolist()
     judges, rest = order[:VALIDATING], order[VALIDATING:]
-    start = [k for k in rest if temperature(k) <= options.below][: options.start]
+    start = [k for k in rest if temperature(options.pool, k) <= options.below][: options.start]
 
     rate = RATES[options.optimizer]
     schedule = replace(SHAPE.schedule, steps=options.steps, optimizer=options.optimizer, learning_rate=rate)
@@ -258,7 +266,7 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
         return train(data, [pool[k] for k in learned], [pool[k] for k in judges], schedule, seed)
 
     first = trained_on(start)
-    yield from judged(options.optimizer, "start", seed, len(start), first, data)
+    yield from judged(options, "start", seed, len(start), first, data)
     others = [pool[k] for k in range(len(pool)) if k not in (*start, *judges)]
     print(f"seed {seed}: {expectation(first, others, options.frames)}", flush=True)
     for rule in options.rules:
@@ -267,9 +275,9 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
             left = [k for k in range(len(pool)) if k not in (*learned, *judges)]
             found = choose(rule, trained, [pool[k] for k in left], options.frames, 100 * seed + number)
             learned = learned + [left[k] for k in found]
-            print(f"{rule}, {seed}: frames of {[temperature(left[k]) for k in found]} K", flush=True)
+            print(f"{rule}, {seed}: frames of {[temperature(options.pool, left[k]) for k in found]} K", flush=True)
             trained = trained_on(learned)
-            yield from judged(options.optimizer, rule, seed, len(learned), trained, data)
+            yield from judged(options, rule, seed, len(learned), trained, data)
 
 
 def shown(row: dict[str, Any]) -> str:
@@ -287,14 +295,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--frames", type=int, default=3, help="labelled in each round")
     parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--pool", choices=list(POOLS), default="even")
     parser.add_argument("--optimizer", choices=list(RATES), default="soap")
     parser.add_argument("--work", type=Path, default=ROOT / "benchmarks/runs/active_learning")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/active_learning.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
     require_full_precision()
-    options.work.mkdir(parents=True, exist_ok=True)
-    data = label(options.work)
+    data = label(options.work, options.pool)
     print(f"labels and fits: {time.process_time():.0f} CPU s", flush=True)
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:

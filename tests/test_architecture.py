@@ -42,6 +42,7 @@ FLOOR = {
     "config_states",
     "config_yaml",
     "paths",
+    "config_hamiltonian",
     "config_trajectory",
     "__init__",
 }

@@ -122,11 +122,17 @@ def test_settings_of_a_training_count() -> None:
     assert cost(layers=4) > 1.5 * usual
     assert cost(message_cutoff_A=7.0) > 2 * usual
     assert cost(channels=[64, 48, 32, 16, 8]) > 1.5 * usual
-    long, density = (
-        stages.hamiltonian_training(HamiltonianSettings(model="density", density_steps=steps), DATA, 768)
-        for steps in (5500, None)
-    )
-    assert long.minutes > 5 * density.minutes
+
+    def of_density(**settings: object) -> int:
+        chosen = HamiltonianSettings.model_validate({"model": "density", "density_steps": 5500, **settings})
+        return stages.hamiltonian_training(chosen, DATA, 768).minutes
+
+    long, density = of_density(), of_density(density_steps=None)
+    assert long > 5 * density
+    assert of_density(density_layers=4) > 1.5 * long
+    assert of_density(density_message_cutoff_A=7.0) > 2 * long
+    assert of_density(density_channels=[48, 40, 32, 16, 12]) > 1.5 * long
+    assert of_density(channels=[64, 48, 32, 16, 8], layers=4) == long
 
 
 def test_more_ranks_take_less_time_and_threads_share_frames() -> None:
@@ -146,6 +152,8 @@ def test_lengths_are_those_of_the_presets() -> None:
         assert stages.PAIRS[name].batch_frames == preset.batch_size
         shape = (preset.channels, preset.layers, preset.message_cutoff_A)
         assert stages._PAIR_SHAPES[name] == shape
+        shape = (preset.density.channels, preset.density.layers, preset.density.message_cutoff_A)
+        assert stages._DENSITY_SHAPES[name] == shape
         assert stages.DENSITY[name].length == preset.density.schedule.steps
         assert stages.DENSITY[name].batch_atoms == preset.density.atoms_per_step
     for name, field in forcefield_presets.PRESETS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -77,6 +77,8 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 WrittenPath = Annotated[Path, BeforeValidator(written_path)]
 #: A list of paths in which patterns are replaced by what they match.
 WrittenPaths = Annotated[list[Path], BeforeValidator(_paths)]
+#: How large a network and its training are, before options change it.
+Preset = Literal["test", "quick", "paper"]
 #: Marks a list in which nothing may be twice.
 Unique = AfterValidator(without_repeats)
 

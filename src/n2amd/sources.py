@@ -30,6 +30,7 @@ NEUTRAL = (
     "config_reference.py",
     "config_section.py",
     "config_states.py",
+    "config_hamiltonian.py",
     "config_trajectory.py",
     "config_yaml.py",
     "cost/__init__.py",

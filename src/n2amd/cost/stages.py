@@ -9,6 +9,7 @@ that was ended for its time is only tried again, with more of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from n2amd.config import (
@@ -152,13 +153,15 @@ def hamiltonian_training(
     if model in ("density", "density+pair"):
         preset = DENSITY[settings.preset]
         atoms = max(preset.batch_atoms, data.largest)
-        costs.append((preset, settings.density_steps or preset.length, atoms, 1.0))
+        asked = settings.density_channels, settings.density_layers, settings.density_message_cutoff_A
+        size = _size(_DENSITY_SHAPES[settings.preset], *asked)
+        costs.append((preset, settings.density_steps or preset.length, atoms, size))
     if model != "density":
         preset = PAIRS[settings.preset]
         steps = _pair_steps(settings, preset)
-        costs.append(
-            (preset, steps, (settings.batch_size or preset.batch_frames) * data.largest, _size(settings))
-        )
+        asked = settings.channels, settings.layers, settings.message_cutoff_A
+        size = _size(_PAIR_SHAPES[settings.preset], *asked)
+        costs.append((preset, steps, (settings.batch_size or preset.batch_frames) * data.largest, size))
     times = [steps * atoms * size * preset.s_per_atom for preset, steps, atoms, size in costs]
     sizes = [atoms * size * preset.GB_per_atom for preset, _, atoms, size in costs]
     # validation diagonalises frames as a whole, and the data set is in memory
@@ -174,26 +177,31 @@ def _pair_steps(settings: HamiltonianSettings, preset: Training) -> int:
     return first + (settings.band_steps if settings.band_steps is not None else preset.length)
 
 
-_PAIR_SHAPES = {
+#: Channels per l, layers and message cutoff (Angstrom) of a network; below, those of the presets.
+_Shape = tuple[tuple[int, ...], int, float]
+_PAIR_SHAPES: dict[str, _Shape] = {
     "test": ((8, 6, 4, 2, 2), 1, 4.0),
     "quick": ((32, 24, 16, 8, 4), 2, 5.0),
     "paper": ((64, 48, 32, 24, 16), 5, 6.0),
 }
+_DENSITY_SHAPES: dict[str, _Shape] = {
+    "test": ((8, 6, 4, 2, 2), 1, 4.0),
+    "quick": ((24, 20, 16, 8, 6), 2, 5.0),
+    "paper": ((48, 40, 32, 16, 12), 3, 6.0),
+}
 
 
-def _size(settings: HamiltonianSettings) -> float:
+def _size(preset: _Shape, channels: Sequence[int] | None, layers: int | None, cutoff: float | None) -> float:
     """Size of the asked network over its preset's: components, layers, neighbours."""
-    channels, layers, cutoff = _PAIR_SHAPES[settings.preset]
 
-    def components(numbers: tuple[int, ...]) -> int:
+    def components(numbers: Sequence[int]) -> int:
         return sum(number * (2 * degree + 1) for degree, number in enumerate(numbers))
 
-    asked = components(tuple(settings.channels)) if settings.channels else components(channels)
     return (
-        asked
-        / components(channels)
-        * ((settings.layers or layers) / layers)
-        * ((settings.message_cutoff_A or cutoff) / cutoff) ** 3
+        components(channels or preset[0])
+        / components(preset[0])
+        * ((layers or preset[1]) / preset[1])
+        * ((cutoff or preset[2]) / preset[2]) ** 3
     )
 
 

@@ -121,7 +121,19 @@ def resolve(settings: HamiltonianSettings) -> Preset:
         "learning_rate": settings.learning_rate,
     }
     preset = replace(preset, **{key: value for key, value in chosen.items() if value is not None})
-    if settings.density_steps is None:
-        return preset
-    schedule = replace(preset.density.schedule, steps=settings.density_steps)
-    return replace(preset, density=replace(preset.density, schedule=schedule))
+    return replace(preset, density=_density(preset.density, settings))
+
+
+def _density(preset: DensityPreset, settings: HamiltonianSettings) -> DensityPreset:
+    shape: dict[str, Any] = {
+        "channels": tuple(settings.density_channels) if settings.density_channels else None,
+        "layers": settings.density_layers,
+        "message_cutoff_A": settings.density_message_cutoff_A,
+    }
+    course: dict[str, Any] = {
+        "steps": settings.density_steps,
+        "learning_rate": settings.density_learning_rate,
+    }
+    schedule = replace(preset.schedule, **{key: value for key, value in course.items() if value is not None})
+    chosen = {key: value for key, value in shape.items() if value is not None}
+    return replace(preset, schedule=schedule, **chosen)
