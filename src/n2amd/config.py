@@ -226,6 +226,9 @@ class Material(Section):
     forcefield_functional: str | None = Field(
         None, description="Functional whose data train the force field; default: the first."
     )
+    forcefield_of: Text | None = Field(
+        None, description="Another material of the job whose force field moves this one; default: its own."
+    )
     pristine: PristineCell | None = Field(
         None, description="Cell without the defect that rates are compared with; for `states.defect`."
     )
@@ -259,8 +262,12 @@ class Material(Section):
 
     @property
     def trajectory_functional(self) -> str:
-        """Functional whose force field drives the trajectory."""
+        """Functional whose force field drives the trajectory, of this material or of `forcefield_of`."""
         return self.forcefield_functional or next(iter(self.functionals))
+
+    def trains_forcefield(self, label: str) -> bool:
+        """Whether a force field is trained on the data of a functional."""
+        return self.forcefield_of is None and label == self.trajectory_functional
 
 
 class Config(Section):
@@ -278,6 +285,11 @@ class Config(Section):
     couplings: CouplingsSettings = Field(default_factory=CouplingsSettings)
     dynamics: DynamicsSettings = Field(default_factory=DynamicsSettings)
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+
+    def forcefield_source(self, material: str) -> tuple[str, str]:
+        """Return the material and functional whose data the force field of a material is trained on."""
+        owner = self.materials[material].forcefield_of or material
+        return owner, self.materials[owner].trajectory_functional
 
     def section(self, name: str, material: str, label: str | None = None) -> Any:
         """Return the settings of a stage for a material, its overrides and a functional's spin applied."""
