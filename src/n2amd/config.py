@@ -17,7 +17,17 @@ from n2amd.config_contradictions import contradictions
 from n2amd.config_data import DATA_SECTIONS, DataSource
 from n2amd.config_data import Scissor as Scissor  # of the interface: dynamics and analysis take it
 from n2amd.config_faults import faults_of
-from n2amd.config_section import SUPERCELL, Section, Seed, Supercell, Supercells, Text, Unique, WrittenPath
+from n2amd.config_section import (
+    SUPERCELL,
+    FrameOfData,
+    PristineCell,
+    Section,
+    Seed,
+    Supercells,
+    Text,
+    Unique,
+    WrittenPath,
+)
 from n2amd.config_states import StatesSettings
 from n2amd.config_trajectory import TrajectorySettings as TrajectorySettings
 from n2amd.config_yaml import parse_yaml, read_yaml
@@ -195,22 +205,6 @@ class AnalysisSettings(Section):
 
 #: Sections that a material may override in part.
 OVERRIDABLE = ("forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
-
-
-class FrameOfData(Section):
-    """A structure that is a frame of the data."""
-
-    frame: str = Field(description="Name of its folder, or of the end of its path.")
-
-
-class PristineCell(Section):
-    """The cell without the defect, that rates through its levels are compared with."""
-
-    material: Text = Field(description="Name of its material in this job.")
-    supercell: Supercell = Field(description="Its supercell, of those of the job.")
-    functional: Text | None = Field(
-        None, description="Its functional; default: the one of the same label, or else its first."
-    )
 
 
 class Material(Section):

@@ -20,6 +20,7 @@ from n2amd.config import HamiltonianSettings
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph
+from n2amd.dft.kpoints_like import kpoints_like
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.interop.deeph import write_deeph_frame
@@ -207,7 +208,8 @@ def test_a_data_set_is_rebuilt_from_densities_with_spins(ions, tmp_path):
     assert densities_of(ions / "d.h5", densities, None, None, lambda *told: None) == 5
     (name, numbers, excess, moment), *_ = read_density_electrons(densities)
     assert (name, excess, moment) == ("ion 0", -1.0, 1.0)
-    assert rebuild(densities, ions / "d.h5", again) == 5
+    kpoints = kpoints_like(ions / "d.h5")
+    assert rebuild(densities, ions / "d.h5", again, kpoints) == 5
     for frame, found in zip(read_frames(ions / "d.h5"), read_frames(again)):
         assert np.array_equal(numbers, frame.structure.numbers)
         assert (found.charge, found.fixed_moment, found.fermi_level) == (1.0, 1.0, None)

@@ -241,16 +241,28 @@ def how_to_read(wildcards, input, threads):
     """Return the command that makes a data set: of DFT output, or of frames kept as densities."""
     given = source(wildcards)
     if given.rebuilt:
-        return f"rebuild {shlex.quote(str(input.frames))} --like {shlex.quote(str(input.like))}"
-    folders = " ".join(map(shlex.quote, dft_folders(wildcards)))
+        files = f"{shlex.quote(str(input.frames))} --like {shlex.quote(str(input.like))}"
+        return f"rebuild {files} --functional {wildcards.functional}"
     options = f"{given_to_ingestion(wildcards)} {chosen_for_ingestion(wildcards)}"
-    return f"ingest --jobs {threads} --code {given.written_by} {folders} {options}"
+    return ingestion(wildcards, threads, dft_folders(wildcards), options)
 
 
-def code_of_reading(wildcards):
-    """Return a hash of the code that makes a data set."""
-    rebuilt = source(wildcards).rebuilt is not None
-    return code("commands/dataset_rebuild.py:rebuild" if rebuilt else "commands/dataset.py:ingest")
+def how_to_read_labels(wildcards, input, threads):
+    """Return the command that makes a data set of a round's labels, of all structures that were to be computed."""
+    options = f"{given_to_ingestion(wildcards)} --expect {shlex.quote(str(input.structures))}"
+    return ingestion(wildcards, threads, [folder_of_labels(wildcards)], options)
+
+
+def ingestion(wildcards, threads, folders, options):
+    """Return the command that reads folders of DFT output."""
+    listed = " ".join(map(shlex.quote, folders))
+    reader = source(wildcards).written_by
+    return f"ingest --jobs {threads} --code {reader} {listed} --functional {wildcards.functional} {options}"
+
+
+def code_of_rebuilding(wildcards):
+    """Return a hash of the code that makes frames of densities, where a functional's are."""
+    return code("commands/dataset_rebuild.py:rebuild") if source(wildcards).rebuilt else ""
 
 
 def draws_bands(material, functional):

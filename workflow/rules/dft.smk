@@ -75,11 +75,12 @@ rule ingest_dataset:
         mem_mb=memory("ingest_dataset"),
         runtime=minutes("ingest_dataset"),
     params:
-        code=code_of_reading,
+        code=code("commands/dataset.py:ingest"),
+        code_of_rebuilding=code_of_rebuilding,
         reader=reader_code,
         how=how_to_read,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset {params.how} --functional {wildcards.functional}"
+        "OMP_NUM_THREADS=1 n2amd dataset {params.how}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 

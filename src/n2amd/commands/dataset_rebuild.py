@@ -25,11 +25,12 @@ def rebuild(
     from n2amd.commands.gate_table import print_gate, write_gate
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.store import read_gate, read_names
+    from n2amd.dft.kpoints_like import kpoints_like
     from n2amd.network.rebuilt_frames import rebuild as run
     from n2amd.storage import single_writer
 
     with single_writer(out), frame_progress("rebuilding", target=out) as progress:
-        count = run(densities, like, out, functional, progress)
+        count = run(densities, like, out, kpoints_like(like), functional, progress)
     names, figures = read_names(out), read_gate(out)
     print_gate(names, figures, None)
     if json is not None:

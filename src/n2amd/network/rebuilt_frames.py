@@ -19,15 +19,13 @@ from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.gate import measure
 from n2amd.dataset.store import create_dataset, read_attributes, read_basis, read_frames, read_ingredients
 from n2amd.dataset.verdict import verdict
-from n2amd.dft.engines.kmesh import half_mesh
-from n2amd.dft.scf_frames import reference_spacing
 from n2amd.errors import InputError, within
 from n2amd.network.density_data import without_means
 from n2amd.network.stored_densities import StoredDensity, read_densities, require_one_kind
 from n2amd.orbitals.basis import Basis
 
-#: k spacings of strained cells differ in the third digit.
-SPACING_SLACK = 0.02
+#: Lattice vectors (3, 3) to k points (n_k, 3), fractional, and weights (n_k,) that sum to 1.
+KPoints = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,14 @@ class _Like:
 
     zeroth: ZerothHamiltonian
     smearing: Smearing
-    spacing: float
+    kpoints: KPoints
 
 
 def rebuild(
     densities: Path,
     reference: Path,
     out: Path,
+    kpoints: KPoints,
     functional: str | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -53,9 +52,11 @@ def rebuild(
     densities
         Their file.
     reference
-        Data set of the same basis and pseudopotentials, whose smearing and k spacing are taken.
+        Data set of the same basis and pseudopotentials, whose smearing is taken.
     out
         Data set to write.
+    kpoints
+        Gives the k mesh of a cell (`n2amd.dft.kpoints_like`).
     functional
         Its label; default: the reference's.
     report
@@ -80,7 +81,7 @@ def rebuild(
         require_one_kind({f.name: f.moment is not None for f in kept.frames})
     first = next(iter(read_frames(reference, [0])))
     zeroth = ZerothHamiltonian(basis, ingredients, without_means(kept.auxiliary))
-    like = _Like(zeroth, Smearing.of_origin(first.origin), reference_spacing(reference))
+    like = _Like(zeroth, Smearing.of_origin(first.origin), kpoints)
     computed, inputs = first.origin.get("functional", "unknown"), [densities, reference]
     with create_dataset(out, code=code, functional=functional or own_label, inputs=inputs) as writer:
         for done, stored in enumerate(kept.frames, 1):
@@ -98,7 +99,7 @@ def _frame_of(stored: StoredDensity, like: _Like, code: str, functional: str) ->
     zeroth, structure = like.zeroth, stored.structure
     pairs, placed = find_pairs(structure, zeroth.ranges, half=True), zeroth.ingredients.on_mesh(structure)
     rows = {key: zeroth.overlap.evaluate(key, p.vectors(placed))[None] for key, p in pairs.items()}
-    kpoints, weights = half_mesh(_counts(structure.cell, like.spacing))
+    kpoints, weights = like.kpoints(structure.cell)
     frame = Frame(
         stored.name,
         structure,
@@ -114,10 +115,3 @@ def _frame_of(stored: StoredDensity, like: _Like, code: str, functional: str) ->
     bands = BandReference(states.kpoints, states.weights, states.levels)
     level = None if stored.moment is not None else float(states.fermi_levels[0])
     return replace(frame, bands=bands, fermi_level=level)
-
-
-def _counts(cell: NDArray[np.float64], spacing: float) -> tuple[int, int, int]:
-    """Points of the k mesh of a cell."""
-    lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell).T, axis=1)
-    a, b, c = np.maximum(np.ceil(lengths / spacing - SPACING_SLACK), 1).astype(int).tolist()
-    return a, b, c

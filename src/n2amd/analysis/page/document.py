@@ -102,8 +102,9 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
     ]
     stages = dict.fromkeys(figure.stage for figure in figures)
     links = [("answer", "Answer")]
-    links += [("comparison", "Comparison")] if sections[1] else []
-    links += [("withheld", "Not finished")] if sections[2] else []
+    links += [("defect", "Through the defect")] if sections[1] else []
+    links += [("comparison", "Comparison")] if sections[2] else []
+    links += [("withheld", "Not finished")] if sections[3] else []
     links += [(anchor(stage), stage) for stage in stages]
     links += [("making", "How it was made")] + ([("rules", "Rules")] if graph else [])
     return _PAGE.format(
