@@ -20,10 +20,11 @@ from n2amd.config_faults import faults_of
 from n2amd.config_hamiltonian import HamiltonianSettings as HamiltonianSettings
 from n2amd.config_section import (
     SUPERCELL,
+    FrameOfData,
     Preset,
+    PristineCell,
     Section,
     Seed,
-    Supercell,
     Supercells,
     Text,
     Unique,
@@ -171,22 +172,6 @@ class AnalysisSettings(Section):
 OVERRIDABLE = ("forcefield", "hamiltonian", "trajectory", "states", "couplings", "dynamics", "analysis")
 
 
-class FrameOfData(Section):
-    """A structure that is a frame of the data."""
-
-    frame: str = Field(description="Name of its folder, or of the end of its path.")
-
-
-class PristineCell(Section):
-    """The cell without the defect, that rates through its levels are compared with."""
-
-    material: Text = Field(description="Name of its material in this job.")
-    supercell: Supercell = Field(description="Its supercell, of those of the job.")
-    functional: Text | None = Field(
-        None, description="Its functional; default: the one of the same label, or else its first."
-    )
-
-
 class Material(Section):
     """A crystal with its DFT data."""
 
@@ -199,6 +184,9 @@ class Material(Section):
     )
     forcefield_functional: str | None = Field(
         None, description="Functional whose data train the force field; default: the first."
+    )
+    forcefield_of: Text | None = Field(
+        None, description="Another material of the job whose force field moves this one; default: its own."
     )
     pristine: PristineCell | None = Field(
         None, description="Cell without the defect that rates are compared with; for `states.defect`."
@@ -233,8 +221,12 @@ class Material(Section):
 
     @property
     def trajectory_functional(self) -> str:
-        """Functional whose force field drives the trajectory."""
+        """Functional whose force field drives the trajectory, of this material or of `forcefield_of`."""
         return self.forcefield_functional or next(iter(self.functionals))
+
+    def trains_forcefield(self, label: str) -> bool:
+        """Whether a force field is trained on the data of a functional."""
+        return self.forcefield_of is None and label == self.trajectory_functional
 
 
 class Config(Section):
@@ -252,6 +244,11 @@ class Config(Section):
     couplings: CouplingsSettings = Field(default_factory=CouplingsSettings)
     dynamics: DynamicsSettings = Field(default_factory=DynamicsSettings)
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+
+    def forcefield_source(self, material: str) -> tuple[str, str]:
+        """Return the material and functional whose data the force field of a material is trained on."""
+        owner = self.materials[material].forcefield_of or material
+        return owner, self.materials[owner].trajectory_functional
 
     def section(self, name: str, material: str, label: str | None = None) -> Any:
         """Return the settings of a stage for a material, its overrides and a functional's spin applied."""

@@ -23,7 +23,8 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     yield from _names_that_are_taken(job, name)
     trajectory, states, dynamics = (job.section(s, name) for s in ("trajectory", "states", "dynamics"))
     label = material.trajectory_functional
-    if reason := material.functionals[label].lacks_forces:
+    yield from _other_materials(job, name)
+    if material.forcefield_of is None and (reason := material.functionals[label].lacks_forces):
         yield (
             f"materials.{name}: the force field would be trained on {label!r}, but {reason}; "
             "name a functional with forces in forcefield_functional"
@@ -58,6 +59,39 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
     if trajectory.frames < needed:
         given = "" if tau is None else f" with dynamics.dephasing_time_fs = {tau:g}"
         yield f"trajectory.frames = {trajectory.frames} are too few for a lifetime{given}: {needed} at least"
+
+
+def _other_materials(job: Config, name: str) -> Iterator[str]:
+    """Say which material or functional that this one takes something from is none of the job."""
+    material = job.materials[name]
+    if (owner := material.forcefield_of) is not None:
+        place = f"materials.{name}.forcefield_of = {owner}"
+        if owner not in job.materials or owner == name:
+            others = ", ".join(other for other in job.materials if other != name) or "none"
+            yield f"{place} is none of the other materials: {others}"
+        elif job.materials[owner].forcefield_of is not None:
+            yield f"{place} has no force field of its own: name {job.materials[owner].forcefield_of}"
+        if material.forcefield_functional is not None:
+            yield f"{place}: forcefield_functional is for a force field of its own: leave it out"
+    for label, source in material.functionals.items():
+        if (kept := source.rebuilt) is None:
+            continue
+        place = f"materials.{name}.functionals.{label}.rebuilt"
+        if kept.material not in job.materials:
+            yield f"{place}.material = {kept.material} is none of {', '.join(job.materials)}"
+        elif kept.functional not in job.materials[kept.material].functionals:
+            known = ", ".join(job.materials[kept.material].functionals)
+            yield f"{place}.functional = {kept.functional} is none of {known}"
+        elif (like := job.materials[kept.material].functionals[kept.functional]).rebuilt is not None:
+            yield (
+                f"{place}: frames of {kept.material} {kept.functional} are rebuilt themselves: name one with "
+                "paths"
+            )
+        elif like.written_by != source.written_by:
+            yield (
+                f"{place}: code is {source.written_by}, of {kept.material} {kept.functional} it is "
+                f"{like.written_by}: set it to that"
+            )
 
 
 def _spin_channels(job: Config, name: str) -> Iterator[str]:

@@ -231,6 +231,16 @@ class ActiveLearningSettings(Section):
         return self
 
 
+class RebuiltFrames(Section):
+    """Frames kept as densities, whose H and S are made again: a data set where the DFT files have no room."""
+
+    densities: WrittenPath = Field(description="Their file (`n2amd hamiltonian densities`).")
+    material: Text = Field(
+        description="Material with frames of the same basis, pseudopotentials and k spacing."
+    )
+    functional: Text = Field(description="That functional of it.")
+
+
 class DataSource(Section):
     """One functional: DFT data, given or to be computed, with a network of its own."""
 
@@ -263,6 +273,9 @@ class DataSource(Section):
     )
     engine: Engine | None = Field(
         None, description="DFT to run instead of `paths`: `program` (`cp2k` or `pyscf`) and its options."
+    )
+    rebuilt: RebuiltFrames | None = Field(
+        None, description="Frames kept as densities instead of `paths`; they have no forces."
     )
     structures: StructureSettings = Field(
         default_factory=StructureSettings, description="Structures that the engine computes."
@@ -312,8 +325,12 @@ class DataSource(Section):
 
     @model_validator(mode="after")
     def _given_or_computed(self) -> DataSource:
-        if bool(self.paths) == (self.engine is not None):
-            raise ValueError("give either paths (DFT frames that exist) or engine (DFT to run)")
+        if bool(self.paths) + (self.engine is not None) + (self.rebuilt is not None) != 1:
+            raise ValueError(
+                "give either paths (DFT frames that exist) or engine (DFT to run), or rebuilt (densities)"
+            )
+        if self.rebuilt is not None and self.active_learning.rounds:
+            raise ValueError("active_learning is not for rebuilt frames: set rounds to 0")
         if self.engine is None and self.code is None:
             raise ValueError("code is missing: name the DFT code that wrote the files in paths")
         if self.engine is not None and self.code not in (None, self.engine.program):
@@ -357,6 +374,8 @@ class DataSource(Section):
             return "DeepH folders hold no energies and forces"
         if self.engine is not None and not self.engine.forces:
             return "its engine computes no forces"
+        if self.rebuilt is not None:
+            return "rebuilt frames have none"
         return None
 
     @property

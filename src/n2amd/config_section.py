@@ -122,3 +122,19 @@ class Section(BaseModel):
         else:
             _no_truth_values(value)
         return value
+
+
+class FrameOfData(Section):
+    """A structure that is a frame of the data."""
+
+    frame: str = Field(description="Name of its folder, or of the end of its path.")
+
+
+class PristineCell(Section):
+    """The cell without the defect, that rates through its levels are compared with."""
+
+    material: Text = Field(description="Name of its material in this job.")
+    supercell: Supercell = Field(description="Its supercell, of those of the job.")
+    functional: Text | None = Field(
+        None, description="Its functional; default: the one of the same label, or else its first."
+    )

@@ -20,17 +20,21 @@ from n2amd.config import HamiltonianSettings
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph
+from n2amd.dft.kpoints_like import kpoints_like
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.interop.deeph import write_deeph_frame
 from n2amd.interop.npz import write_npz
 from n2amd.network.charge_states import ChargeState, ChargeStates
+from n2amd.network.density_data import fit_frame
 from n2amd.network.density_files import densities_of
 from n2amd.network.evaluation import report
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.network.hamiltonian_gradient import hamiltonian_gradients
 from n2amd.network.predict import load_predictor
+from n2amd.network.rebuilt_frames import rebuild
+from n2amd.network.stored_densities import read_density_electrons, require_one_kind, with_exact_states
 from n2amd.network.training import train
 from n2amd.structure import Structure
 
@@ -199,9 +203,43 @@ def test_electrons_must_be_those_of_atoms_and_charge(ions, tmp_path):
         train(tmp_path / "d.h5", SETTINGS, tmp_path / "m.pt", tmp_path, lambda *told: None)
 
 
-def test_densities_are_kept_without_spin(ions, tmp_path):
-    with pytest.raises(InputError, match=r"densities are kept without spin, H has 2 components"):
-        densities_of(ions / "d.h5", tmp_path / "densities.h5", None, None, lambda *told: None)
+def test_a_data_set_is_rebuilt_from_densities_with_spins(ions, tmp_path):
+    densities, again = tmp_path / "densities.h5", tmp_path / "again.h5"
+    assert densities_of(ions / "d.h5", densities, None, None, lambda *told: None) == 5
+    (name, numbers, excess, moment), *_ = read_density_electrons(densities)
+    assert (name, excess, moment) == ("ion 0", -1.0, 1.0)
+    kpoints = kpoints_like(ions / "d.h5")
+    assert rebuild(densities, ions / "d.h5", again, kpoints) == 5
+    for frame, found in zip(read_frames(ions / "d.h5"), read_frames(again)):
+        assert np.array_equal(numbers, frame.structure.numbers)
+        assert (found.charge, found.fixed_moment, found.fermi_level) == (1.0, 1.0, None)
+        assert (found.energy, found.forces) == (None, None)
+        assert found.origin["smearing"] == frame.origin["smearing"]
+    # they train as the frames themselves do; as further densities, which are of closed shells, they do not
+    train(again, SETTINGS, tmp_path / "m.pt", tmp_path / "w", lambda *told: None)
+    assert load_predictor(tmp_path / "m.pt").states.state_of(numbers) == ChargeState(-1.0, 1.0)
+    with pytest.raises(InputError, match=r"it has spins, and further densities are of closed shells"):
+        train(ions / "d.h5", SETTINGS, tmp_path / "n.pt", tmp_path / "v", lambda *told: None, None, densities)
+
+
+def test_stored_states_of_both_spins_are_those_of_the_frame(ions):
+    """A stored density has the frame's elements between states to first order, electrons and moment."""
+    frame = next(read_frames(ions / "d.h5"))
+    zeroth = load_predictor(ions / "model.pt").model.zeroth
+    fitted = fit_frame(frame, zeroth, 4.0)
+    charges = zeroth.model.auxiliary.charges_of(frame.structure.numbers)
+    found = with_exact_states(fitted, charges)
+    np.testing.assert_allclose(found @ charges, [-1.0, 1.0], atol=1e-9)
+    errors = [
+        float(fitted.sample.state_errors(torch.from_numpy(c)).square().mean().sqrt())
+        for c in (fitted.coefficients, found)
+    ]
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_rebuilt_frames_are_of_one_kind_of_spin():
+    with pytest.raises(InputError, match=r"with spins, the frames before it without"):
+        require_one_kind({"a": False, "b": True})
 
 
 def test_info_tells_electrons_of_spins_and_charge(ions):

@@ -72,7 +72,7 @@ def test_data_that_suit(demands: Demands) -> None:
             "structure",
             "holds Ti, of which no DFT frame has an atom .*have O",
         ),
-        ({"n_spin": 2}, "hamiltonian", "2 spin components"),
+        ({"n_spin": 2}, "states.spin", "2 spin components, and no spin channel is chosen"),
         ({"n_spin": 4}, "hamiltonian", "4 spin components"),
         ({"basis": basis(radial=False)}, "fit_overlap", "give no radial functions"),
         ({"n_frames": 2}, r"hamiltonian.validation_fraction", "2 frames cannot give"),
@@ -86,6 +86,29 @@ def test_data_that_do_not(demands: Demands, offer: dict, field: str, message: st
         check_suits(replace(OFFER, **offer), demands)
     assert caught.value.field == field
     assert caught.value.remedy
+
+
+def charged(excess: float, moment: float | None, numbers: tuple[int, ...] = (8, 8, 8, 22, 22)) -> dict:
+    return {"electrons": (("a", np.array(numbers), excess, moment),)}
+
+
+def test_channels_of_charged_cells(demands: Demands) -> None:
+    one_oxygen_less = Structure(np.eye(3) * 5, np.arange(15.0).reshape(5, 3), np.array([8, 8, 8, 22, 22]))
+    channel = replace(demands, structure=one_oxygen_less, supercells=["1x1x1"], path=(), forcefield=None)
+    spin_up = replace(channel, states=StatesSettings(spin="up"))
+    check_suits(replace(OFFER, n_spin=2, **charged(-1.0, 1.0)), spin_up)
+    # 41 electrons in a closed shell, 20.5 in a channel
+    with pytest.raises(InputError, match="41 valence electrons do not fill whole bands"):
+        check_suits(replace(OFFER, **charged(-1.0, None)), channel)
+    with pytest.raises(InputError, match=r"20.5 electrons of spin up do not fill whole bands"):
+        check_suits(replace(OFFER, n_spin=2, **charged(-1.0, 0.0)), spin_up)
+    with pytest.raises(InputError, match=r"the charge of O6 Ti4 is unknown"):
+        check_suits(
+            replace(OFFER, n_spin=2, **charged(-1.0, 1.0)), replace(spin_up, supercells=["1x1x1", "1x1x2"])
+        )
+    pairs = replace(spin_up, hamiltonian=HamiltonianSettings(model="pair"))
+    with pytest.raises(InputError, match="collinear spins need a learned density, and the model is pair"):
+        check_suits(replace(OFFER, n_spin=2, **charged(-1.0, 1.0)), pairs)
 
 
 def test_jobs_that_do_not_suit_the_data(demands: Demands) -> None:

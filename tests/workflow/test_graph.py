@@ -22,6 +22,7 @@ MODELS = {
     "draw_nac_parity": 1,
     "draw_population_parity": 1,
 }
+OF_PARITY = {"ingest_dft_trajectory", "coupling_parity", "draw_nac_parity", "draw_population_parity"}
 END = {"summary": 1, "all": 1}
 # once a supercell, whatever the functionals of its states
 OF_TRAJECTORY = {"run_trajectory", "compare_phonons", "draw_phonons"}
@@ -196,6 +197,35 @@ def test_levels_of_a_defect_ask_for_weights_and_rates(pristine: Project) -> None
     # the functional and its scissor variant have rates of their own
     wanted = {"rates": 2, "draw_defect": 2, "character": 1, "draw_character": 1}
     assert {name: n for name, n in jobs.items() if n != plain.get(name)} == wanted
+
+
+def test_the_vacancy_study_is_one_job(pristine: Project) -> None:
+    """Two cells and one force field; no bands are drawn with spins, rates of the vacancy alone."""
+    jobs = pristine.planned("config/studies/tio2-vacancy.yaml")
+    models = {name: n for name, n in MODELS.items() if name not in OF_PARITY}
+    of_vacancy = ("ingest_dataset", "train_hamiltonian", "evaluate_hamiltonian", "draw_hamiltonian")
+    second = {**dict.fromkeys(of_vacancy, 1), "rates": 1, "draw_defect": 1}
+    cells = [supercell_jobs(shards=4, variants=1, methods=methods) for methods in (2, 1)]
+    assert jobs == total(models, second, *cells, END)
+
+
+def test_what_one_material_takes_from_another_is_there(pristine: Project) -> None:
+    def planned_with(**changes: object) -> str:
+        def change(document: dict) -> None:
+            vacancy = document["materials"]["vacancy"]
+            vacancy["functionals"]["pbe"]["rebuilt"].update(changes.get("rebuilt", {}))
+            vacancy.update({key: value for key, value in changes.items() if key != "rebuilt"})
+
+        study = pristine.config("vacancy", change, base="studies/tio2-vacancy")
+        done = pristine.snakemake("-n", "--configfile", study, check=False)
+        assert done.returncode != 0
+        return done.stdout + done.stderr
+
+    assert "forcefield_of = absent is none of the other materials: pristine" in planned_with(
+        forcefield_of="absent"
+    )
+    assert "rebuilt.functional = lda is none of pbe" in planned_with(rebuilt={"functional": "lda"})
+    assert "rebuilt frames have none" in planned_with(forcefield_of=None)
 
 
 CHOSEN = "--exclude 'md_*_1?' --near-duplicates skip --grid-cell-sampling 2"

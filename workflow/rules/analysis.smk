@@ -163,11 +163,12 @@ rule case:
     params:
         code=code("commands/analysis.py:case"),
         parity=lambda wildcards, input: (["--nac-parity", input.parity] if "parity" in input.keys() else []),
+        rates=lambda wildcards, input: (["--rates", input.rates] if "rates" in input.keys() else []),
         parts=parts_of_case,
     shell:
         "n2amd analysis case --couplings {input.couplings:q} --trajectory {input.trajectory:q}"
         " --dephasing {input.dephasing:q} --lifetime {input.lifetime:q} --forcefield {input.forcefield:q}"
-        " --hamiltonian {input.hamiltonian:q} {params.parity:q} --material {wildcards.material}"
+        " --hamiltonian {input.hamiltonian:q} {params.parity:q} {params.rates:q} --material {wildcards.material}"
         " --supercell {wildcards.supercell} --functional {wildcards.variant} --out {output.case:q}"
         " {input.datasets:q} {params.parts:q} > {log:q} 2>&1"
 

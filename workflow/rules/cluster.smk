@@ -11,6 +11,7 @@ from snakemake.exceptions import ResourceValidationError
 
 from n2amd.cost import stages
 from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
+from n2amd.network.stored_densities import read_density_structures
 from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit, spread_over_tries
 
 # jobs inherit it: every Snakemake of a run, the one that submits and those inside jobs, sees the same partitions
@@ -80,6 +81,9 @@ def orbitals_of_supercell(wildcards):
 def data_as_given(material, functional):
     """Return the size of the frames of a functional before they are read."""
     given = JOB.materials[material].functionals[functional]
+    if given.rebuilt:
+        atoms = [len(structure.numbers) for structure in read_density_structures(given.rebuilt.densities)]
+        return DataSize(len(atoms), sum(atoms), max(atoms))
     if given.engine is None:
         return size_of_folders(given.paths)
     if given.structures.file is not None:
@@ -161,7 +165,11 @@ WITH_INGREDIENTS = {"siesta", "honpas", "openmx", "cp2k", "pyscf"}
 
 # by rule; `analysed` where a rule is not named
 REQUESTS = {
-    "ingest_dataset": lambda w, threads: stages.ingestion(data_of(w), threads),
+    "ingest_dataset": lambda w, threads: (
+        stages.self_consistent(data_of(w).frames, data_of(w).largest, orbitals_of_data(w), threads)
+        if source(w).rebuilt
+        else stages.ingestion(data_of(w), threads)
+    ),
     "ingest_dft_trajectory": lambda w, threads: stages.ingestion(dft_trajectory(w), threads),
     "fit_overlap": lambda w, threads: stages.overlap_fit(data_of(w)),
     "add_labels": lambda w, threads: stages.overlap_fit(data_of(w)),

@@ -225,6 +225,51 @@ def dft_folders(wildcards):
     return [*map(str, given), *(frames_of_chunk(wildcards, chunk) for chunk in chunks(wildcards))]
 
 
+def frames_to_read(wildcards):
+    """Return the files that a functional's frames are read from, none where an engine computes them."""
+    given = source(wildcards)
+    return [given.rebuilt.densities] if given.rebuilt else ([] if given.engine else given.paths)
+
+
+def data_set_like(wildcards):
+    """Return the data set whose basis and k spacing rebuilt frames have."""
+    kept = source(wildcards).rebuilt
+    return [f"<results>/{kept.material}/{kept.functional}/dataset.h5"] if kept else []
+
+
+def how_to_read(wildcards, input, threads):
+    """Return the command that makes a data set: of DFT output, or of frames kept as densities."""
+    given = source(wildcards)
+    if given.rebuilt:
+        files = f"{shlex.quote(str(input.frames))} --like {shlex.quote(str(input.like))}"
+        return f"rebuild {files} --functional {wildcards.functional}"
+    options = f"{given_to_ingestion(wildcards)} {chosen_for_ingestion(wildcards)}"
+    return ingestion(wildcards, threads, dft_folders(wildcards), options)
+
+
+def how_to_read_labels(wildcards, input, threads):
+    """Return the command that makes a data set of a round's labels, of all structures that were to be computed."""
+    options = f"{given_to_ingestion(wildcards)} --expect {shlex.quote(str(input.structures))}"
+    return ingestion(wildcards, threads, [folder_of_labels(wildcards)], options)
+
+
+def ingestion(wildcards, threads, folders, options):
+    """Return the command that reads folders of DFT output."""
+    listed = " ".join(map(shlex.quote, folders))
+    reader = source(wildcards).written_by
+    return f"ingest --jobs {threads} --code {reader} {listed} --functional {wildcards.functional} {options}"
+
+
+def code_of_rebuilding(wildcards):
+    """Return a hash of the code that makes frames of densities, where a functional's are."""
+    return code("commands/dataset_rebuild.py:rebuild") if source(wildcards).rebuilt else ""
+
+
+def draws_bands(material, functional):
+    """Whether bands are drawn of a functional's network: not where its Hamiltonian has spins."""
+    return section_of("states", material, functional).spin is None
+
+
 def given_to_ingestion(wildcards):
     """Return what the config says of frames beyond what their files say."""
     given = source(wildcards)
@@ -298,8 +343,8 @@ def shards(wildcards, functional=None):
 
 def forcefield_of_material(wildcards):
     """Return the force field that a material's trajectories are run with."""
-    trained_on = JOB.materials[wildcards.material].trajectory_functional
-    return f"<results>/{wildcards.material}/{trained_on}/forcefield.model"
+    owner, trained_on = JOB.forcefield_source(wildcards.material)
+    return f"<results>/{owner}/{trained_on}/forcefield.model"
 
 
 def description_of_states(wildcards):
@@ -426,16 +471,17 @@ def files_of_case(wildcards):
     """Return the files of one case by name; couplings of DFT's own matrices only where there are such frames."""
     material = JOB.materials[wildcards.material]
     functional = parent(wildcards.variant)
-    trained_on = material.trajectory_functional
+    owner, trained_on = JOB.forcefield_source(wildcards.material)
+    learned_from = dict.fromkeys([(wildcards.material, functional), (owner, trained_on)])
     model = f"<results>/{wildcards.material}"
     states = f"<results>/{wildcards.material}/{wildcards.supercell}/{functional}"
     files = {
         "datasets": [
             path
-            for label in dict.fromkeys((functional, trained_on))
-            for path in data_sets(SimpleNamespace(material=wildcards.material, functional=label))
+            for name, label in learned_from
+            for path in data_sets(SimpleNamespace(material=name, functional=label))
         ],
-        "forcefield": f"{model}/{trained_on}/forcefield.json",
+        "forcefield": f"<results>/{owner}/{trained_on}/forcefield.json",
         "hamiltonian": f"{model}/{functional}/hamiltonian.json",
         "trajectory": f"{model}/{wildcards.supercell}/trajectory.h5",
         "couplings": f"{states}/couplings.h5",
@@ -444,6 +490,10 @@ def files_of_case(wildcards):
     }
     if material.functionals[functional].trajectory_paths:
         files["parity"] = f"{model}/{functional}/nac_parity.json"
+    if section_of("states", wildcards.material).defect is not None:
+        files["rates"] = (
+            f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/rates.json"
+        )
     return files
 
 
@@ -475,8 +525,8 @@ def every_file():
     for name, material in JOB.materials.items():
         for label in material.functionals:
             model = SimpleNamespace(material=name, functional=label)
-            of_model = ["hamiltonian.json", "bands.json"]
-            if label == material.trajectory_functional:
+            of_model = ["hamiltonian.json", *(["bands.json"] if draws_bands(name, label) else [])]
+            if material.trains_forcefield(label):
                 of_model += ["forcefield.model", "forcefield.json"]
             if material.functionals[label].trajectory_paths:
                 of_model += ["dft_trajectory.h5", "nac_parity.json"]
@@ -521,8 +571,8 @@ def every_case(pattern):
 
 def labelled_frames(w):
     """Return the files with DFT forces beside the data set of the functional that the trajectory follows."""
-    material = JOB.materials[w.material]
-    source = material.functionals[material.trajectory_functional]
+    owner, trained_on = JOB.forcefield_source(w.material)
+    source = JOB.materials[owner].functionals[trained_on]
     return [*source.forcefield_paths, *source.forcefield_test_paths]
 
 
@@ -531,8 +581,8 @@ def every_figure():
     figures = []
     for name, material in JOB.materials.items():
         for label, source in material.functionals.items():
-            wanted = ["hamiltonian", "bands"]
-            if label == material.trajectory_functional:
+            wanted = ["hamiltonian", *(["bands"] if draws_bands(name, label) else [])]
+            if material.trains_forcefield(label):
                 wanted += ["forcefield-energy", "forcefield-force"]
             if source.trajectory_paths:
                 wanted += ["nac-parity", "population-parity"]

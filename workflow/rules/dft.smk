@@ -57,7 +57,8 @@ rule run_dft:
 rule ingest_dataset:
     """Read independent DFT frames into one data set; the gate refuses what is not consistent."""
     input:
-        frames=lambda w: [] if source(w).engine else source(w).paths,
+        frames=frames_to_read,
+        like=data_set_like,
         computed=dft_reports,
     output:
         dataset="<results>/{material}/{functional}/dataset.h5",
@@ -75,14 +76,11 @@ rule ingest_dataset:
         runtime=minutes("ingest_dataset"),
     params:
         code=code("commands/dataset.py:ingest"),
+        code_of_rebuilding=code_of_rebuilding,
         reader=reader_code,
-        dft=lambda w: source(w).written_by,
-        folders=dft_folders,
-        given=given_to_ingestion,
-        chosen=chosen_for_ingestion,
+        how=how_to_read,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {params.folders:q} --functional {wildcards.functional} {params.given}"
-        " {params.chosen}"
+        "OMP_NUM_THREADS=1 n2amd dataset {params.how}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 

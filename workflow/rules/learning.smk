@@ -94,10 +94,7 @@ use rule ingest_dataset as ingest_labels with:
     params:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
-        dft=lambda w: source(w).written_by,
-        folders=lambda w: [folder_of_labels(w)],
-        given=lambda w, input: f"{given_to_ingestion(w)} --expect {shlex.quote(input.structures)}",
-        chosen="",
+        how=how_to_read_labels,
 
 
 rule add_labels:

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 
 from n2amd.analysis import shapes
+from n2amd.analysis.defect_case import defect_of_case
 from n2amd.analysis.documents import at, number_at, read_report, without_nan
 from n2amd.analysis.shapes import STAGES, conforming
 from n2amd.errors import InputError
@@ -37,6 +38,8 @@ class CaseFiles:
         Any of dataset, trajectory, states shards, couplings, populations, in any order: each says what it is.
     forcefield, hamiltonian, nac_parity
         Reports of the models.
+    rates
+        `rates.json` of levels of a defect.
     dephasing, lifetime
         Of this stage.
     """
@@ -47,6 +50,7 @@ class CaseFiles:
     forcefield: Path | None = None
     hamiltonian: Path | None = None
     nac_parity: Path | None = None
+    rates: Path | None = None
     by_stage: dict[str, list[Path]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +79,7 @@ class CaseFiles:
             ("couplings", self.nac_parity),
             ("analysis", self.dephasing),
             ("analysis", self.lifetime),
+            ("analysis", self.rates),
         ):
             if path is not None:
                 yield stage, path
@@ -169,6 +174,9 @@ def build_case(
         "seeds": _seeds(files, lifetime, seed),
         "cpu_seconds": _cpu_seconds(files),
     }
+    if files.rates is not None:
+        require_made_from(files.rates, files.only("couplings"))
+        case["defect"] = defect_of_case(files.rates)
     return without_nan(case)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from n2amd.analysis.case import total_cpu
+from n2amd.analysis.defect_case import defect_columns
 from n2amd.analysis.documents import at, without_nan
 from n2amd.analysis.scaling import scaling_laws
 from n2amd.analysis.shapes import CASE, CASE_SINCE, conforming
@@ -111,6 +112,7 @@ def table_frame(cases: list[dict[str, Any]]) -> pd.DataFrame:
                 "force_mae_meV_per_A": forcefield.get("force_mae_meV_per_A"),
                 "energy_mae_meV_per_atom": forcefield.get("energy_mae_meV_per_atom"),
                 "nac_edge_mae_meV": parity.get("mae_meV"),
+                **(defect_columns(case) if any("defect" in other for other in cases) else {}),
             }
         )
     frame = pd.DataFrame(rows)

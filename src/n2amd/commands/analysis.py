@@ -207,6 +207,7 @@ def case(
     forcefield: Annotated[Path | None, typer.Option(help="forcefield.json.")] = None,
     hamiltonian: Annotated[Path | None, typer.Option(help="hamiltonian.json.")] = None,
     nac_parity: Annotated[Path | None, typer.Option(help="nac_parity.json.")] = None,
+    rates: Annotated[Path | None, typer.Option(help="rates.json of levels of a defect.")] = None,
     dataset: Annotated[list[Path] | None, typer.Option(help="dataset.h5; may be repeated.")] = None,
     files: Annotated[
         list[Path] | None,
@@ -226,6 +227,7 @@ def case(
         forcefield=forcefield,
         hamiltonian=hamiltonian,
         nac_parity=nac_parity,
+        rates=rates,
     )
     document = build_case(gathered, functional=functional, material=material, supercell=supercell)
     document["warnings"] = _cell_warnings(hamiltonian, trajectory)

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+from n2amd.commands.dataset_rebuild import rebuild
 from n2amd.commands.mesh_option import GridCellSamplingOption
 
 app = typer.Typer(
     help="Ingest DFT frames into a checked data set; check, describe, split, merge, export it.",
     no_args_is_help=True,
 )
+app.command()(rebuild)
 
 
 class DftCode(StrEnum):

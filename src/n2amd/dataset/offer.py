@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
+from n2amd.dataset.channels import spin_of
 from n2amd.dataset.choice import without_excluded
 from n2amd.dataset.electrons import Census
 from n2amd.dataset.frame import Frame
@@ -40,6 +42,9 @@ class Offer:
         Spin components of H.
     without
         Quantities that a frame lacks ("energy", "forces"), each with the name of the frame.
+    electrons
+        Of the frames looked at: name, atomic numbers, electrons beyond the neutral atoms, and of spin up
+        less those of spin down (None without collinear spins, or where nothing tells).
     """
 
     n_frames: int
@@ -47,6 +52,7 @@ class Offer:
     basis: Basis
     n_spin: int
     without: Mapping[str, str]
+    electrons: tuple[tuple[str, NDArray[np.int64], float, float | None], ...] = ()
 
 
 def offer_of_dataset(path: str | Path) -> Offer:
@@ -65,8 +71,13 @@ def offer_of_dataset(path: str | Path) -> Offer:
             "forces": np.isnan(file["atoms/forces"][offsets[:-1], 0]),
         }
         n_spin = next(iter(file["blocks"].values()))["hamiltonian"].shape[0]
+        numbers = np.split(file["atoms/numbers"][...], offsets[1:-1])
+        excess = -np.nan_to_num(file["frames/charge"][...])
+        spins = file["frames/spin"][...] if "spin" in file["frames"] else np.full(len(names), np.nan)
+    moments = [None if np.isnan(spin) or n_spin != 2 else float(spin) for spin in spins]
     without = {what: names[int(np.argmax(missing))] for what, missing in empty.items() if missing.any()}
-    return Offer(len(names), Census.of_dataset(path), read_basis(path), n_spin, without)
+    electrons = tuple(zip(names, numbers, excess.tolist(), moments))
+    return Offer(len(names), Census.of_dataset(path), read_basis(path), n_spin, without, electrons)
 
 
 def structures_of_frames(
@@ -141,4 +152,5 @@ def offer_of_frames(
         if getattr(frame, what) is None
     }
     n_spin = frames[0].hamiltonian.n_spin
-    return Offer(len(folders), Census.of_frames(frames), Basis(atoms), n_spin, without)
+    electrons = tuple((f.name, f.structure.numbers, -f.charge + 0.0, spin_of(f)) for f in frames)
+    return Offer(len(folders), Census.of_frames(frames), Basis(atoms), n_spin, without, electrons)

@@ -62,15 +62,6 @@ def densities_of(
     else:
         model = without_means(read_densities(functions_of, basis, ingredients).auxiliary)
     zeroth = ZerothHamiltonian(basis, ingredients, model)
-    first = next(read_frames(dataset, chosen[:1]))
-    if first.hamiltonian.n_spin != 1:
-        raise InputError(
-            f"densities are kept without spin, H has {first.hamiltonian.n_spin} components",
-            file=dataset,
-            frame=first.name,
-            field="hamiltonian",
-            remedy="train on the data set itself",
-        )
     cutoff = PRESETS["quick"].density.message_cutoff_A
     fitted = (fit_frame(frame, zeroth, cutoff) for frame in read_frames(dataset, chosen))
     with within(dataset):

@@ -52,13 +52,16 @@ class StoredDensity:
     excess
         Electrons beyond the neutral atoms.
     coefficients
-        Of the density functions, (n_total,).
+        Of the density functions, (n_total,), or (2, n_total) of density and magnetisation.
+    moment
+        Electrons of spin up minus those of spin down; None without collinear spins.
     """
 
     name: str
     structure: Structure
     excess: float
     coefficients: NDArray[np.float64]
+    moment: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,25 +73,30 @@ class DensityFile:
 
 
 def with_exact_states(fitted: FittedFrame, charges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients nearest to the fit whose states have DFT's energies to first order, (n_total,).
+    """Coefficients nearest to the fit whose states have DFT's energies to first order, as the fit's.
 
     Parameters
     ----------
     fitted
         The fit.
     charges
-        Electrons of a unit of each coefficient, (n_total,): their number does not change.
+        Electrons of a unit of each coefficient, (n_total,): their number stays, and the moment.
     """
     sample = fitted.sample
     matrix = sample.matrix.numpy().astype(np.float64)
-    response = np.vstack([sample.response.numpy().astype(np.float64), charges])
+    kept = [sample.excess] if sample.moment is None else [sample.excess, sample.moment]
+    response = np.vstack([sample.response.numpy().astype(np.float64), np.kron(np.eye(len(kept)), charges)])
     matrix[np.diag_indices(len(matrix))] *= 1 + RIDGE
-    softest = cho_solve(cho_factor(matrix, lower=True, check_finite=False), response.T, check_finite=False)
+    factor = cho_factor(matrix, lower=True, check_finite=False)
+    # the norm of a magnetisation's error is that of a density's, so that each part is softened by itself
+    parts = np.split(response.T, len(kept))
+    softest = np.concatenate([cho_solve(factor, part, check_finite=False) for part in parts])
     stiffness = response @ softest
-    levels = np.diag_indices(len(stiffness) - 1)
+    levels = np.diag_indices(len(stiffness) - len(kept))
     stiffness[levels] += LEFT_ALONE * stiffness[levels].max()
-    missing = np.append(sample.wanted.numpy(), sample.excess) - response @ fitted.coefficients
-    return fitted.coefficients + softest @ np.linalg.solve(stiffness, missing)
+    found = fitted.coefficients.ravel()
+    missing = np.append(sample.wanted.numpy(), kept) - response @ found
+    return (found + softest @ np.linalg.solve(stiffness, missing)).reshape(fitted.coefficients.shape)
 
 
 def write_densities(
@@ -119,10 +127,12 @@ def write_densities(
         file["name"] = [f.name for f in frames]
         file["cell"] = np.array([f.structure.cell for f in frames])
         file["excess"] = np.array([f.excess for f in frames])
+        if any(f.moment is not None for f in frames):
+            file["moment"] = np.array([np.nan if f.moment is None else f.moment for f in frames])
         file["atom_offset"] = np.cumsum([0, *(f.structure.n_atoms for f in frames)])
         file["numbers"] = np.concatenate([f.structure.numbers for f in frames])
         file["positions"] = np.concatenate([f.structure.positions for f in frames])
-        values = np.concatenate([f.coefficients for f in frames]).astype(np.float32)
+        values = np.concatenate([f.coefficients.ravel() for f in frames]).astype(np.float32)
         file.create_dataset("coefficients", data=values, compression="gzip", shuffle=True)
 
 
@@ -153,13 +163,18 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
             )
         auxiliary = AuxiliaryBasis.from_json(file["auxiliary"].asstr()[()])
         names, excess = file["name"].asstr()[...], file["excess"][...]
+        moments = _moments(file, len(names))
         structures = _structures(file)
         coefficients = file["coefficients"][...].astype(np.float64)
     frames, start = [], 0
     for k, structure in enumerate(structures):
-        n = int(auxiliary.offsets(structure.numbers)[-1])
-        frames.append(StoredDensity(names[k], structure, float(excess[k]), coefficients[start : start + n]))
-        start += n
+        n, moment = int(auxiliary.offsets(structure.numbers)[-1]), moments[k]
+        fields = 1 if moment is None else 2
+        found = coefficients[start : start + fields * n]
+        start += fields * n
+        if len(found) == fields * n and fields == 2:
+            found = found.reshape(2, n)
+        frames.append(StoredDensity(names[k], structure, float(excess[k]), found, moment))
     if start != len(coefficients):
         raise InputError(
             f"{len(coefficients)} coefficients for frames that have {start}",
@@ -170,10 +185,18 @@ def read_densities(path: Path, basis: Basis, ingredients: Ingredients | None) ->
     for frame in frames:
         with within(path, frame.name):
             tolerance = STORED_TOLERANCE * frame.structure.n_atoms
-            require_electrons(
-                auxiliary, frame.structure.numbers, frame.coefficients, frame.excess, tolerance=tolerance
-            )
+            totals = [(frame.coefficients, frame.excess)]
+            if frame.moment is not None:
+                totals = list(zip(frame.coefficients, (frame.excess, frame.moment)))
+            for found, total in totals:
+                require_electrons(auxiliary, frame.structure.numbers, found, total, tolerance=tolerance)
     return DensityFile(auxiliary, tuple(frames))
+
+
+def _moments(file: h5py.File, n_frames: int) -> list[float | None]:
+    """Moments of the frames; a file without spins says none."""
+    stored = file["moment"][...] if "moment" in file else np.full(n_frames, np.nan)
+    return [None if np.isnan(moment) else float(moment) for moment in stored]
 
 
 def read_density_structures(path: Path) -> list[Structure]:
@@ -186,6 +209,43 @@ def read_density_structures(path: Path) -> list[Structure]:
     """
     with open_hdf5(path, FORMAT) as file:
         return _structures(file)
+
+
+def read_density_electrons(
+    path: Path,
+) -> tuple[tuple[str, NDArray[np.int64], float, float | None], ...]:
+    """Return name, atomic numbers, electrons beyond the neutral atoms and moment of each frame of a file.
+
+    Raises
+    ------
+    InputError
+        If it is no such file.
+    """
+    with open_hdf5(path, FORMAT) as file:
+        names, excess = file["name"].asstr()[...].tolist(), file["excess"][...].tolist()
+        moments = _moments(file, len(names))
+        numbers = [structure.numbers for structure in _structures(file)]
+    return tuple(zip(names, numbers, excess, moments))
+
+
+def require_one_kind(spins: dict[str, bool]) -> None:
+    """Refuse frames of which some have spins and some have none; their names, and whether each has.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is unlike the first of all.
+    """
+    kinds = list(spins.values())
+    for name, kind in spins.items():
+        if kind != kinds[0]:
+            found, before = ("with", "without") if kind else ("without", "with")
+            raise InputError(
+                f"{found} spins, the frames before it {before}",
+                frame=name,
+                field="moment",
+                remedy="keep spin-polarised frames in a file of their own",
+            )
 
 
 def _structures(file: h5py.File) -> list[Structure]:
@@ -209,6 +269,7 @@ def store(
     stored = []
     for done, frame in enumerate(fitted, 1):
         coefficients = with_exact_states(frame, auxiliary.charges_of(frame.structure.numbers))
-        stored.append(StoredDensity(frame.sample.name, frame.structure, frame.sample.excess, coefficients))
+        sample = frame.sample
+        stored.append(StoredDensity(sample.name, frame.structure, sample.excess, coefficients, sample.moment))
         report(done)
     return stored

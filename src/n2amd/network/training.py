@@ -129,6 +129,7 @@ def train(
     further = None
     if densities is not None and plan.density:
         further = read_densities(densities, basis, found.ingredients)
+        _refuse_spins(further, densities)
         _refuse_judged(further, [structures[k] for k in (*split.validation, *split.test)], densities)
     ranks.require_frames(len(split.train) + len(further.frames if further else ()))
     fingerprint = provenance.sha256_of_config(
@@ -190,6 +191,19 @@ def charge_states(frames: Sequence[Frame], plan: Plan) -> ChargeStates:
         )
     listed = [(f.name, f.structure.numbers, state_of_frame(f)) for f in frames]
     return ChargeStates.of(listed, spin=spin)
+
+
+def _refuse_spins(further: DensityFile, path: Path) -> None:
+    """Refuse densities with a magnetisation, which train as frames of a data set only."""
+    for frame in further.frames:
+        if frame.moment is not None:
+            raise InputError(
+                "it has spins, and further densities are of closed shells",
+                file=path,
+                frame=frame.name,
+                field="density_paths",
+                remedy="make a data set of such frames (`n2amd dataset rebuild`; `rebuilt` in a job)",
+            )
 
 
 def _refuse_judged(further: DensityFile, judged: Sequence[Structure], path: Path) -> None:

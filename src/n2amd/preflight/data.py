@@ -9,11 +9,17 @@ import numpy as np
 
 from n2amd.config import Config
 from n2amd.config_data import DataSource
-from n2amd.dataset.offer import geometries_of_frames, offer_of_frames
+from n2amd.dataset.electrons import Census
+from n2amd.dataset.offer import Offer, geometries_of_frames, offer_of_frames
 from n2amd.dft.files import frame_name
 from n2amd.dft.readers import MODULES, reader_for
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import read_labelled_frames
+from n2amd.network.stored_densities import (
+    read_density_electrons,
+    read_density_structures,
+    require_one_kind,
+)
 from n2amd.preflight.faults import Faults
 from n2amd.states.suitability import Demands, check_suits
 from n2amd.structure import Structure
@@ -84,18 +90,12 @@ def check_data(job: Config, name: str, label: str, structure: Structure, faults:
     material = job.materials[name]
     source = material.functionals[label]
     place = f"materials.{name}.functionals.{label}"
+    if source.rebuilt is not None:
+        return _check_rebuilt(job, name, label, structure, faults)
     given = (source.paths, source.written_by, source.electrons)
     elements = {int(z) for z in structure.numbers}
     with faults.at(place):
-        trains = label == material.trajectory_functional
-        demands = Demands(
-            structure,
-            job.supercells,
-            job.section("states", name, label),
-            job.section("hamiltonian", name),
-            job.section("forcefield", name) if trains else None,
-            source.fits_overlap,
-        )
+        demands = _demands(job, name, label, structure)
         check_suits(offer_of_frames(*given, elements, source.exclude), demands)
     frames = faults.attempt(place, lambda: geometries_of_frames(*given, source.exclude)) or []
     if source.near_duplicates == "refuse":
@@ -110,6 +110,41 @@ def check_data(job: Config, name: str, label: str, structure: Structure, faults:
         with faults.at(place):
             _check_trajectory(source)
     return [structure for _, structure in frames]
+
+
+def _demands(job: Config, name: str, label: str, structure: Structure) -> Demands:
+    """What the job asks of the data of one functional."""
+    material = job.materials[name]
+    return Demands(
+        structure,
+        job.supercells,
+        job.section("states", name, label),
+        job.section("hamiltonian", name),
+        job.section("forcefield", name) if material.trains_forcefield(label) else None,
+        material.functionals[label].fits_overlap,
+    )
+
+
+def _check_rebuilt(
+    job: Config, name: str, label: str, structure: Structure, faults: Faults
+) -> list[Structure]:
+    """Hold frames kept as densities against the job; their basis is that of the frames they are like."""
+    kept = job.materials[name].functionals[label].rebuilt
+    assert kept is not None
+    like = job.materials[kept.material].functionals[kept.functional]
+    place = f"materials.{name}.functionals.{label}.rebuilt"
+    with faults.at(place):
+        electrons = read_density_electrons(kept.densities)
+        require_one_kind({frame: moment is not None for frame, _, _, moment in electrons})
+        elements = {int(z) for _, numbers, _, _ in electrons for z in numbers}
+        found = offer_of_frames(like.paths, like.written_by, like.electrons, elements, like.exclude)
+        n_spin = 1 if electrons[0][3] is None else 2
+        neutral = [(f, numbers, found.basis.valence_electrons(numbers)) for f, numbers, _, _ in electrons]
+        census = Census.of(neutral)
+        first = dict.fromkeys(("energy", "forces"), electrons[0][0])
+        offer = Offer(len(electrons), census, found.basis, n_spin, first, electrons)
+        check_suits(offer, _demands(job, name, label, structure))
+    return faults.attempt(place, lambda: read_density_structures(kept.densities)) or []
 
 
 def _check_trajectory(source: DataSource) -> None:

@@ -26,6 +26,8 @@ def named_places(job: Config, name: str) -> Iterator[tuple[str, Path, bool]]:
         for field in (*FOLDER_LISTS, *FILE_LISTS):
             for path in getattr(source, field):
                 yield f"{place}.{field}", path, field in FOLDER_LISTS
+        if source.rebuilt is not None:
+            yield f"{place}.rebuilt.densities", source.rebuilt.densities, False
         if source.engine is not None and source.structures.file is not None:
             yield f"{place}.structures.file", source.structures.file, False
 

@@ -12,6 +12,7 @@ from n2amd.dataset.electrons import with_valence_charges
 from n2amd.dataset.offer import Offer
 from n2amd.dataset.split import split_indices
 from n2amd.errors import InputError
+from n2amd.network.charge_states import ChargeState, ChargeStates
 from n2amd.orbitals.basis import Basis
 from n2amd.states.band_path import band_path
 from n2amd.states.window import state_window
@@ -61,12 +62,7 @@ def check_suits(offer: Offer, demands: Demands) -> None:
             field="states.spin",
             remedy="leave it out, or use spin-polarised runs (collinear: 2 components)",
         )
-    if offer.n_spin != 1:
-        raise InputError(
-            f"the Hamiltonian has {offer.n_spin} spin components, the network predicts 1",
-            field="hamiltonian",
-            remedy="use runs without spin polarisation and spin-orbit coupling",
-        )
+    _check_spin(offer, demands)
     _check_radial_functions(offer.basis, demands.fits_overlap)
     _check_split(offer.n_frames, "hamiltonian", demands.hamiltonian)
     if demands.forcefield is not None:
@@ -81,9 +77,35 @@ def check_suits(offer: Offer, demands: Demands) -> None:
             )
         _check_split(offer.n_frames, "forcefield", demands.forcefield)
     basis = with_valence_charges(offer.basis, offer.census)
+    known = [
+        (name, numbers, ChargeState(excess, moment)) for name, numbers, excess, moment in offer.electrons
+    ]
+    charges = ChargeStates.of(known, spin=offer.n_spin == 2)
     for name in demands.supercells:
-        _check_cell(basis, demands.structure.supercell(parse_supercell(name)), name, demands.states)
+        cell = demands.structure.supercell(parse_supercell(name))
+        _check_cell(basis, cell, name, demands.states, charges)
     band_path(demands.structure, list(demands.path) or None, 2)
+
+
+def _check_spin(offer: Offer, demands: Demands) -> None:
+    if offer.n_spin not in (1, 2):
+        raise InputError(
+            f"the Hamiltonian has {offer.n_spin} spin components, the network predicts 1 or 2 (collinear)",
+            field="hamiltonian",
+            remedy="use runs without spin-orbit coupling",
+        )
+    if offer.n_spin == 2 and demands.states.spin is None:
+        raise InputError(
+            "the Hamiltonian has 2 spin components, and no spin channel is chosen",
+            field="states.spin",
+            remedy="set spin of the functional to up or down, or use runs without spin polarisation",
+        )
+    if offer.n_spin == 2 and demands.hamiltonian.model not in ("auto", "density"):
+        raise InputError(
+            f"collinear spins need a learned density, and the model is {demands.hamiltonian.model}",
+            field="hamiltonian.model",
+            remedy="set it to auto or density",
+        )
 
 
 def _check_elements(offer: Offer, structure: Structure) -> None:
@@ -121,7 +143,9 @@ def _check_split(n_frames: int, section: str, settings: HamiltonianSettings | Fo
         raise InputError(error.problem, field=f"{section}.{error.field}", remedy=error.remedy) from None
 
 
-def _check_cell(basis: Basis, cell: Structure, name: str, states: StatesSettings) -> None:
+def _check_cell(
+    basis: Basis, cell: Structure, name: str, states: StatesSettings, charges: ChargeStates
+) -> None:
     if cell.n_atoms < 2:
         raise InputError(
             f"the supercell {name} has one atom, which does not move against its centre of mass",
@@ -136,7 +160,11 @@ def _check_cell(basis: Basis, cell: Structure, name: str, states: StatesSettings
         )
     n_orbitals = int(basis.orbital_offsets(cell.numbers)[-1])
     try:
-        state_window(basis.valence_electrons(cell.numbers), n_orbitals, states)
+        state = charges.state_of(cell.numbers)
+        electrons = basis.valence_electrons(cell.numbers) + state.excess
+        if states.spin is not None and state.moment is not None:
+            electrons = (electrons + (state.moment if states.spin == "up" else -state.moment)) / 2
+        state_window(electrons, n_orbitals, states)
     except InputError as error:
         raise InputError(
             f"supercell {name}: {error.problem}", field=error.field, remedy=error.remedy
