@@ -43,7 +43,7 @@ from record import write_csv
 
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.config_data import StructureSettings
+from n2amd.config.structures import StructureSettings
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames, read_ingredients
 from n2amd.dft.scf_frames import ScfCampaign, compute_frames
@@ -275,7 +275,10 @@ def curves(data: Labelled, seed: int, options: argparse.Namespace) -> Iterator[d
             left = [k for k in range(len(pool)) if k not in (*learned, *judges)]
             found = choose(rule, trained, [pool[k] for k in left], options.frames, 100 * seed + number)
             learned = learned + [left[k] for k in found]
-            print(f"{rule}, {seed}: frames of {[temperature(options.pool, left[k]) for k in found]} K", flush=True)
+            print(
+                f"{rule}, {seed}: frames of {[temperature(options.pool, left[k]) for k in found]} K",
+                flush=True,
+            )
             trained = trained_on(learned)
             yield from judged(options, rule, seed, len(learned), trained, data)
 

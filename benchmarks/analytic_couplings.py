@@ -23,7 +23,7 @@ from overlap import processor
 from record import write_csv
 
 from n2amd.blocks.csr import between_states
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.nac import hammes_schiffer_tully
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.network.hamiltonian_change import hamiltonian_changes

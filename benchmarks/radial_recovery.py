@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.nac import hammes_schiffer_tully
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames

@@ -23,7 +23,7 @@ from test_shards import write_trajectory
 import test_disks
 from fault_table import n2amd
 from n2amd import leftovers
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.forcefield.calculator import ForceField
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import write_shard

@@ -13,8 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2amd.config import SECTIONS, Config, load, load_section, parse_supercell, validate
-from n2amd.config_reference import PAGES, render
+from n2amd.config.job import Config, load, validate
+from n2amd.config.reference import PAGES, render
+from n2amd.config.section import parse_supercell
+from n2amd.config.sections import SECTIONS, load_section
 from n2amd.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]

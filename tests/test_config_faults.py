@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from n2amd.config import SECTIONS, Config, Material, load, validate
-from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings, Scissor, StructureSettings
+from n2amd.config.data import DataSource
+from n2amd.config.engines import Cp2kSettings, PyscfSettings
+from n2amd.config.job import Config, load, validate
+from n2amd.config.material import Material
+from n2amd.config.scissor import Scissor
+from n2amd.config.sections import SECTIONS
+from n2amd.config.structures import StructureSettings
 from n2amd.errors import InputError, SeveralFaultsError
 
 WRONG: list[Any] = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from n2amd.config_yaml import parse_yaml, read_yaml
+from n2amd.config.yaml import parse_yaml, read_yaml
 from n2amd.errors import InputError
 
 JOB = "materials:\n  Si:\n    structure: Größe.vasp\nsupercells: [1x1x1]\n"

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from n2amd.commands.states import app
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.cost import estimate_shard, frame_cost
 
 ROOT = Path(__file__).resolve().parents[1]

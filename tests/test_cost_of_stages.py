@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from n2amd.config import (
-    AnalysisSettings,
-    DynamicsSettings,
-    ForceFieldSettings,
-    HamiltonianSettings,
-    StatesSettings,
-    TrajectorySettings,
-)
+from n2amd.config.analysis import AnalysisSettings
+from n2amd.config.dynamics import DynamicsSettings
+from n2amd.config.forcefield import ForceFieldSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.states import StatesSettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.cost import stages
 from n2amd.cost.data import (
     NOTHING,

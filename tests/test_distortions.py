@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, graphene
 
-from n2amd.config_data import StructureSettings
+from n2amd.config.structures import StructureSettings
 from n2amd.distortions import (
     find_layers,
     generate,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from n2amd.config import validate
+from n2amd.config.job import validate
 from n2amd.errors import InputError
 from n2amd.paths import expand_patterns, folder_named, is_named, natural, near_names, written_path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from n2amd import __version__, provenance
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import InputError
 from n2amd.versions import versions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from n2amd.config_data import StructureSettings
+from n2amd.config.structures import StructureSettings
 from n2amd.distortions import generate
 from n2amd.errors import InputError
 from n2amd.ripples import STEEPEST, Wave, rippled

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
-from n2amd.config import parse_supercell
-from n2amd.config_data import StructureSettings
+from n2amd.config.section import parse_supercell
+from n2amd.config.structures import StructureSettings
 from n2amd.errors import InputError
 from n2amd.ripples import rippled
 from n2amd.structure import Structure

@@ -19,25 +19,12 @@ from typing import Any
 
 from n2amd.storage import atomic_path
 
-#: Modules that calculate nothing: what they decide is in a rule's parameters, or stops it.
+#: Modules and folders that calculate nothing: what they decide is in a rule's parameters, or stops it.
 NEUTRAL = (
     "checksums.py",
     "cli.py",
-    "config.py",
-    "config_contradictions.py",
-    "config_data.py",
-    "config_faults.py",
-    "config_reference.py",
-    "config_section.py",
-    "config_states.py",
-    "config_hamiltonian.py",
-    "config_trajectory.py",
-    "config_yaml.py",
-    "cost/__init__.py",
-    "cost/data.py",
-    "cost/partitions.py",
-    "cost/stages.py",
-    "cost/states.py",
+    "config/",
+    "cost/",
     "errors.py",
     "leftovers.py",
     "paths.py",
@@ -54,6 +41,10 @@ NEUTRAL = (
 COMMANDS = "commands"
 #: Version of what is kept between calls: another one is ignored.
 _KEPT = "3"
+
+
+def _is_neutral(module: str) -> bool:
+    return module in NEUTRAL or any(module.startswith(name) for name in NEUTRAL if name.endswith("/"))
 
 
 @dataclass
@@ -110,7 +101,7 @@ class Sources:
         found: set[str] = set()
         while todo:
             module = todo.pop()
-            if module not in found and module not in NEUTRAL:
+            if module not in found and not _is_neutral(module):
                 found.add(module)
                 todo += self._facts(module)[0]
         return found

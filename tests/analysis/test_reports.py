@@ -10,7 +10,7 @@ from n2amd.analysis.dephasing_error import dephasing_error
 from n2amd.analysis.lifetime import Resampling, hop_probabilities, renewal_lifetime, scan_length
 from n2amd.analysis.populations import read_run, state_names
 from n2amd.analysis.report import _against_estimate, lifetime_report
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.dephasing import autocorrelation, dephasing_function, of_gap
 from n2amd.hopping.path import ClassicalPath

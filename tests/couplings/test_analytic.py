@@ -12,7 +12,8 @@ from vector_models import md_frame, titania_models
 
 from n2amd.commands import couplings as couplings_command
 from n2amd.commands import states as states_command
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.analytic import couplings_of_motion
 from n2amd.couplings.assemble import Joined, assemble, couple
 from n2amd.couplings.store import read_couplings

@@ -6,7 +6,8 @@ from synthetic_crystal import SyntheticCrystal, in_shards, moving_frames
 from test_shards import write_trajectory
 
 from edited import edited
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble, check_trajectory, read_shards
 from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.checks import (
     LARGEST_EXCESS,
     check_bands,

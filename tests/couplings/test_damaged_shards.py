@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from edited import SEALS, edited
 from n2amd.commands import couplings
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import InputError
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import write_shard

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.defect import band_edges, contrast, localisation, state_labels
 from n2amd.couplings.store import read_couplings, write_couplings

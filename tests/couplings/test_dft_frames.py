@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.parity import parity
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.orbitals.two_centre import OverlapTable, overlap

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.doubt import doubt_of_shards, edge_doubt, join_edges, read_doubt_of_edges
 from n2amd.couplings.nac import hammes_schiffer_tully

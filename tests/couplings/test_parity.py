@@ -4,7 +4,8 @@ import scipy.linalg
 from synthetic_crystal import SyntheticCrystal, moving_frames
 
 from n2amd.blocks.matrix import add_overlap, fold
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.parity import parity
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from test_parity import Model, dft_frames
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.parity import own_couplings, solve_both
 from n2amd.errors import InputError
 from n2amd.hopping.path import ClassicalPath

@@ -5,7 +5,8 @@ import pytest
 from synthetic_crystal import SyntheticCrystal, in_shards, moving_frames
 
 from edited import edited
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.projection import carried
 from n2amd.couplings.store import read_couplings, write_couplings

@@ -16,7 +16,7 @@ sys.path.insert(0, {here!r})
 import numpy as np
 import torch
 from vector_models import md_frame, single_precision_models
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.states.frame_solver import FrameSolver
 
 torch.set_num_threads({threads})

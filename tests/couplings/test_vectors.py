@@ -12,7 +12,7 @@ from vector_models import TITANIA, md_frame, titania_models
 
 from n2amd.commands import model_bands
 from n2amd.commands.couplings import app
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.nac import hammes_schiffer_tully
 from n2amd.couplings.vectors import NacVectors, nac_vectors
 from n2amd.errors import InputError

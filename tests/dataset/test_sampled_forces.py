@@ -13,7 +13,7 @@ from n2amd.baseline.density_matrix import filled_states, matrix_of_states
 from n2amd.baseline.forces import PLACES, energy_forces
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.commands.dataset import app
-from n2amd.config_data import DataSource
+from n2amd.config.data import DataSource
 from n2amd.dataset.sampled_forces import ENTRY, with_sampled_forces
 from n2amd.dataset.store import read_frames
 from n2amd.dft.siesta.frame import read_frame

@@ -10,7 +10,7 @@ import pytest
 from cp2k_versions import VERSIONS, as_version, with_forces
 from two_centre_crystal import band_error
 
-from n2amd.config_data import Cp2kSettings
+from n2amd.config.engines import Cp2kSettings
 from n2amd.dft.cp2k.frame import read_frame
 from n2amd.dft.cp2k.log import read_log
 from n2amd.dft.engines.cp2k import Cp2k

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from n2amd.config_data import Cp2kSettings
+from n2amd.config.engines import Cp2kSettings
 from n2amd.dft.engines.campaign import run_frames
 from n2amd.dft.engines.cp2k import Cp2k
 from n2amd.dft.engines.kmesh import half_mesh
@@ -65,7 +65,7 @@ def test_the_frame_passes_the_gate(folder: Path) -> None:
 @pytest.mark.pyscf
 def test_cp2k_and_pyscf_agree(folder: Path, tmp_path: Path) -> None:
     """The same basis, pseudopotential and k mesh in two programs: total energy, forces, stress."""
-    from n2amd.config_data import PyscfSettings
+    from n2amd.config.engines import PyscfSettings
     from n2amd.dft.cp2k.log import read_log
     from n2amd.dft.engines.pyscf_job import _gradients, _scf, build_cell
     from n2amd.dft.pyscf.frame import HARTREE_EV

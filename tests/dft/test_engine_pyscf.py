@@ -15,7 +15,7 @@ from ase.build import bulk
 from edited import edited
 from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.blocks.matrix import fold
-from n2amd.config_data import PyscfSettings
+from n2amd.config.engines import PyscfSettings
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.engines.campaign import run_frames
 from n2amd.dft.engines.pyscf import Pyscf

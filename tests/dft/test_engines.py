@@ -17,8 +17,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from n2amd.config import load_section
-from n2amd.config_data import Cp2kSettings, DataSource, PyscfSettings
+from n2amd.config.data import DataSource
+from n2amd.config.engines import Cp2kSettings, PyscfSettings
+from n2amd.config.sections import load_section
 from n2amd.dft.engines.campaign import run_frames
 from n2amd.dft.engines.cp2k import Cp2k, find_command
 from n2amd.dft.engines.cp2k_input import render_input

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_frames, read_structures
 from n2amd.errors import InputError

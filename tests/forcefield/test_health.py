@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2amd.config import TrajectorySettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
 from n2amd.forcefield.health import (
     drift_can_be_judged,

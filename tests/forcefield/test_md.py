@@ -9,7 +9,7 @@ import pytest
 from ase.io import read
 from springs import Springs, copper, kill_at, not_finite_from, push_from
 
-from n2amd.config import TrajectorySettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
 from n2amd.forcefield.md import FAILED_STEPS, MolecularDynamics
 from n2amd.forcefield.trajectory import FIELDS, FrameBlock

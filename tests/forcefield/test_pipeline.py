@@ -15,7 +15,7 @@ import pytest
 from ase.io import read
 from scipy.spatial.transform import Rotation
 
-from n2amd.config import TrajectorySettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.forcefield.calculator import load_forcefield
 from n2amd.forcefield.md import MolecularDynamics
 from n2amd.forcefield.trajectory import read_trajectory

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.forcefield.presets import MONITORED, PRESETS, render, resolve
 
 SHIFTS = {"O": -430.0, "Ti": -1600.0}

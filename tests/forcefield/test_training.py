@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.dataset.store import read_frames
 from n2amd.errors import ComputationError, InputError
 from n2amd.forcefield import training

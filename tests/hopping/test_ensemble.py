@@ -16,7 +16,7 @@ from classical_paths import fluctuating, write_couplings
 from typer.testing import CliRunner
 
 from n2amd.commands.dynamics import app
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping import dish, ensemble, propagators
 from n2amd.hopping.methods import METHODS

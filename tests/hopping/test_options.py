@@ -9,7 +9,7 @@ from classical_paths import fluctuating, write_couplings
 from typer.testing import CliRunner
 
 from n2amd.commands.dynamics import app
-from n2amd.config import load_section
+from n2amd.config.sections import load_section
 from n2amd.errors import InputError
 from n2amd.hopping import ensemble
 from n2amd.hopping.methods import METHODS

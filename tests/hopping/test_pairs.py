@@ -13,7 +13,7 @@ from classical_paths import fluctuating
 from typer.testing import CliRunner
 
 from n2amd.commands import analysis, dynamics
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.couplings.store import Couplings, Tracking, write_couplings
 from n2amd.errors import InputError
 from n2amd.hopping import dephasing, ensemble, pairs, propagators

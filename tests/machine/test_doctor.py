@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from n2amd.config import load
+from n2amd.config.job import load
 from n2amd.machine import programs, python_packages
 from n2amd.machine.examination import LOADING, checks, examine, machine_of
 from n2amd.machine.finding import Answer, Finding, Tools, guarded, run

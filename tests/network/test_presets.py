@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from n2amd.config import HamiltonianSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.network.presets import PRESETS, resolve
 
 

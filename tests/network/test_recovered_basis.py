@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from n2amd.commands import couplings, dynamics, hamiltonian, states
 from n2amd.commands import overlap as overlap_commands
-from n2amd.config import HamiltonianSettings, StatesSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.states import StatesSettings
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames
 from n2amd.errors import InputError

@@ -16,7 +16,7 @@ from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import spin_channel
 from n2amd.commands.model_bands import predicted_frame
-from n2amd.config import HamiltonianSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph

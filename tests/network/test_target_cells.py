@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from n2amd.commands.config import app as config_app
-from n2amd.config import HamiltonianSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.offer import structures_of_frames
 from n2amd.dft.siesta.frame import read_frame, read_geometry
 from n2amd.errors import InputError

@@ -10,7 +10,7 @@ from trajectories import counted_lifetime
 from typer.testing import CliRunner
 
 from n2amd.commands import analysis
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.hopping import dish, propagators, renewal
 from n2amd.hopping.local_diabatic import local_diabatic
 from n2amd.hopping.neighbours import with_neighbours

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import ComputationError, InputError
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.states.checkpoint import Checkpoint

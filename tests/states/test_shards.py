@@ -10,7 +10,7 @@ import scipy.linalg
 from synthetic_crystal import SyntheticCrystal, cut, in_shards, moving_frames
 
 from n2amd.blocks.matrix import fold
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import ComputationError, InputError
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.choice import choose_method

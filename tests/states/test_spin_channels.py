@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from n2amd.blocks.matrix import add_overlap
 from n2amd.commands.couplings import app as couplings_app
 from n2amd.commands.states import app
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.parity import parity
 from n2amd.couplings.store import read_couplings

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from n2amd.commands.config import app as config_app
 from n2amd.commands.dataset import app as dataset_app
-from n2amd.config import ForceFieldSettings, HamiltonianSettings, StatesSettings
+from n2amd.config.forcefield import ForceFieldSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.states import StatesSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.ingest import ingest
 from n2amd.dataset.offer import Offer, offer_of_dataset, offer_of_frames

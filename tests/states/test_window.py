@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import InputError
 from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.window import occupied_bands, state_window, with_margin_that_fits

@@ -237,7 +237,7 @@ ROWS = (
         {"run_dynamics": 4, "spectral_density": 1, **CASES, "draw_spectral_density": 1},
     ),
     Row("code: `forcefield/md.py`", edited("forcefield/md.py"), {**TRAJECTORY, **DESCRIBED, **STATES}),
-    Row("code: `config.py`, whose options are compared themselves", edited("config.py")),
+    Row("code: `config/`, whose options are compared themselves", edited("config/states.py")),
     Row("code: `dft/abacus/frame.py`, of a code that the job does not use", edited("dft/abacus/frame.py")),
     Row(
         "a shard is deleted",

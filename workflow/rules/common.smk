@@ -19,9 +19,11 @@ from snakemake.common import overwrite_function_params
 from snakemake.logging import logger
 from snakemake.resources import Resource
 
-import n2amd.config
-from n2amd.config import parse_supercell
-from n2amd.config_yaml import read_yaml
+import n2amd
+from n2amd.config.job import validate
+from n2amd.config.section import parse_supercell
+from n2amd.config.sections import SECTIONS
+from n2amd.config.yaml import read_yaml
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
 from n2amd.interop.structures import read_structure
@@ -38,7 +40,7 @@ def refuse(sentence):
 try:
     for file in workflow.configfiles:
         read_yaml(file)  # Snakemake takes the last of two equal keys without a word
-    JOB = n2amd.config.validate(
+    JOB = validate(
         {key: value for key, value in config.items() if key != "pathvars"},
         workflow.configfiles[-1] if workflow.configfiles else None,
     )
@@ -54,6 +56,9 @@ pathvars:
 
 # Snakemake sets OMP_NUM_THREADS and its like to the threads of the job, but does not know numba.
 shell.prefix("export NUMBA_NUM_THREADS=$OMP_NUM_THREADS; ")
+# for commands that cut their work into processes of their own, or are slower with more than one: OpenBLAS looks at its
+# own variable before OMP_NUM_THREADS
+ONE_THREAD = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
 
 # Snakemake does not see a change inside an imported package: rules have a hash of the code behind their command.
 # What the sources import is kept between runs, so that they need not be read again.
@@ -155,7 +160,7 @@ def effect(name, omit=(), only=None):
 
 def dropped_options(name, omit, only):
     """Return the options that a rule does not use."""
-    return set(omit) if only is None else set(n2amd.config.SECTIONS[name].model_fields) - set(only)
+    return set(omit) if only is None else set(SECTIONS[name].model_fields) - set(only)
 
 
 def effective_options(chosen, dropped=()):

@@ -70,7 +70,7 @@ rule ingest_dataset:
     priority: 1
     conda:
         "../../envs/learning.yaml"
-    threads: 2
+    threads: lambda w: 1 if source(w).rebuilt else 2
     resources:
         mem_mb=memory("ingest_dataset"),
         runtime=minutes("ingest_dataset"),
@@ -80,7 +80,7 @@ rule ingest_dataset:
         reader=reader_code,
         how=how_to_read,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset {params.how}"
+        "{ONE_THREAD} n2amd dataset {params.how}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 
@@ -107,7 +107,7 @@ rule ingest_dft_trajectory:
         timestep=lambda w: source(w).trajectory_timestep_fs,
         given=given_to_ingestion,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.given}"
+        "{ONE_THREAD} n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.given}"
         " --consecutive --timestep-fs {params.timestep} --out {output.dataset:q} > {log:q} 2>&1"
 
 

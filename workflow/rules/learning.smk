@@ -58,7 +58,7 @@ rule label_by_scf:
         code=code("commands/dft.py:scf"),
         forces=grid_cell_sampling,
     shell:
-        "OMP_NUM_THREADS=1 n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
+        "{ONE_THREAD} n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
         " --model {input.model:q} {params.forces} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
 
 

@@ -16,7 +16,7 @@ from n2amd.analysis.kinetics import Rates, rates_of_path, rates_of_run, recombin
 from n2amd.analysis.lifetime import Resampling
 from n2amd.analysis.populations import read_run, state_names
 from n2amd.analysis.tables import time_text
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.couplings.defect import localisation, state_labels
 from n2amd.couplings.projection import participation
 from n2amd.couplings.store import Couplings, read_couplings

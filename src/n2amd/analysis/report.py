@@ -33,7 +33,7 @@ from n2amd.analysis.lifetime import (
 from n2amd.analysis.model_doubt import ModelDoubt, model_doubt
 from n2amd.analysis.populations import Run, analyse_run
 from n2amd.analysis.verdict_checks import ESTIMATE_FACTOR, FEWEST_HOPS
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.couplings.doubt import read_doubt_of_edges
 from n2amd.errors import ComputationError, InputError
 from n2amd.hopping.checks import check_dephasing

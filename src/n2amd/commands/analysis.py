@@ -48,7 +48,7 @@ def dephasing(
 ) -> None:
     """Pure-dephasing time of the band edges by every definition, and of every pair of states."""
     from n2amd.analysis.dephasing import dephasing_report
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.storage import write_json
 
     section = load_section("analysis", settings)
@@ -87,7 +87,8 @@ def lifetime(
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.populations import read_run
     from n2amd.analysis.report import lifetime_report
-    from n2amd.config import DynamicsSettings, load_section
+    from n2amd.config.dynamics import DynamicsSettings
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
     from n2amd.seals import require_made_from
     from n2amd.storage import write_json
@@ -132,7 +133,7 @@ def decay(
     """Say how much of a population has decayed, its lifetime by two fits, and whether the run was enough."""
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.populations import Survival, analyse_decay, read_run
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
     from n2amd.interop.hefei import read_shprop
 

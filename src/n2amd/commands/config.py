@@ -29,7 +29,7 @@ def check(
 
     All faults are told at once.
     """
-    from n2amd.config import load
+    from n2amd.config.job import load
     from n2amd.errors import raise_all
     from n2amd.preflight.job import check_job
 
@@ -53,7 +53,7 @@ def show(
     """Print the whole configuration, defaults filled in, or one entry of it."""
     import yaml
 
-    from n2amd.config import load
+    from n2amd.config.job import load
     from n2amd.errors import InputError
 
     value = load(*files).model_dump(mode="json")
@@ -69,7 +69,7 @@ def show(
 @app.command()
 def schema(out: Out = None) -> None:
     """Print the JSON schema of the configuration, generated from the models."""
-    from n2amd.config import Config
+    from n2amd.config.job import Config
 
     _write(json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n", out)
 
@@ -77,7 +77,7 @@ def schema(out: Out = None) -> None:
 @app.command()
 def docs(out: Out = None) -> None:
     """Print docs/configuration.md: every option with its default and meaning, generated from the models."""
-    from n2amd.config_reference import render
+    from n2amd.config.reference import render
 
     _write(render(), out)
 

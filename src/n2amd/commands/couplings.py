@@ -44,7 +44,7 @@ def assemble(
     ] = None,
 ) -> None:
     """Join the shards of a trajectory into tracked energies, overlaps and couplings."""
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.couplings.assemble import assemble as join_shards
     from n2amd.couplings.assemble import check_trajectory, read_shards
     from n2amd.couplings.store import write_couplings
@@ -144,7 +144,7 @@ def parity(
     from rich.table import Table
 
     from n2amd.commands.progress import frame_progress
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.couplings.parity import compare_couplings, own_couplings, solve_both
     from n2amd.dataset.store import read_frames, read_structures
     from n2amd.errors import InputError
@@ -233,7 +233,7 @@ def export(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the start frames.")] = 1,
 ) -> None:
     """Write the couplings for another program: Hefei-NAMD's run folder, or vibronic Hamiltonians."""
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.couplings.store import read_couplings
     from n2amd.interop import hefei, libra, pyxaid
 

@@ -180,7 +180,8 @@ def suits(
     band_path: Annotated[str | None, typer.Option("--path", help="Special points, e.g. G-X-M-G.")] = None,
 ) -> None:
     """Refuse a data set that some stage of a job would refuse, before anything is trained on it."""
-    from n2amd.config import load_section, parse_supercell
+    from n2amd.config.section import parse_supercell
+    from n2amd.config.sections import load_section
     from n2amd.dataset.offer import offer_of_dataset
     from n2amd.dataset.store import read_structures
     from n2amd.interop.structures import read_structure
@@ -244,7 +245,7 @@ def split(
     """Write the frame indices for training, validation and test."""
     import json
 
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.dataset.split import split_frames
     from n2amd.dataset.store import read_structures
     from n2amd.storage import write_json

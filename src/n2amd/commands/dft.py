@@ -47,7 +47,7 @@ def run(
 ) -> None:
     """Compute every structure that is not finished; a frame that fails does not stop the others."""
     from n2amd.commands.progress import frame_progress
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.dft.engines.campaign import run_frames
     from n2amd.dft.engines.engine import engine_for
     from n2amd.errors import ComputationError, InputError

@@ -28,7 +28,7 @@ def doctor(
     broken.
     Exit code 1 if anything is !!.
     """
-    from n2amd.config import load
+    from n2amd.config.job import load
     from n2amd.machine.examination import examine, machine_of
     from n2amd.machine.stages import describe_stages
 

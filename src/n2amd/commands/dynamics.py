@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from n2amd.config import DynamicsSettings, Scissor
+    from n2amd.config.dynamics import DynamicsSettings
+    from n2amd.config.scissor import Scissor
     from n2amd.hopping.ensemble import Plan
     from n2amd.hopping.path import ClassicalPath
     from n2amd.interop.hefei import Namelist
@@ -64,7 +65,7 @@ def run(
     from contextlib import ExitStack
 
     from n2amd import __version__
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
     from n2amd.hopping import ensemble, populations
     from n2amd.hopping.parallel import processes
@@ -145,7 +146,7 @@ def estimate(
     carrier: Annotated[str | None, typer.Option(help="electron, hole or pair; overrides settings.")] = None,
 ) -> None:
     """Say what a run would cost and how well it would know the lifetime, from a slice of a few seconds."""
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.hopping.estimate import estimate as estimated
 
     given = {"trajectories": trajectories, "duration_fs": duration, "carrier": carrier}
@@ -171,7 +172,7 @@ def _input(
     """Path, plan, shift of the conduction states (eV) and the files they come from."""
     from math import isfinite
 
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
     from n2amd.hopping.checks import check_dephasing
     from n2amd.hopping.methods import DEPHASED, METHODS

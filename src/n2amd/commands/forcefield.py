@@ -37,7 +37,7 @@ def train(
     ] = None,
 ) -> None:
     """Train through nequip's own command line, package or compile, and evaluate on the held-out frames."""
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.forcefield.evaluation import evaluate as judge
     from n2amd.forcefield.evaluation import evaluate_files
     from n2amd.forcefield.training import train as train_forcefield
@@ -113,7 +113,7 @@ def phonons(
     trust: Trust = False,
 ) -> None:
     """Compare phonons: harmonic fits to DFT's forces and to the force field's, on the same frames."""
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.errors import InputError
     from n2amd.forcefield.phonons import compare_phonons, frames_of
     from n2amd.interop.extxyz import read_labelled_frames

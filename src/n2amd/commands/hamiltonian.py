@@ -50,7 +50,7 @@ def train(
 
     import torch
 
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.network.loop import History
     from n2amd.network.ranks import started_ranks
     from n2amd.network.training import train as train_network

@@ -50,7 +50,7 @@ def predict(
 ) -> None:
     """Predict H(R) and S(R) of a structure: a DeepH folder, or an archive of numpy."""
     from n2amd.commands.structure_files import repeated, structure_of
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.errors import InputError, within
     from n2amd.interop.deeph import write_deeph, write_deeph_frame
     from n2amd.interop.npz import write_npz
@@ -188,7 +188,7 @@ def bands(
 ) -> None:
     """Band structure of a model for any structure, and DFT's beside it, along a path of k points."""
     from n2amd.analysis.figures.draw import draw_report
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.errors import InputError
     from n2amd.states.band_report import csv_of_bands, lines_of
 

@@ -105,7 +105,7 @@ def dos(
     """Density of states and its parts, how localised each state is, and the charge density of a state."""
     from n2amd.analysis.dos_report import csv_of_dos
     from n2amd.commands.structure_files import repeated, structure_of
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.errors import within
 
     repeats = parse_supercell(supercell)

@@ -44,7 +44,8 @@ def vectors(
 ) -> None:
     """Derivative couplings d_ij = <i|grad j>, 1/Angstrom, and with velocities hbar d_ij . v."""
     from n2amd.commands.model_bands import loaded
-    from n2amd.config import load_section, parse_supercell
+    from n2amd.config.section import parse_supercell
+    from n2amd.config.sections import load_section
     from n2amd.couplings.vector_store import FrameVectors, require_one_cell, write_vectors
     from n2amd.couplings.vectors import nac_vectors
     from n2amd.errors import within

@@ -40,7 +40,7 @@ def check(
     """
     from ase.data import chemical_symbols
 
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.dataset.store import read_basis
     from n2amd.errors import ComputationError
     from n2amd.interop.structures import read_structure

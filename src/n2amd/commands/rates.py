@@ -30,7 +30,7 @@ def rates(
     """Rates of electron capture, hole capture and direct recombination; the lifetime through the defect."""
     from n2amd.analysis.lifetime import Resampling
     from n2amd.analysis.rates import Conditions, rates_report
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.seals import require_made_from
     from n2amd.storage import write_json
 

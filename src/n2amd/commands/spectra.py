@@ -35,7 +35,7 @@ def spectrum(
     """Spectral density of the gap and of the coupling: which vibrations drive them (influence spectrum)."""
     from n2amd.analysis.edges import read_window
     from n2amd.analysis.spectra import column_of_band, csv_of_libra, csv_of_spectrum, spectrum_report
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
     from n2amd.interop.hefei import read_series
     from n2amd.interop.hefei.text import find
@@ -96,7 +96,7 @@ class Project(StrEnum):
 def projected(file: Path, project: Project, couplings: Path | None, settings: str | None) -> Run:
     """Populations of a run on atoms or orbitals; layers are those of the settings, or found."""
     from n2amd.analysis.projection import project_run
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import InputError
 
     if couplings is None:

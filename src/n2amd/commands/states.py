@@ -39,7 +39,7 @@ def solve(
     from math import ceil
 
     from n2amd.commands.progress import frame_progress
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.device import choose_device
     from n2amd.errors import within
     from n2amd.network.cells import TrainingCells
@@ -163,7 +163,7 @@ def of_dataset(
 ) -> None:
     """Solve DFT's own matrices of consecutive frames: states as of a model, for couplings and dynamics."""
     from n2amd.commands.progress import frame_progress
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.errors import within
     from n2amd.states.of_dataset import FramesAsModel
     from n2amd.states.shards import solve_shard
@@ -198,7 +198,7 @@ def character(
 ) -> None:
     """Where the states of DFT's own matrices live: shares of elements and orbitals, and number of atoms."""
     from n2amd.analysis.character import character_report, lines_of
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.dataset.store import read_basis, read_frames
     from n2amd.states.of_dataset import project_frames
     from n2amd.storage import write_json
@@ -230,7 +230,8 @@ def estimate(
     ] = None,
 ) -> None:
     """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
-    from n2amd.config import load_section, parse_supercell
+    from n2amd.config.section import parse_supercell
+    from n2amd.config.sections import load_section
     from n2amd.cost import USUAL_ORBITALS, estimate_shard
     from n2amd.interop.structures import read_structure
 

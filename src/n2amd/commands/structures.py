@@ -144,7 +144,7 @@ def roll(
     """Roll a sheet up into tubes."""
     import json
 
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
     from n2amd.distortions import generate
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
@@ -188,7 +188,7 @@ def defect(
     supercell: Supercell = "1x1x1",
 ) -> None:
     """Take an atom out, or replace it; says which atoms are around it, for `states.defect.atoms`."""
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.defects import choose_atom, with_defect
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
@@ -239,7 +239,7 @@ def generate(
     ] = None,
 ) -> None:
     """Everything at once: supercell, strain, slides, ripple, rattle, as the recipe says."""
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
 
     recipe = load_section("structures", settings)
     _write(structure, out, recipe, first, recipe.frames - 1 if last is None else last)
@@ -248,13 +248,13 @@ def generate(
 def _make(structure: Path, out: Path, recipe: dict[str, Any], count: int) -> None:
     import json
 
-    from n2amd.config import load_section
+    from n2amd.config.sections import load_section
 
     _write(structure, out, load_section("structures", json.dumps(recipe)), 0, count - 1)
 
 
 def _write(source: Path, out: Path, recipe: Any, first: int, last: int) -> None:
-    from n2amd.config import parse_supercell
+    from n2amd.config.section import parse_supercell
     from n2amd.distortions import generate
     from n2amd.errors import InputError
     from n2amd.interop.extxyz import write_structures

@@ -28,7 +28,8 @@ def run(
     """Equilibrate (Langevin), then keep every NVE frame."""
     import numpy as np
 
-    from n2amd.config import load_section, parse_supercell
+    from n2amd.config.section import parse_supercell
+    from n2amd.config.sections import load_section
     from n2amd.forcefield.calculator import load_forcefield, require_species
     from n2amd.forcefield.health import judge_trajectory
     from n2amd.forcefield.md import MolecularDynamics

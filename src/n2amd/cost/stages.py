@@ -12,14 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from n2amd.config import (
-    AnalysisSettings,
-    DynamicsSettings,
-    ForceFieldSettings,
-    HamiltonianSettings,
-    StatesSettings,
-    TrajectorySettings,
-)
+from n2amd.config.analysis import AnalysisSettings
+from n2amd.config.dynamics import DynamicsSettings
+from n2amd.config.forcefield import ForceFieldSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.states import StatesSettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.cost.data import DataSize
 from n2amd.cost.states import SLOWER, SPARE, START_S, USUAL_ORBITALS, frame_cost
 from n2amd.states.choice import choose_method

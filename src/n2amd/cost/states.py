@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from n2amd.blocks.zone_corners import is_invariant
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.states.choice import choose_method
 
 #: Orbitals of an atom where the basis is not known yet: double zeta with polarisation has 13 to 18.

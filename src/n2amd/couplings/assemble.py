@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.analytic import couplings_of_motion
 from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
 from n2amd.couplings.defect import LevelsOfFrames, find_levels, kept_levels

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config_states import DefectSettings
+from n2amd.config.states import DefectSettings
 from n2amd.couplings.projection import Projection, carried, on_atoms
 from n2amd.errors import InputError
 

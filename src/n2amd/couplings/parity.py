@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import CouplingsSettings, StatesSettings
+from n2amd.config.couplings import CouplingsSettings
+from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import Joined, couple, keep_states
 from n2amd.couplings.defect import find_levels
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully

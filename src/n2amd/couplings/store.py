@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config_states import CHANNELS
+from n2amd.config.states import CHANNELS
 from n2amd.couplings import checks
 from n2amd.couplings.defect import DefectLevels, band_edges
 from n2amd.couplings.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.errors import InputError
 from n2amd.network.hamiltonian_gradient import Weights, hamiltonian_gradients
 from n2amd.network.predict import HamiltonianPredictor

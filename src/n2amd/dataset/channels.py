@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from n2amd.config_states import CHANNELS, Channel
+from n2amd.config.states import CHANNELS, Channel
 from n2amd.dataset.frame import BandReference, Frame
 from n2amd.errors import InputError
 

@@ -59,7 +59,8 @@ def measure_spectrum(frame: Frame, basis: Basis) -> dict[str, float]:
     smallest, condition = np.inf, 0.0
     found: list[NDArray] = []
     expected: list[NDArray] = []
-    for number, s, hamiltonians in _matrices(frame, basis):
+    kpoints = bands.kpoints if bands is not None else np.zeros((1, 3))
+    for number, s, hamiltonians in _matrices(frame, basis, kpoints):
         spectrum = scipy.linalg.eigvalsh(s, check_finite=False)
         smallest = min(smallest, float(spectrum[0]))
         condition = max(condition, float(spectrum[-1] / spectrum[0]) if spectrum[0] > 0 else np.inf)
@@ -95,10 +96,21 @@ def compared_bands(frame: Frame) -> list[int]:
     return [int(n) + EXTRA_BANDS for n in (energies <= highest).sum(axis=2).max(axis=0)]
 
 
-def _matrices(frame: Frame, basis: Basis) -> Iterator[tuple[int, NDArray, list[NDArray]]]:
-    """Give S(k) and H(k), one H a spin, at every k point of the reference bands; real where they are."""
+def levels_on_mesh(frame: Frame, basis: Basis, kpoints: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eigenvalues of (H, S), spinless or collinear, at k points (n_k, 3): (n_k, n_spin, n_orbitals), eV."""
+    return np.array(
+        [
+            [scipy.linalg.eigvalsh(h, s, check_finite=False) for h in hamiltonians]
+            for _, s, hamiltonians in _matrices(frame, basis, kpoints)
+        ]
+    )
+
+
+def _matrices(
+    frame: Frame, basis: Basis, kpoints: NDArray[np.float64]
+) -> Iterator[tuple[int, NDArray, list[NDArray]]]:
+    """Give S(k) and H(k), one H a spin, at k points; real where they are."""
     offsets = basis.orbital_offsets(frame.structure.numbers)
-    kpoints = frame.bands.kpoints if frame.bands is not None else np.zeros((1, 3))
     n_spin = frame.hamiltonian.n_spin
     real_blocks = not any(np.iscomplexobj(blocks) for blocks in frame.hamiltonian.values.values())
     batch = max(1, MESH_ELEMENTS // int(offsets[-1]) ** 2)

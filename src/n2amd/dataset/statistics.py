@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase.formula import Formula
 
-from n2amd.config_states import CHANNELS
+from n2amd.config.states import CHANNELS
 from n2amd.dataset.channels import WHOLE, electrons_of_channels, spin_of
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_frames, read_structures

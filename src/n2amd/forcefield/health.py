@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import TrajectorySettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
 from n2amd.fields import number
 from n2amd.storage import open_hdf5

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import TrajectorySettings
+from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
 from n2amd.forcefield.health import fault
 from n2amd.forcefield.trajectory import FIELDS, FrameBlock

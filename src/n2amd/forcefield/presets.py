@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 
 
 @dataclass(frozen=True)

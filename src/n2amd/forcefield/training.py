@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from n2amd import trust
-from n2amd.config import ForceFieldSettings
+from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError, InputError
 from n2amd.forcefield.frames import (

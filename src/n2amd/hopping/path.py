@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import Scissor
+from n2amd.config.scissor import Scissor
 from n2amd.couplings.store import Couplings, States, edges_of, read_states
 from n2amd.errors import InputError
 from n2amd.hopping import pairs

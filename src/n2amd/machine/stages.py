@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from n2amd.config import SECTIONS, Config, parse_supercell
+from n2amd.config.job import Config
+from n2amd.config.section import parse_supercell
+from n2amd.config.sections import SECTIONS
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
 from n2amd.states.choice import LARGE_FROM

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift, spin_channel
 from n2amd.blocks.pair_codes import lay_out
-from n2amd.config_states import CHANNELS
+from n2amd.config.states import CHANNELS
 from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError

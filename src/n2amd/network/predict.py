@@ -18,7 +18,7 @@ from n2amd.baseline.model_density import require_electrons
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
-from n2amd.config_states import Channel
+from n2amd.config.states import Channel
 from n2amd.errors import InputError
 from n2amd.network.charge_states import NEUTRAL, PLAIN, ChargeState, ChargeStates
 from n2amd.network.checkpoint import HamiltonianModel, load_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from n2amd.config import HamiltonianSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.network.loop import Schedule
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from n2amd.config import HamiltonianSettings, parse_supercell
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.section import parse_supercell
 from n2amd.dataset.split import split_frames, split_indices
 from n2amd.errors import InputError
 from n2amd.network.cells import SAME_G, CellGroup, TrainingCells, smallest_g

@@ -11,7 +11,7 @@ import numpy as np
 from n2amd import provenance
 from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, gauge_shift
-from n2amd.config import HamiltonianSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from n2amd.config import Config
-from n2amd.config_data import DataSource
+from n2amd.config.data import DataSource
+from n2amd.config.job import Config
 from n2amd.dataset.electrons import Census
 from n2amd.dataset.offer import Offer, geometries_of_frames, offer_of_frames
 from n2amd.dft.files import frame_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from n2amd.config_data import DataSource
+from n2amd.config.data import DataSource
 from n2amd.dft.engines.engine import engine_for
 from n2amd.errors import InputError
 from n2amd.preflight.faults import Faults

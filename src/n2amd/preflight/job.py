@@ -7,8 +7,9 @@ from pathlib import Path
 
 from n2amd.analysis.layers import assign_layers
 from n2amd.baseline.schemes import HYBRIDS
-from n2amd.config import Config, parse_supercell
-from n2amd.config_data import DataSource
+from n2amd.config.data import DataSource
+from n2amd.config.job import Config
+from n2amd.config.section import parse_supercell
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import read_structures
 from n2amd.interop.structures import read_structure

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from n2amd.config import Config
+from n2amd.config.job import Config
 from n2amd.dft.archives import archive_suffix
 from n2amd.errors import InputError
 from n2amd.paths import near_names

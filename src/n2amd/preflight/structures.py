@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
-from n2amd.config import Config, parse_supercell
+from n2amd.config.job import Config
+from n2amd.config.section import parse_supercell
 from n2amd.dataset.checks import BY_NAME
 from n2amd.errors import InputError
 from n2amd.forcefield.health import contact

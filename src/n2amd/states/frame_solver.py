@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.csr import fold_csr
 from n2amd.blocks.matrix import BlockMatrix, fold, spin_channel
-from n2amd.config import StatesSettings
-from n2amd.config_states import CHANNELS, Channel
+from n2amd.config.states import CHANNELS, Channel, StatesSettings
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.states.choice import choose_method

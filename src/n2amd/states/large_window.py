@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.device import choose_device
 from n2amd.errors import ComputationError
 from n2amd.states.gauge import canonical_gauge

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.config import StatesSettings
-from n2amd.config_states import Channel
+from n2amd.config.states import Channel, StatesSettings
 from n2amd.dataset.channels import electrons_of_window
 from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_structures

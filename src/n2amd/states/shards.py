@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import StatesSettings
+from n2amd.config.states import StatesSettings
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
 from n2amd.states.doubt import Doubter, StateDoubt, moments

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config_states import CHANNELS
+from n2amd.config.states import CHANNELS
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from ase.data import chemical_symbols
 
-from n2amd.config import ForceFieldSettings, HamiltonianSettings, StatesSettings, parse_supercell
+from n2amd.config.forcefield import ForceFieldSettings
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.section import parse_supercell
+from n2amd.config.states import StatesSettings
 from n2amd.dataset.electrons import with_valence_charges
 from n2amd.dataset.offer import Offer
 from n2amd.dataset.split import split_indices

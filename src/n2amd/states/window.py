@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import StatesSettings
-from n2amd.config_states import Channel
+from n2amd.config.states import Channel, StatesSettings
 from n2amd.errors import InputError
 
 #: Electron counts further than this from an even number are refused.

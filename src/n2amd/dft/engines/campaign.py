@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from n2amd.config_data import DftSettings
+from n2amd.config.engines import DftSettings
 from n2amd.dft.engines.engine import Engine
 from n2amd.errors import ComputationError
 from n2amd.provenance import sha256_of_config

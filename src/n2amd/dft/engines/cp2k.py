@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2amd.config_data import Cp2kSettings
+from n2amd.config.engines import Cp2kSettings
 from n2amd.dft.cp2k import radial
 from n2amd.dft.engines.cp2k_input import render_input
 from n2amd.dft.engines.engine import require_name

@@ -6,7 +6,7 @@ with omega = 0.11 / Bohr (A. V. Krukau et al., J. Chem. Phys. 125, 224106, 2006)
 
 from __future__ import annotations
 
-from n2amd.config_data import Cp2kSettings
+from n2amd.config.engines import Cp2kSettings
 from n2amd.dft.engines.engine import require_name
 from n2amd.dft.engines.kmesh import half_mesh, off_mesh_points
 from n2amd.structure import Structure

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from n2amd.config_data import Cp2kSettings, DftSettings, PyscfSettings
+from n2amd.config.engines import Cp2kSettings, DftSettings, PyscfSettings
 from n2amd.errors import InputError
 from n2amd.structure import Structure
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from n2amd.config_data import PyscfSettings
+from n2amd.config.engines import PyscfSettings
 from n2amd.dft.engines.engine import require_name
 from n2amd.dft.pyscf.frame import NAME
 from n2amd.dft.pyscf.real_space import Mesh, mesh_for, supercell_radius

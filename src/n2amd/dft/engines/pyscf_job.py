@@ -19,7 +19,7 @@ from pyscf.pbc import dft, gto
 from pyscf.pbc.gto.cell import estimate_ke_cutoff
 
 from n2amd.baseline.gth import GthPotential
-from n2amd.config_data import PyscfSettings
+from n2amd.config.engines import PyscfSettings
 from n2amd.dft.engines.kmesh import half_mesh, off_mesh_points
 from n2amd.dft.engines.pyscf import FAILURE, basis_name
 from n2amd.dft.engines.pyscf_basis import crystal_overlap, shells_of

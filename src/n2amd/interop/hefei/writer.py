@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config import DynamicsSettings
+from n2amd.config.dynamics import DynamicsSettings
 from n2amd.errors import InputError
 from n2amd.hopping.dephasing import matrix
 from n2amd.hopping.ensemble import start_frames

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from n2amd.errors import InputError
 from n2amd.paths import expand_patterns, written_path
 
 #: A supercell AxBxC: three numbers from 1 to 999.
@@ -124,17 +125,10 @@ class Section(BaseModel):
         return value
 
 
-class FrameOfData(Section):
-    """A structure that is a frame of the data."""
-
-    frame: str = Field(description="Name of its folder, or of the end of its path.")
-
-
-class PristineCell(Section):
-    """The cell without the defect, that rates through its levels are compared with."""
-
-    material: Text = Field(description="Name of its material in this job.")
-    supercell: Supercell = Field(description="Its supercell, of those of the job.")
-    functional: Text | None = Field(
-        None, description="Its functional; default: the one of the same label, or else its first."
-    )
+def parse_supercell(text: str) -> tuple[int, int, int]:
+    """Read "2x2x2" as (2, 2, 2)."""
+    if re.fullmatch(SUPERCELL, text, re.ASCII) is None:
+        raise InputError(
+            f"{text!r} is not a supercell", field="supercell", remedy="write three numbers as in 2x2x2"
+        )
+    return tuple(int(word) for word in text.split("x"))  # type: ignore[return-value]

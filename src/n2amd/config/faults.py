@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from n2amd.config_section import Section
+from n2amd.config.section import Section
 from n2amd.errors import InputError
 from n2amd.paths import near_names
 

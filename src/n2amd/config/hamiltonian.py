@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from n2amd.config_section import Preset, Section, Seed
+from n2amd.config.section import Preset, Section, Seed
 
 
 class HamiltonianSettings(Section):

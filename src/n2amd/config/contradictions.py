@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from n2amd.config_section import SUPERCELL
+from n2amd.config.section import SUPERCELL
 
 if TYPE_CHECKING:
-    from n2amd.config import Config
+    from n2amd.config.job import Config
 
 #: Codes whose frames do not say what their Hamiltonian is made of: networks of atom pairs learn it.
 WITHOUT_DENSITY = ("abacus", "deeph")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from n2amd.config_section import Section, Unique
+from n2amd.config.section import Section, Unique
 
 Channel = Literal["up", "down"]
 #: Spin channels in the order of a collinear Hamiltonian's leading axis.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from n2amd.config_section import Section, Seed
+from n2amd.config.section import Section, Seed
 
 
 class TrajectorySettings(Section):
