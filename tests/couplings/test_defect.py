@@ -73,6 +73,23 @@ def test_the_level_keeps_its_column_where_order_alone_would_lose_it(tmp_path):
     assert (again.defect, again.spin, again.edges) == (found.defect, "up", (0, 2))
 
 
+def test_a_level_told_by_its_filling_is_the_state_beside_the_gap_wherever_it_lives(tmp_path):
+    chosen = CouplingsSettings(order="energy", overlap="electron-translation-free")
+    shard = replace(crossing(), projection=None)
+
+    def of(**defect):
+        states = StatesSettings(valence=2, conduction=2, margin=1, spin="up", defect=defect)
+        return assemble([shard], chosen, states)
+
+    filled, empty = of(), of(edge="empty")
+    assert (filled.defect.columns, filled.defect.atoms, filled.edges) == ((1,), (), (0, 2))
+    np.testing.assert_allclose(filled.energies[:, 1], np.minimum(0.1 * np.arange(FRAMES), 0.5), atol=1e-12)
+    assert (empty.defect.columns, empty.edges) == ((2,), (1, 3))
+    write_couplings(tmp_path / "c.h5", filled)
+    assert read_couplings(tmp_path / "c.h5").defect == filled.defect
+    assert state_labels(4, filled.vbm, filled.defect.columns) == ("VBM", "defect", "CBM", "CBM+1")
+
+
 def test_an_empty_level_is_counted_among_the_empty_states():
     shard = crossing(slope=0.0)
     energies, weights = shard.energies, shard.projection.weights

@@ -225,3 +225,30 @@ def test_phonons_where_dft_has_no_forces_of_the_supercell(
     figure = tmp_path / "phonons.svg"
     assert n2amd("analysis", "figures", out, "--what", "phonons", "--out", figure)[0] == 0
     assert "no DFT forces of this cell" in figure.read_text()
+
+
+def test_phonons_of_too_few_frames_are_those_of_the_trajectory_alone(
+    n2amd, inputs, spring_frames, trajectory_run, tmp_path
+):
+    assert trajectory_run({"frames": 120})[0] == 0
+    # planes of atoms move against each other: the images of one such mode are few
+    cell = read_structure(inputs["structure"]).supercell((2, 2, 2))
+    plane = np.rint(cell.positions[:, 0] / (cell.cell[0, 0] / 4))
+    moved = cell.positions + 0.03 * (-1.0) ** plane[:, None] * np.eye(3)[0]
+    one = LabelledFrame("mode", cell.with_positions(moved), 0.0, np.zeros((32, 3)))
+    write_extxyz(tmp_path / "one.extxyz", [one])
+    options = {**inputs, "frames": tmp_path / "one.extxyz"}
+    given = [part for name, value in options.items() for part in (f"--{name}", value)]
+    out = tmp_path / "phonons.json"
+    assert "1 displaced frames reach" in refusal(n2amd("forcefield", "phonons", *given, "--out", out))
+
+    code, output, errors = n2amd(
+        "forcefield", "phonons", *given, "--trajectory", tmp_path / "trajectory.h5", "--out", out
+    )
+    assert code == 0, errors
+    assert "not compared with DFT: 1 displaced frames reach" in output
+    report = json.loads(out.read_text())
+    assert (report["n_frames"], report["dft_cm"]) == (0, [])
+    figure = tmp_path / "phonons.svg"
+    assert n2amd("analysis", "figures", out, "--what", "phonons", "--out", figure)[0] == 0
+    assert "1 displaced frames reach" in figure.read_text()

@@ -74,7 +74,7 @@ def test_few_frames_of_no_symmetry_are_refused():
     rng = np.random.default_rng(1)
     ideal = Structure(5.0 * np.eye(3), 5.0 * rng.random((6, 3)), np.array([1, 6, 7, 8, 9, 16]))
     u = 0.05 * rng.normal(size=(3, 6, 3))
-    with pytest.raises(InputError, match="3 frames displace 2 of 15 directions"):
+    with pytest.raises(InputError, match="3 displaced frames reach 2 of 15 directions"):
         fit_force_constants(u, -u, operations_of(ideal))
 
 

@@ -120,7 +120,7 @@ def _show_levels(couplings: Couplings) -> None:
         f"L of the levels {ratio:.1f} times that of the bands, {smallest:.1f} times at least; they pass a "
         f"band state in {moved.sum()} of {len(moved)} intervals"
     )
-    if ratio < CLEAR:
+    if ratio < CLEAR and levels.atoms:
         typer.echo(
             f"warning: the levels of the defect are hardly told from the bands (L {ratio:.2f} times as "
             "large): name the atoms that they live on, or they are no levels",

@@ -127,16 +127,24 @@ def phonons(
         raise InputError(
             "nothing to compare", field="frames", remedy=f"pass DFT frames of {supercell}, or a trajectory"
         )
-    found: dict[str, Any] = {"n_frames": len(known), "dft_cm": [], "model_cm": []}
+    found: dict[str, Any] = {"n_frames": 0, "dft_cm": [], "model_cm": []}
+    try:
+        if known:
+            found = compare_phonons(forcefield, known, ideal)
+        else:
+            typer.echo(f"no DFT frame of {supercell}: the trajectory alone")
+    except InputError as error:
+        # frames were too few for a fit: what the trajectory says stands by itself
+        if error.field != "frames" or trajectory is None:
+            raise
+        typer.echo(f"not compared with DFT: {error.problem}; {error.remedy}")
+        known, found["not_compared"] = [], error.problem
     if known:
-        found = compare_phonons(forcefield, known, ideal)
         typer.echo(
             f"{found['n_frames']} frames, {len(found['dft_cm'])} modes: rms difference from DFT "
             f"{found['rms_difference_cm']:.1f} cm^-1, mean {found['mean_difference_cm']:+.1f}, largest "
             f"{found['largest_difference_cm']:.1f}"
         )
-    else:
-        typer.echo(f"no DFT frame of {supercell}: the trajectory alone")
     if trajectory is not None:
         found["trajectory"] = _densities(trajectory, found)
         if known:

@@ -123,8 +123,8 @@ def _spin_channels(job: Config, name: str) -> Iterator[str]:
 
 def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:
     """Say what does not go with levels of a defect."""
-    dynamics = job.section("dynamics", name)
-    if job.section("couplings", name).order == "energy":
+    dynamics, defect = job.section("dynamics", name), job.section("states", name).defect
+    if defect.atoms is not None and job.section("couplings", name).order == "energy":
         yield (
             "states.defect: levels of a defect keep their columns by character only: set couplings.order to "
             "character"

@@ -15,10 +15,18 @@ Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
 class DefectSettings(Section):
-    """Levels of a defect, looked for among the kept states by where they live."""
+    """Levels of a defect among the kept states, told by where they live or by their filling."""
 
-    atoms: Annotated[list[Annotated[int, Field(ge=0)]], Unique] = Field(
-        min_length=1, description="Atoms around the defect, counted from 0, on which its levels live."
+    atoms: Annotated[list[Annotated[int, Field(ge=0)]], Unique] | None = Field(
+        None,
+        min_length=1,
+        description="Atoms around the defect, counted from 0, on which its levels live; default: levels are "
+        "told by `edge`.",
+    )
+    edge: Literal["filled", "empty"] = Field(
+        "filled",
+        description="Without `atoms`: levels are the highest filled or the lowest empty states of every "
+        "frame, wherever they live.",
     )
     states: int = Field(
         1,

@@ -343,7 +343,8 @@ def assemble(
             )
     joined = join(shards)
     degeneracy = settings.degeneracy_meV / 1000
-    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    filled = info.n_occupied - int(joined.band_index[0])
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order, filled)
     coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme, levels)
     kept = keep_states(joined, coupled, settings.order, levels)
     return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))

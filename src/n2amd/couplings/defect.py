@@ -1,6 +1,7 @@
-"""Levels of a defect among the states of a window, told from the bands by where they live.
+"""Levels of a defect among the states of a window, told by where they live or by their filling.
 
-A level is known by its part of the inverse participation ratio that lies on the atoms around the defect,
+Where it stays on some atoms, a level is known by its part of the inverse participation ratio that lies on
+the atoms around the defect,
 
     L = sum_{a around the defect} w_a^2 / (sum_a w_a)^2,
 
@@ -8,6 +9,9 @@ w_a its weight on atom a: large for a state that is localised, and localised the
 atoms, n of them named, L is n / N^2; of one held by the n alone, 1 / n. Order alone would not do: a level
 may lie within the bands, and cross them as the atoms move. Nor would following a state from frame to frame:
 where a level and a band state pass each other slowly they exchange what they are.
+
+A level that moves from atom to atom, as a small polaron does, has no such atoms. It then is known by its
+filling: the highest filled state of a donor that holds its electron, the lowest empty one of an acceptor.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ class DefectLevels:
     columns
         Columns, ascending.
     atoms
-        Atoms around the defect, counted from 0.
+        Atoms around the defect, counted from 0; none where levels are told by their filling.
     """
 
     columns: tuple[int, ...]
@@ -45,9 +49,10 @@ class DefectLevels:
 
 
 def localisation(projection: Projection, atoms: tuple[int, ...]) -> NDArray[np.float64]:
-    """L of every state in every frame, (F, n)."""
+    """L of every state in every frame, (F, n); without atoms the whole inverse participation ratio."""
     weight = on_atoms(projection)
-    return (weight[:, :, list(atoms)] ** 2).sum(axis=2) / weight.sum(axis=2) ** 2
+    around = weight[:, :, list(atoms)] if atoms else weight
+    return (around**2).sum(axis=2) / weight.sum(axis=2) ** 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class LevelsOfFrames:
     columns
         Columns of the window that hold them in every frame: their mean ranks, (d,).
     atoms
-        Atoms around the defect, counted from 0.
+        Atoms around the defect, counted from 0; none where levels are told by their filling.
     """
 
     ranks: NDArray[np.int64]
@@ -82,13 +87,17 @@ class LevelsOfFrames:
 
 
 def find_levels(
-    shards: Sequence[Projection | None], overlap: NDArray, settings: DefectSettings | None, order: str
+    shards: Sequence[Projection | None],
+    overlap: NDArray,
+    settings: DefectSettings | None,
+    order: str,
+    filled: int,
 ) -> LevelsOfFrames | None:
     """Find the levels in every frame: the sequences of eigenstates that live most around the defect.
 
-    Of a sequence counts the sum over the frames of L, relative to the largest of the frame, less `PATIENCE`
-    times 1 - |O|^2 for each step: it goes on with the state that continues it, and passes on to another one
-    where that is the level for more than a few frames.
+    Without atoms they are the states beside the gap. Else, of a sequence counts the sum over the frames of L,
+    relative to the largest of the frame, less `PATIENCE` times 1 - |O|^2 for each step: it goes on with the
+    state that continues it, and passes on to another one where that is the level for more than a few frames.
 
     Parameters
     ----------
@@ -100,6 +109,8 @@ def find_levels(
         Atoms, and number of levels; None: there are none.
     order
         Meaning of a column that is asked for.
+    filled
+        How many states of the window are filled.
 
     Raises
     ------
@@ -109,8 +120,12 @@ def find_levels(
     if settings is None:
         return None
     frames, w = len(overlap) + 1, overlap.shape[1]
+    if settings.atoms is None:
+        first = filled - settings.states if settings.edge == "filled" else filled
+        columns = np.arange(first, first + settings.states)
+        return LevelsOfFrames(np.tile(columns, (frames, 1)), columns, ())
     weights = carried(shards, np.broadcast_to(np.eye(w), (frames, w, w)))
-    local = localisation(_checked(weights, settings, order), tuple(settings.atoms))
+    local = localisation(_checked(weights, settings.atoms, order), tuple(settings.atoms))
     score = local / np.maximum(local.max(axis=1, keepdims=True), np.finfo(float).tiny)
     lost = PATIENCE * (1 - np.abs(overlap) ** 2)
     found: list[NDArray[np.int64]] = []
@@ -125,7 +140,7 @@ def find_levels(
     return LevelsOfFrames(ranks, columns, tuple(settings.atoms))
 
 
-def _checked(weights: Projection | None, settings: DefectSettings, order: str) -> Projection:
+def _checked(weights: Projection | None, atoms: Sequence[int], order: str) -> Projection:
     """Return the weights, or raise `InputError` where levels cannot be looked for in them."""
     if order == "energy":
         raise InputError(
@@ -140,7 +155,7 @@ def _checked(weights: Projection | None, settings: DefectSettings, order: str) -
             remedy="solve the states with these settings of states",
         )
     n_atoms = weights.sites.structure.n_atoms
-    if (largest := max(settings.atoms)) >= n_atoms:
+    if (largest := max(atoms)) >= n_atoms:
         raise InputError(
             f"there is no atom {largest}, the cell has {n_atoms} (counted from 0)",
             field="states.defect.atoms",
@@ -184,7 +199,7 @@ def kept_levels(levels: LevelsOfFrames, keep: slice, valence: int) -> DefectLeve
     if outside := [k for k in columns if not 0 <= k < width]:
         side, place = ("valence", -outside[0]) if outside[0] < 0 else ("conduction", outside[0] - width + 1)
         raise InputError(
-            f"the state that lives most around the defect is {place} beyond the kept {side} states",
+            f"a level of the defect is {place} beyond the kept {side} states",
             field="states.defect",
             remedy=f"raise states.{side} by {place}, or name the atoms that the level lives on",
         )

@@ -192,7 +192,8 @@ def own_couplings(
 ) -> Couplings:
     """Couplings of one of the two Hamiltonians as a trajectory would have them, for surface hopping."""
     joined = both.joined(which, settings, states_settings, timestep)
-    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order)
+    filled = joined.info.n_occupied - int(joined.band_index[0])
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order, filled)
     degeneracy = settings.degeneracy_meV / 1000
     coupled = couple(joined, timestep, degeneracy, settings.order, levels=levels)
     return keep_states(joined, coupled, settings.order, levels)

@@ -155,7 +155,7 @@ def fit_force_constants(
     moved = values > SMALLEST_SPREAD * values[-1]
     if moved.sum() < u.shape[1] - 3:
         raise InputError(
-            f"{len(displacements)} frames displace {moved.sum()} of {u.shape[1] - 3} directions",
+            f"{len(displacements)} displaced frames reach {moved.sum()} of {u.shape[1] - 3} directions",
             field="frames",
             remedy="pass more frames, independent of each other",
         )

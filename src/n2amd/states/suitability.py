@@ -155,9 +155,10 @@ def _check_cell(
             field="supercells",
             remedy="repeat the cell",
         )
-    if (defect := states.defect) is not None and max(defect.atoms) >= cell.n_atoms:
+    around = (states.defect.atoms or []) if states.defect is not None else []
+    if max(around, default=0) >= cell.n_atoms:
         raise InputError(
-            f"there is no atom {max(defect.atoms)}, the supercell {name} has {cell.n_atoms} (counted from 0)",
+            f"there is no atom {max(around)}, the supercell {name} has {cell.n_atoms} (counted from 0)",
             field="states.defect.atoms",
             remedy="name atoms around the defect",
         )

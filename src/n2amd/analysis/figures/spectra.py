@@ -87,7 +87,7 @@ def phonons(report: dict[str, Any]) -> Figure:
         modes.plot(dft, model, ".", color=style.BLUE, ms=2.5)
         note(modes, f"{at(report, 'n_frames')} frames, rms {at(report, 'rms_difference_cm'):.1f} cm$^{{-1}}$")
     else:
-        note(modes, "no DFT forces of this cell")
+        note(modes, report.get("not_compared", "no DFT forces of this cell"))
     return figure
 
 
