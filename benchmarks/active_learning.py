@@ -4,10 +4,11 @@ python benchmarks/active_learning.py [--seeds 1 2 3] [--rules doubt random rando
     [--frames 3] [--start 3] [--below 300] [--steps 300]
     [--pool even] [--optimizer soap] [--work FOLDER] [--out FILE.csv]
 
-The pool: cells of 8 atoms (Debye model) under strains up to 2 %. `even`: at 150, 300, 600 and 1000 K in
-turn; `rare`: nine of ten at 300 K and one at 1000 K, as a trajectory has few of the configurations that
-matter most. Judged on other cells of all its temperatures alike, and on larger ones of 32 atoms. Labels are `n2amd dft scf` with the ingredients of
-one HONPAS frame (tests/data/honpas-si2); they are computed once into --work and kept. Every seed draws other
+The pool: cells of 8 atoms (Debye model) under strains up to 2 %. `even`: at 150, 300, 600 and 1000 K in turn;
+`rare`: nine of ten at 300 K and one at 1000 K, as a trajectory has few of the configurations that matter
+most. Judged on other cells at all its temperatures alike, and on larger ones of 32 atoms. Labels are `n2amd
+dft scf` with the ingredients of one HONPAS frame (tests/data/honpas-si2); they are computed once into --work
+and kept. Every seed draws other
 start frames (--start of at most --below K; two of any temperature validate), another network, other random
 choices; all rules begin with the same ones. After each round a network is trained anew on all labels so far:
 shape of the preset `quick`. Errors of states and edges are to first order in the density's, as in
@@ -44,10 +45,9 @@ from record import write_csv
 from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config.structures import StructureSettings
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames, read_ingredients
-from n2amd.dft.scf_frames import ScfCampaign, compute_frames
-from n2amd.distortions import generate
+from n2amd.ingestion.ingest import ingest
+from n2amd.ingestion.scf_frames import ScfCampaign, compute_frames
 from n2amd.interop.structures import read_structure
 from n2amd.network.checkpoint import HamiltonianModel
 from n2amd.network.density_data import FittedFrame, choose_model, fit_frames
@@ -62,6 +62,7 @@ from n2amd.network.predict import HamiltonianPredictor
 from n2amd.network.presets import PRESETS
 from n2amd.network.selection import choose_frames, doubt_of_frames, random_frames
 from n2amd.orbitals.two_centre import OverlapTable
+from n2amd.structures.distortions import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ("doubt", "average", "relative", "most-doubtful", "levels", "random", "random-again")

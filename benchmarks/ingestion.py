@@ -36,10 +36,10 @@ from hsx_writer import shell_numbers, write_hsx
 from record import processor, write_csv
 
 from n2amd.blocks.matrix import fold_mesh
-from n2amd.dataset.ingest import ingest
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.dft.siesta.hsx import SparseMatrices, read_hsx
 from n2amd.dft.siesta.tables import OrbitalTable, read_orbital_table
+from n2amd.ingestion.ingest import ingest
 from n2amd.structure import Structure
 from n2amd.units import SIESTA_BOHR_ANGSTROM, SIESTA_RYDBERG_EV
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from n2amd.config.states import StatesSettings
 from n2amd.couplings.nac import hammes_schiffer_tully
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames
+from n2amd.ingestion.ingest import ingest
 from n2amd.orbitals import overlap_fit
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, fit_overlap

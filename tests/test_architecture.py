@@ -40,24 +40,26 @@ FLOOR = {
 }
 # what a part may import besides the floor and itself
 ALLOWED = {
-    "distortions": {"blocks", "ripples"},
-    "rolls": {"ripples"},
-    "cost": {"blocks", "states"},
-    "progress_terminal": {"progress"},
-    "machine": {"cost", "states", "dft", "interop"},
+    "structures": {"blocks"},
     "orbitals": {"blocks"},
-    "blocks": {"orbitals"},
-    "baseline": {"orbitals", "blocks", "dataset"},
-    "dft": {"orbitals", "blocks", "dataset", "baseline"},
-    "dataset": {"orbitals", "blocks", "dft", "baseline"},
-    "forcefield": {"dataset", "interop"},
-    "network": {"orbitals", "blocks", "dataset", "states", "baseline", "soap"},
-    "states": {"orbitals", "blocks", "dataset", "network", "forcefield"},
-    "couplings": {"orbitals", "blocks", "dataset", "network", "states"},
+    "frames": {"orbitals", "blocks"},
+    "baseline": {"frames", "orbitals", "blocks"},
+    "dft": {"baseline", "frames", "orbitals", "blocks"},
+    "dataset": {"baseline", "frames", "orbitals", "blocks"},
+    "ingestion": {"dataset", "dft", "baseline", "frames", "orbitals", "blocks"},
+    "states": {"trajectory", "dataset", "frames", "orbitals", "blocks"},
+    "network": {"states", "dataset", "baseline", "frames", "orbitals", "blocks", "soap"},
+    "couplings": {"network", "states", "trajectory", "frames", "orbitals", "blocks"},
     "hopping": {"couplings"},
-    "analysis": {"couplings", "hopping"},
-    "preflight": {"analysis", "baseline", "dataset", "dft", "forcefield", "interop", "network", "states"},
-    "interop": {"orbitals", "blocks", "dataset", "hopping", "couplings", "states"},
+    "analysis": {"hopping", "couplings"},
+    "interop": {"hopping", "couplings", "frames", "orbitals", "blocks"},
+    "forcefield": {"interop", "dataset", "frames"},
+    "cost": {"states", "blocks"},
+    "machine": {"cost", "states", "dft", "interop"},
+    "preflight": {
+        *("analysis", "interop", "network", "states", "trajectory", "ingestion", "dataset", "dft"),
+        *("baseline", "frames", "orbitals"),
+    },
 }
 TORCH = {"torch", "e3nn", "nequip", "allegro", "lightning"}
 
@@ -92,6 +94,24 @@ def test_imports_point_one_way(file: Path) -> None:
     # names imported from the package itself, such as __version__
     parts = {name for name in parts if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()}
     assert parts <= allowed, f"{part} must not import {sorted(parts - allowed)}"
+
+
+def test_no_part_imports_one_that_imports_it() -> None:
+    above: dict[str, set[str]] = {}
+    for file in SOURCES:
+        parts = {name.split(".")[1] for name in imports(file) if name.startswith("n2amd.")}
+        above.setdefault(part_of(file), set()).update(parts - FLOOR - {part_of(file)})
+    while above:
+        lowest = {part for part, needed in above.items() if not needed & set(above)}
+        assert lowest, f"parts import each other in a circle: {sorted(above)}"
+        above = {part: needed for part, needed in above.items() if part not in lowest}
+
+
+def test_what_a_part_may_import_it_does() -> None:
+    for part, allowed in ALLOWED.items():
+        files = [file for file in SOURCES if part_of(file) == part]
+        found = {name.split(".")[1] for file in files for name in imports(file) if name.startswith("n2amd.")}
+        assert allowed <= found, f"{part} no longer imports {sorted(allowed - found)}"
 
 
 @pytest.mark.parametrize("part", ["hopping", "analysis"])

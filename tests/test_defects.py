@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from n2amd.commands.structures import app
-from n2amd.defects import choose_atom, with_defect
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import read_structures
 from n2amd.interop.structures import read_structure
 from n2amd.structure import Structure
+from n2amd.structures.defects import choose_atom, with_defect
 
 RUTILE = Path(__file__).parents[1] / "resources" / "tio2-honpas" / "rutile.vasp"
 

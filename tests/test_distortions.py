@@ -9,7 +9,10 @@ import pytest
 from ase.build import bulk, graphene
 
 from n2amd.config.structures import StructureSettings
-from n2amd.distortions import (
+from n2amd.errors import InputError
+from n2amd.interop.extxyz import read_structures, write_structures
+from n2amd.structure import Structure
+from n2amd.structures.distortions import (
     find_layers,
     generate,
     random_strain,
@@ -19,9 +22,6 @@ from n2amd.distortions import (
     strained,
     thermal_sigma,
 )
-from n2amd.errors import InputError
-from n2amd.interop.extxyz import read_structures, write_structures
-from n2amd.structure import Structure
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K, HBAR_EV_FS
 
 SILICON = np.array([14])

@@ -34,7 +34,7 @@ def test_library_modules_do_not_print() -> None:
 def test_commands_show_what_modules_log(call: str, line: str) -> None:
     program = (
         "import logging\nfrom n2amd.commands.log import show_log\nshow_log()\nshow_log()\n"
-        f"log = logging.getLogger('n2amd.forcefield.md')\n{call}"
+        f"log = logging.getLogger('n2amd.trajectory.md')\n{call}"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", line)

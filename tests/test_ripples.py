@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from n2amd.config.structures import StructureSettings
-from n2amd.distortions import generate
 from n2amd.errors import InputError
-from n2amd.ripples import STEEPEST, Wave, rippled
 from n2amd.structure import Structure
+from n2amd.structures.distortions import generate
+from n2amd.structures.ripples import STEEPEST, Wave, rippled
 
 
 def sheet(n: int = 8, buckling: float = 0.0) -> Structure:

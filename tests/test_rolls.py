@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from n2amd.commands.structures import app
 from n2amd.errors import InputError
 from n2amd.interop.extxyz import read_structures
-from n2amd.rolls import read_indices, rolled
 from n2amd.structure import Structure
+from n2amd.structures.rolls import read_indices, rolled
 
 
 def honeycomb(buckling: float = 0.0) -> Structure:

@@ -12,7 +12,6 @@ import scipy.linalg
 from n2amd.baseline.auxiliary import AuxiliaryBasis, form_factor, principal_components
 from n2amd.baseline.density_change import elements_of_changes
 from n2amd.baseline.density_fit import Design, PlaneWaves, normal_equations
-from n2amd.baseline.mesh import Mesh, siesta_mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.baseline.model_density import ModelDensity, choose_functions, frame_density
 from n2amd.baseline.multipoles import superpose_multipoles
@@ -20,6 +19,7 @@ from n2amd.baseline.state_response import ACROSS, edge_states, elements_wanted, 
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import fold
 from n2amd.dft.siesta.frame import read_frame
+from n2amd.frames.mesh import Mesh, siesta_mesh
 from n2amd.orbitals.basis import RadialFunction, Shell
 from n2amd.structure import Structure
 

@@ -14,9 +14,7 @@ from scipy.special import erf
 from n2amd.baseline.bond_energy import bond_energy
 from n2amd.baseline.density_matrix import density_matrix, filled_states, matrix_of_states
 from n2amd.baseline.energy_gradient import EnergyGradient
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.baseline.kinetic import kinetic_table
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh
 from n2amd.baseline.mesh_integrals_gradient import density_gradient
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
@@ -32,6 +30,8 @@ from n2amd.blocks.matrix import BlockMatrix, inner_product
 from n2amd.blocks.pairs import find_pairs
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.two_centre import OverlapTable
 from n2amd.structure import Structure

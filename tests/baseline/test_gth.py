@@ -10,10 +10,10 @@ import pytest
 from scipy.integrate import simpson
 
 from n2amd.baseline.gth import GthChannel, GthPotential, separable_projectors
-from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.mesh import cp2k_mesh, pyscf_mesh
 from n2amd.baseline.pseudo_atom import RATIO, SMALLEST, _density, _gaussians, gth_ingredients, neutral_atom
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
+from n2amd.frames.mesh import cp2k_mesh, pyscf_mesh
 from n2amd.units import BOHR_ANGSTROM as BOHR
 
 RYDBERG = 13.605693122994

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.frame_rest import MeshFrame, kinetic_matrices
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.ingredients_fit import fit_ingredients
 from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.baseline.spherical_atoms import screened_nucleus, with_shifted_zero
@@ -18,6 +17,7 @@ from n2amd.blocks.matrix import BlockMatrix, inner_product
 from n2amd.dft.openmx.frame import read_frame as read_openmx
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import RadialFunction
 from n2amd.orbitals.two_centre import OverlapTable
 from n2amd.orbitals.uniform_radial import on_uniform_grid, uniform_basis

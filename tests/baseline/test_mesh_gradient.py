@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_gradient import (
     STENCIL,
     adjoint_gradient,
@@ -17,6 +16,7 @@ from n2amd.baseline.mesh_gradient import (
     gradient,
 )
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 
 SKEW = np.array([[4.1, 0.3, -0.2], [1.2, 3.7, 0.4], [-0.5, 0.9, 5.2]])
 METHODS = ["siesta", "openmx", "fourier"]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.compiled_harmonics import MAX_L, solid_point, solid_rows
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import box_count, density_on_mesh, potential_matrix
 from n2amd.baseline.mesh_integrals_torch import density_on_mesh_torch, potential_matrix_torch
 from n2amd.blocks.matrix import BlockMatrix, fold, inner_product
 from n2amd.blocks.pairs import find_pairs
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import AtomBasis, Basis, PaoTable, RadialFunction, Shell
 from n2amd.orbitals.bessel_transform import interpolate
 from n2amd.orbitals.harmonics import solid_harmonics

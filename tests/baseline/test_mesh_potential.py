@@ -13,9 +13,9 @@ from scipy.special import erf
 from n2amd.baseline import mesh_potential
 from n2amd.baseline.exchange_correlation import derivatives
 from n2amd.baseline.functionals import find_functional
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.units import SIESTA_BOHR_ANGSTROM, SIESTA_RYDBERG_EV
 
 CODE = {"rydberg": SIESTA_RYDBERG_EV, "bohr": SIESTA_BOHR_ANGSTROM}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.density_fit import PlaneWaves
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.self_consistent import AndersonMixing, ScfSettings, self_consistent
 from n2amd.baseline.smearing import Smearing
@@ -17,6 +16,7 @@ from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import ComputationError
+from n2amd.frames.mesh import Mesh
 
 ROOT = Path(__file__).parents[2]
 FRAMES = {

@@ -18,9 +18,9 @@ from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.state_response import edge_states
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import fold, inner_product, spin_channel
-from n2amd.dataset.channels import electrons_of_spins, occupied_bands
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import electrons_of_spins, occupied_bands
 from n2amd.network.density_data import fit_frame, without_means
 
 ROOT = Path(__file__).parents[2]

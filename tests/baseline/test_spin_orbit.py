@@ -9,12 +9,12 @@ import pytest
 import scipy.linalg
 from scipy.spatial.transform import Rotation
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector, SplitProjector
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import projector_table
 from n2amd.baseline.spin_orbit import SpinOrbit, angular_momentum, with_spin_orbit
 from n2amd.blocks.matrix import fold_spinor
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector, SplitProjector
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.harmonics import real_harmonics, real_wigner
 from n2amd.orbitals.two_centre import OverlapTable, overlap

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.multipole_table import MultipoleTable
 from n2amd.baseline.multipoles import project_multipoles, superpose_multipoles
 from n2amd.baseline.superposition import superpose
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import RadialFunction, Shell
 from n2amd.orbitals.bessel_transform import interpolate
 from n2amd.orbitals.harmonics import solid_harmonics

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.baseline.kinetic import kinetic_table
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import interaction_ranges, projector_table
 from n2amd.blocks.pairs import find_pairs
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.two_centre import overlap
 from n2amd.structure import Structure

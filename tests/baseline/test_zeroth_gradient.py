@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from n2amd.baseline.exchange_correlation_response import xc_potential_changes
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_potential import xc_potential
 from n2amd.baseline.multipoles import multipole_gradient, superpose_multipoles
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import RadialFunction, Shell
 from n2amd.structure import Structure
 

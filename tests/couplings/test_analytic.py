@@ -19,7 +19,6 @@ from n2amd.couplings.assemble import Joined, assemble, couple
 from n2amd.couplings.store import read_couplings
 from n2amd.couplings.vectors import nac_vectors
 from n2amd.errors import InputError
-from n2amd.forcefield.trajectory import FrameBlock, write_trajectory
 from n2amd.network import layers, predict
 from n2amd.network.hamiltonian_change import hamiltonian_changes
 from n2amd.network.predict import HamiltonianPredictor
@@ -29,8 +28,9 @@ from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.frame_solver import FrameSolver
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import ShardInfo, StatesShard, read_shard, write_shard
-from n2amd.states.trajectory import TrajectorySlice
 from n2amd.states.velocity import couplings_of_elements
+from n2amd.trajectory.file import FrameBlock, write_trajectory
+from n2amd.trajectory.slice import TrajectorySlice
 from n2amd.units import HBAR_EV_FS
 
 GAMMA, GENERAL = (0.0, 0.0, 0.0), (0.13, 0.2, -0.31)

@@ -18,7 +18,7 @@ from n2amd.config.states import StatesSettings
 from n2amd.errors import InputError
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import write_shard
-from n2amd.states.trajectory import read_slice
+from n2amd.trajectory.slice import read_slice
 
 SETTINGS = '{"valence": 2, "conduction": 2, "margin": 2}'
 FOR_PEOPLE = ("created_by", "created_at", "config_sha256", "inputs_sha256", "inputs", "cpu_seconds")

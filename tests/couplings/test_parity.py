@@ -7,8 +7,8 @@ from n2amd.blocks.matrix import add_overlap, fold
 from n2amd.config.couplings import CouplingsSettings
 from n2amd.config.states import StatesSettings
 from n2amd.couplings.parity import parity
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.units import HBAR_EV_FS
 
 GENERAL = (0.1, 0.3, -0.2)

@@ -16,7 +16,6 @@ from n2amd.config.states import StatesSettings
 from n2amd.couplings.nac import hammes_schiffer_tully
 from n2amd.couplings.vectors import NacVectors, nac_vectors
 from n2amd.errors import InputError
-from n2amd.forcefield.trajectory import FrameBlock, write_trajectory
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.orbitals.harmonics import real_wigner
 from n2amd.orbitals.overlap_fit import LimitedTable, OverlapLimits
@@ -25,6 +24,7 @@ from n2amd.states.cross_time import frame_overlap
 from n2amd.states.frame_solver import FrameSolver
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
+from n2amd.trajectory.file import FrameBlock, write_trajectory
 from n2amd.units import HBAR_EV_FS
 
 VBM = 23

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from n2amd.commands.dataset import app
 from n2amd.dataset.choice import Copies, without_excluded
-from n2amd.dataset.frame import Frame
-from n2amd.dataset.ingest import ingest
-from n2amd.dataset.offer import offer_of_frames, structures_of_frames
 from n2amd.dataset.split import NEAR_COPY_A
 from n2amd.dataset.store import read_names
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.ingestion.ingest import ingest
+from n2amd.ingestion.offer import offer_of_frames, structures_of_frames
 from n2amd.structure import Structure
 
 Copy = Callable[..., Path]

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from edited import edited
 from n2amd.commands.dataset import app, available_cores
-from n2amd.dataset.channels import occupied_bands
 from n2amd.dataset.store import read_attributes, read_frames, read_gate
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import LEGACY
@@ -26,6 +25,7 @@ from n2amd.dft.siesta.hsx import SparseMatrices, read_hsx
 from n2amd.dft.siesta.ion_xml import read_ions
 from n2amd.dft.siesta.tables import read_orbital_table
 from n2amd.errors import InputError
+from n2amd.frames.channels import occupied_bands
 
 Copy = Callable[..., Path]
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from n2amd.commands.dataset import app
-from n2amd.dataset.offer import structures_of_frames
 from n2amd.errors import InputError
+from n2amd.ingestion.offer import structures_of_frames
 from n2amd.interop.extxyz import write_structures
 from n2amd.structure import Structure
 

@@ -9,10 +9,10 @@ from boxed_molecule import molecule
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.gate import CHECKS, measure, verdict
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.conventions import to_canonical
 from n2amd.structure import Structure

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from edited import edited
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import create_dataset, read_attributes, read_frames, read_ingredients
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.ingestion.ingest import ingest
 
 
 @pytest.fixture(scope="module")

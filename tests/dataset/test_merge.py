@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edited import edited
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_gate
 from n2amd.errors import InputError
+from n2amd.ingestion.ingest import ingest
 
 
 @pytest.fixture(scope="module")

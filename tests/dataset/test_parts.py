@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import n2amd
-from n2amd.dataset.parts import Part, read_part, write_part
 from n2amd.dft.readers import reader_for
+from n2amd.ingestion.parts import Part, read_part, write_part
 
 SAMPLE = Path(__file__).parents[1] / "data" / "honpas-si2"
 

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 import pytest
 
-from n2amd.dataset import ingest as ingestion
-from n2amd.dataset.ingest import ingest
-from n2amd.dataset.parts import work_folder
 from n2amd.dataset.store import read_frames
 from n2amd.errors import InputError
+from n2amd.ingestion import ingest as ingestion
+from n2amd.ingestion.ingest import ingest
+from n2amd.ingestion.parts import work_folder
 
 Copy = Callable[..., Path]
 #: Facts about the making of a file, which no two files share.

@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from n2amd.commands.dataset import app
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.rotations import compare, rotation_between
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure
 

@@ -8,10 +8,10 @@ import pytest
 from ase.data import atomic_masses
 
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.series import Series, verlet_velocities
 from n2amd.dataset.work import work_between
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.structure import Structure
 from n2amd.units import AMU_A2_FS2_IN_EV
 

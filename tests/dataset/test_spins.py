@@ -10,14 +10,14 @@ import pytest
 import scipy.linalg
 
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, fold
-from n2amd.dataset.channels import electrons_of_channels
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.spectrum import compared_bands
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import electrons_of_channels
+from n2amd.frames.frame import BandReference, Frame
 
 KPOINTS = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.2, 0.1, 0.4]])
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, fold
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.store import create_dataset, n_frames, read_attributes, read_basis, read_frames, read_gate
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.structure import Structure
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from two_centre_crystal import dense_by_lattice_vector
 
 from n2amd.blocks.matrix import fold
-from n2amd.dataset.frame import Frame
 from n2amd.dft.abacus.log import RYDBERG_EV
 from n2amd.dft.abacus.stru import BOHR_ANGSTROM
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.conventions import from_canonical
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from n2amd.blocks.matrix import fold
-from n2amd.dataset.frame import BandReference, Frame
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure

@@ -11,10 +11,10 @@ import two_centre_crystal as crystal
 from abacus_writer import FOLDED, LATTICE_CONSTANT, LAYOUTS, assert_same, orb, write_run
 from ase.data import chemical_symbols
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.abacus.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 

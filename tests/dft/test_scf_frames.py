@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from edited import edited
 from n2amd.commands.dft import app
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.merge import merge
 from n2amd.dataset.store import (
     create_dataset,
@@ -23,10 +22,11 @@ from n2amd.dataset.store import (
     read_frames,
     read_ingredients,
 )
-from n2amd.dft import scf_frames
 from n2amd.dft.engines.kmesh import half_mesh
-from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
 from n2amd.errors import InputError
+from n2amd.ingestion import scf_frames
+from n2amd.ingestion.ingest import ingest
+from n2amd.ingestion.scf_frames import ScfCampaign, compute_frames, reference_spacing
 from n2amd.interop.extxyz import write_structures
 
 SILICON = Path(__file__).parents[1] / "data" / "honpas-si2"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY
 from n2amd.dft.siesta.frame import read_frame
@@ -21,6 +20,7 @@ from n2amd.dft.siesta.occupations import energy_in_rydberg, smearing_of_run
 from n2amd.dft.siesta.spin import held_spin
 from n2amd.dft.siesta.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.bessel_transform import interpolate
 from n2amd.structure import Structure
 

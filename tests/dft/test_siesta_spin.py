@@ -10,9 +10,9 @@ import scipy.linalg
 from model_run import KPOINTS, Model, random_model, write_eig, write_run
 
 from n2amd.blocks.matrix import BlockMatrix, fold
-from n2amd.dataset.frame import Frame
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 

@@ -10,7 +10,6 @@ import pytest
 from model_run import H_RANGE, PROJECTOR_RADIUS, RADIUS, Model, model_structure, random_model, write_run
 
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.dft.siesta.constants import LEGACY
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.dft.siesta.run import Run
@@ -18,6 +17,7 @@ from n2amd.dft.siesta.supercell import lattice_vectors, nearest_images
 from n2amd.dft.siesta.tables import read_orbital_table, read_xv
 from n2amd.dft.siesta.tshs import read_tshs
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.structure import Structure
 
 FORMATS = ["HSX 0", "HSX 1", "HSX 2", "TSHS"]

@@ -13,7 +13,6 @@ import scipy.linalg
 from model_run import random_model, write_run
 
 from n2amd.blocks.matrix import add_overlap, fold
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dft.files import read_text
 from n2amd.dft.siesta.constants import CODATA_2018, LEGACY, Constants, constants_of_run
@@ -21,6 +20,7 @@ from n2amd.dft.siesta.fdf import read_fdf
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.dft.siesta.tshs import read_tshs
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 
 DATA = Path(__file__).parents[1] / "data"

@@ -10,7 +10,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold, with_partners
-from n2amd.dataset.frame import BandReference, Frame
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.structure import Structure

@@ -12,9 +12,9 @@ from springs import Springs, copper, not_finite_from
 
 from n2amd import cli
 from n2amd.forcefield.calculator import ForceField
-from n2amd.forcefield.trajectory import read_trajectory
 from n2amd.interop.extxyz import LabelledFrame, write_extxyz
 from n2amd.interop.structures import read_structure
+from n2amd.trajectory.file import read_trajectory
 
 SETTINGS = {"equilibration_steps": 20, "frames": 12, "timestep_fs": 2.0, "checkpoint_every": 5}
 

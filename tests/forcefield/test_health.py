@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
-from n2amd.forcefield.health import (
+from n2amd.storage import create_hdf5
+from n2amd.structure import Structure
+from n2amd.trajectory.health import (
     drift_can_be_judged,
     energy_drift,
     fault,
     judge_trajectory,
     still_accepted,
 )
-from n2amd.storage import create_hdf5
-from n2amd.structure import Structure
 from n2amd.units import BOLTZMANN_EV_K
 
 WATER = Structure(

@@ -11,9 +11,9 @@ from springs import Springs, copper, kill_at, not_finite_from, push_from
 
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
-from n2amd.forcefield.md import FAILED_STEPS, MolecularDynamics
-from n2amd.forcefield.trajectory import FIELDS, FrameBlock
 from n2amd.structure import Structure
+from n2amd.trajectory.file import FIELDS, FrameBlock
+from n2amd.trajectory.md import FAILED_STEPS, MolecularDynamics
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K
 
 SHORT = TrajectorySettings(equilibration_steps=25, frames=30, checkpoint_every=10, timestep_fs=2.0)

@@ -17,10 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.forcefield.calculator import load_forcefield
-from n2amd.forcefield.md import MolecularDynamics
-from n2amd.forcefield.trajectory import read_trajectory
 from n2amd.interop.structures import read_structure
 from n2amd.storage import read_json
+from n2amd.trajectory.file import read_trajectory
+from n2amd.trajectory.md import MolecularDynamics
 
 pytestmark = pytest.mark.slow
 

@@ -6,14 +6,14 @@ from ase.io import read
 from springs import copper
 
 from n2amd.errors import InputError
-from n2amd.forcefield.trajectory import (
+from n2amd.storage import open_hdf5
+from n2amd.trajectory.file import (
     FIELDS,
     FrameBlock,
     export_extxyz,
     read_trajectory,
     write_trajectory,
 )
-from n2amd.storage import open_hdf5
 from n2amd.units import AMU_A2_FS2_IN_EV
 
 ATTRIBUTES = {"timestep_fs": 2.0, "temperature_K": 300.0, "material": "Cu", "supercell": "2x2x2", "seed": 4}

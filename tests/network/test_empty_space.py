@@ -44,7 +44,7 @@ def test_fold_tensors_equals_the_fold_of_the_assembled_matrix(basis, rutile):
 
 def test_floors_are_the_lowest_energies_of_the_empty_directions(diffuse_basis, rutile):
     """With H = 7 S every direction has the energy 7."""
-    from n2amd.dataset.frame import Frame
+    from n2amd.frames.frame import Frame
 
     s = overlap(OverlapTable.from_basis(diffuse_basis), rutile)
     h = add_overlap(s.map({key: 0 * v for key, v in s.values.items()}), s, 7.0)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.ingredients_fit import FitReport
 from n2amd.baseline.schemes import LARGEST, frames_for_fit, openmx_scheme, scheme_of_origin
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.dft.openmx.frame import read_frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network import fitted_ingredients
 from n2amd.network.fitted_ingredients import ingredients_to_train
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell

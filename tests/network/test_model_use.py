@@ -15,17 +15,17 @@ from ase.io import read, write
 from ase.io.cube import read_cube
 from typer.testing import CliRunner
 
-from n2amd.baseline.ingredients import SplitProjector
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import fold, fold_spinor
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.commands import model_bands, model_dos
 from n2amd.commands.hamiltonian import app
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import ComputationError, InputError
+from n2amd.frames.ingredients import SplitProjector
+from n2amd.ingestion.ingest import ingest
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_data import choose_model, fit_frame, with_means
 from n2amd.network.predict import load_predictor

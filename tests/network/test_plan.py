@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.plan import choose_plan
 
 WITH = Ingredients("siesta", "PBE", 200.0, 13.6, 0.529)

@@ -14,9 +14,9 @@ from n2amd.commands import couplings, dynamics, hamiltonian, states
 from n2amd.commands import overlap as overlap_commands
 from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.config.states import StatesSettings
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_basis, read_frames
 from n2amd.errors import InputError
+from n2amd.ingestion.ingest import ingest
 from n2amd.interop.deeph import write_deeph
 from n2amd.network.predict import load_predictor
 from n2amd.network.training import train

@@ -20,9 +20,9 @@ from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph
-from n2amd.dft.kpoints_like import kpoints_like
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.ingestion.kpoints_like import kpoints_like
 from n2amd.interop.deeph import write_deeph_frame
 from n2amd.interop.npz import write_npz
 from n2amd.network.charge_states import ChargeState, ChargeStates

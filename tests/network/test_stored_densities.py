@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.linalg import eigvalsh
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import choose_functions, frame_density
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import fold
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.density_data import fit_frame, frame_of_density, without_means
 from n2amd.network.stored_densities import (
     StoredDensity,

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from n2amd.commands.config import app as config_app
 from n2amd.config.hamiltonian import HamiltonianSettings
-from n2amd.dataset.offer import structures_of_frames
 from n2amd.dft.siesta.frame import read_frame, read_geometry
 from n2amd.errors import InputError
+from n2amd.ingestion.offer import structures_of_frames
 from n2amd.network.cells import CellGroup, TrainingCells
 from n2amd.network.target_cells import cells_to_come, judge_target, judge_trajectory, training_cells
 from n2amd.structure import Structure

@@ -18,10 +18,10 @@ from n2amd.baseline.model_density import coefficients_by_element
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.commands.hamiltonian import app as hamiltonian
 from n2amd.commands.states import app as states
-from n2amd.dataset.ingest import ingest
 from n2amd.dataset.store import read_frames
 from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
+from n2amd.ingestion.ingest import ingest
 from n2amd.network.checkpoint import HamiltonianModel, save_model
 from n2amd.network.density_data import choose_model, fit_frame, with_means
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork

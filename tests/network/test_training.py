@@ -8,13 +8,13 @@ import torch
 from conftest_network import RANGES, random_network
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap, fold, gauge_shift
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.network.checkpoint import HamiltonianModel, load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from analytic_orbitals import gaussian_shell
 
-from n2amd.dataset.frame import Frame
 from n2amd.dft.siesta.frame import read_frame
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis
 
 TIO2 = Path(__file__).parents[2] / "resources" / "tio2-honpas"

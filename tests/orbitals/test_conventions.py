@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.conventions import (
     Code,

@@ -11,9 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from n2amd.commands.overlap import app
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import create_dataset
 from n2amd.errors import ComputationError, InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.overlap_report import report_overlap
 from n2amd.orbitals.two_centre import OverlapTable

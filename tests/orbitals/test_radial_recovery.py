@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.errors import ComputationError, InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.overlap_fit import LimitedTable, OverlapFit, OverlapLimits, fit_overlap, held_out_frames
 from n2amd.orbitals.overlap_samples import collect, estimated_cutoffs

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from n2amd.blocks.matrix import BlockMatrix, fold, with_partners
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.bessel_transform import RadialTransforms, radial_transforms
 from n2amd.orbitals.direct_overlap import direct_overlap

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable, overlap, overlap_derivative, overlapping_pairs
 from n2amd.orbitals.two_centre_torch import TorchOverlapTable

@@ -14,8 +14,8 @@ from n2amd.blocks.matrix import BlockMatrix
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.states.parts import parts_of_trajectory
-from n2amd.states.trajectory import TrajectorySlice
 from n2amd.structure import Structure
+from n2amd.trajectory.slice import TrajectorySlice
 
 EXPONENTS = {3: np.array([1.3, 0.5]), 9: np.array([1.1, 0.45])}  # 1/A^2
 SITE_ENERGY = {3: np.array([-3.0, 3.0]), 9: np.array([-14.0, -1.0])}  # eV

@@ -12,10 +12,10 @@ import pytest
 from ase.data import atomic_masses
 
 from n2amd.errors import InputError
-from n2amd.states import motion
 from n2amd.states.parts import parts_of_trajectory
-from n2amd.states.trajectory import read_slice
 from n2amd.storage import create_hdf5
+from n2amd.trajectory import motion
+from n2amd.trajectory.slice import read_slice
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K
 
 NUMBERS = np.array([22, 8, 8, 1])

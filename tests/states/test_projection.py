@@ -146,7 +146,7 @@ def test_a_file_without_weights_is_read(tmp_path):
 
 
 def test_frames_of_different_cells_have_no_common_weights():
-    from n2amd.dataset.frame import Frame
+    from n2amd.frames.frame import Frame
     from n2amd.states.of_dataset import project_frames
 
     crystal = SyntheticCrystal()

@@ -20,8 +20,8 @@ from n2amd.states.parts import parts_of_trajectory
 from n2amd.states.shards import solve_shard
 from n2amd.states.solvers.block_ldl import BlockLdl
 from n2amd.states.store import read_shard, write_shard
-from n2amd.states.trajectory import read_slice
 from n2amd.storage import create_hdf5
+from n2amd.trajectory.slice import read_slice
 
 SETTINGS = StatesSettings(valence=2, conduction=2, margin=2)
 OFF_GAMMA = StatesSettings(valence=2, conduction=2, margin=2, kpoint=(0.1, 0.3, -0.2))

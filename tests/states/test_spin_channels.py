@@ -18,9 +18,9 @@ from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.parity import parity
 from n2amd.couplings.store import read_couplings
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.store import create_dataset
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.states.of_dataset import FramesAsModel, project_frames
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import read_shard, write_shard

@@ -17,14 +17,14 @@ from n2amd.config.forcefield import ForceFieldSettings
 from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.config.states import StatesSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
-from n2amd.dataset.ingest import ingest
-from n2amd.dataset.offer import Offer, offer_of_dataset, offer_of_frames
 from n2amd.dataset.store import read_basis, read_frames
 from n2amd.errors import InputError
+from n2amd.ingestion.ingest import ingest
+from n2amd.ingestion.offer import Offer, offer_of_dataset, offer_of_frames
 from n2amd.interop.deeph import write_deeph
 from n2amd.interop.structures import read_structure
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
-from n2amd.states.suitability import Demands, check_suits
+from n2amd.preflight.suitability import Demands, check_suits
 from n2amd.structure import Structure
 
 ROOT = Path(__file__).resolve().parents[2]

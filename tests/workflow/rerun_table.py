@@ -226,8 +226,8 @@ ROWS = (
     Row("code: `units.py`", edited("units.py"), EVERYTHING),
     Row("code: `structure.py`", edited("structure.py"), EVERYTHING),
     Row(
-        "code: `forcefield/trajectory.py`",
-        edited("forcefield/trajectory.py"),
+        "code: `trajectory/file.py`",
+        edited("trajectory/file.py"),
         {**TRAJECTORY, **DESCRIBED, **STATES},
     ),
     Row("code: `couplings/tracking.py`", edited("couplings/tracking.py"), {**COUPLINGS, **PARITY}),
@@ -236,7 +236,7 @@ ROWS = (
         edited("hopping/dish_kernel.py"),
         {"run_dynamics": 4, "spectral_density": 1, **CASES, "draw_spectral_density": 1},
     ),
-    Row("code: `forcefield/md.py`", edited("forcefield/md.py"), {**TRAJECTORY, **DESCRIBED, **STATES}),
+    Row("code: `trajectory/md.py`", edited("trajectory/md.py"), {**TRAJECTORY, **DESCRIBED, **STATES}),
     Row("code: `config/`, whose options are compared themselves", edited("config/states.py")),
     Row("code: `dft/abacus/frame.py`, of a code that the job does not use", edited("dft/abacus/frame.py")),
     Row(

@@ -58,9 +58,9 @@ def test_a_trajectory_beyond_a_tighter_limit_is_refused_and_not_lost(finished: P
 
 def test_new_code_computes_anew_what_a_work_folder_keeps(finished: Project) -> None:
     """Snakemake runs the stage again; its restart data must not be taken for that of the new code."""
-    asked = ("python", "-c", "from n2amd.sources import digest_of_program as d; print(d('forcefield/md.py'))")
+    asked = ("python", "-c", "from n2amd.sources import digest_of_program as d; print(d('trajectory/md.py'))")
     before = finished.run(*asked).stdout
-    edited("forcefield/md.py")(finished)
+    edited("trajectory/md.py")(finished)
     assert finished.run(*asked).stdout != before
 
 

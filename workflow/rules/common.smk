@@ -374,7 +374,7 @@ def accepted(wildcards):
     if not path.exists():
         return True
     # here, because it is slow to import and a job of a cluster reads this file too
-    from n2amd.forcefield.health import still_accepted
+    from n2amd.trajectory.health import still_accepted
 
     return still_accepted(path, section("trajectory", wildcards))
 

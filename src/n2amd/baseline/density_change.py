@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import PlaneWaves, norm_weights, waves_of_functions
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.frames.mesh import Mesh
 from n2amd.structure import Structure
 
 #: Points of the mesh whose products of states are held at a time.

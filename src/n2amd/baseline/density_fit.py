@@ -21,7 +21,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
 
 from n2amd.baseline.auxiliary import L_MAX, AuxiliaryBasis
-from n2amd.baseline.mesh import Mesh
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.harmonics import solid_components
 from n2amd.structure import Structure
 

@@ -16,9 +16,9 @@ from n2amd.baseline.scf_kpoints import scf_kpoints
 from n2amd.baseline.smearing import FAR, Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, fold_mesh
 from n2amd.blocks.zone_corners import is_invariant
-from n2amd.dataset.channels import electrons_of_spins
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import electrons_of_spins
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 
 #: Bands that are computed beyond those that are known to be needed.

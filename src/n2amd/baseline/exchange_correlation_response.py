@@ -14,10 +14,10 @@ from torch import Tensor
 
 from n2amd.baseline.exchange_correlation import energy_density
 from n2amd.baseline.functionals import Functional, find_functional
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_gradient import cartesian_from_mesh, find_difference
 from n2amd.baseline.mesh_potential import slabs
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 
 
 def xc_potential_changes(

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.frame_rest import MeshFrame
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, projector_table
 from n2amd.baseline.trial_functions import TrialSpace, combine, symmetric_directions
 from n2amd.blocks.matrix import BlockMatrix
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.orbitals.basis import Basis, RadialFunction, Shell
 
 #: Electrons by which a Gaussian of the partial core is changed to see what it does to V_xc.

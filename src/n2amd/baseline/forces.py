@@ -25,8 +25,8 @@ from n2amd.baseline.mesh_energy import mesh_energy_gradient
 from n2amd.baseline.total_energy import TotalEnergy, energy_parts
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.structure import Structure
 
 #: Places of the mesh that a mean may be taken over, by their number, in steps of the mesh: along a diagonal

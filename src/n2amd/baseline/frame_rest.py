@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_matrix import density_matrix
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh, potential_matrix
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
 from n2amd.baseline.superposition import superpose
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis, RadialFunction
 from n2amd.structure import Structure
 

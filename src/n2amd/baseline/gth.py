@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from n2amd.baseline.ingredients import Projector
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Projector
 from n2amd.orbitals.basis import RadialFunction, Shell
 
 #: Where projectors and the short-ranged part end: in their Gaussian's widths, exp(-8.5^2 / 2) = 2e-16.

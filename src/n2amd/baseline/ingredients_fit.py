@@ -31,7 +31,6 @@ from n2amd.baseline.fit_columns import (
     zero_columns,
 )
 from n2amd.baseline.frame_rest import MeshFrame, kinetic_matrices
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.baseline.projector_table import ProjectorTable
 from n2amd.baseline.spherical_atoms import (
     atomic_density,
@@ -41,7 +40,8 @@ from n2amd.baseline.spherical_atoms import (
 )
 from n2amd.baseline.trial_functions import TrialSpace, combine, symmetric_directions
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.orbitals.basis import Basis, RadialFunction
 from n2amd.orbitals.uniform_radial import uniform_basis
 

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.structure import Structure
 
 #: Points along an edge of a box. Smaller boxes hold fewer orbitals that vanish on part of the points, larger

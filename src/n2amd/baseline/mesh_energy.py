@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.energy_gradient import EnergyGradient
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh
 from n2amd.baseline.mesh_integrals_gradient import density_gradient
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
@@ -19,6 +18,7 @@ from n2amd.baseline.mesh_strain import hartree_strain, xc_strain
 from n2amd.baseline.superposition_gradient import superposition_gradient
 from n2amd.baseline.zeroth import NeutralAtoms, ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
+from n2amd.frames.mesh import Mesh
 from n2amd.structure import Structure
 
 

@@ -15,8 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 
 #: Weight of f(x + m h) - f(x - m h), m = 1, 2, 3: exact for polynomials of degree six.
 STENCIL: Final = (45 / 60, -9 / 60, 1 / 60)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import EDGE, Boxes, Images, check_cell, cut, find_images
 from n2amd.baseline.mesh_kernels import Atoms, Real, Workspace, density_boxes, integrate_boxes, workspace
 from n2amd.baseline.pair_lookup import PairLayout
 from n2amd.baseline.radial_splines import SplineSet, radial_of, spline_set
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.structure import Structure
 

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.energy_gradient import EnergyGradient
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import EDGE
 from n2amd.baseline.mesh_gradient_kernel import gradient_boxes, gradient_space, harmonic_gradients
 from n2amd.baseline.mesh_integrals import MeshOrbitals, as_fields, real_half
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 

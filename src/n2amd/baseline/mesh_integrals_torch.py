@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import MeshOrbitals, as_fields, real_half
 from n2amd.baseline.pair_lookup import PairLayout
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.harmonics import solid_components
 from n2amd.structure import Structure

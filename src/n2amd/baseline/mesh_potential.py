@@ -17,9 +17,9 @@ from torch import Tensor
 
 from n2amd.baseline.exchange_correlation import derivatives, spin_derivatives
 from n2amd.baseline.functionals import Functional, find_functional
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_gradient import STENCIL, cartesian_from_mesh, find_difference
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 
 #: Points whose temporaries are held at a time.
 _BLOCK = {"cpu": 1 << 16, "cuda": 1 << 22}

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import MeshOrbitals
 from n2amd.baseline.mesh_kernels import box_orbitals, box_points
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 

@@ -15,12 +15,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from n2amd.baseline.compiled_harmonics import FUSED, solid_rows
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_gradient_kernel import harmonic_gradients
 from n2amd.baseline.mesh_integrals import MeshOrbitals, as_fields
 from n2amd.baseline.mesh_kernels import box_orbitals, box_points, relative_points
 from n2amd.baseline.mesh_states import StateWeights, box_weights
 from n2amd.baseline.radial_splines import evaluate_with_slope
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 

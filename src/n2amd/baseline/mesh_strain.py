@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from n2amd.baseline.functionals import find_functional
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_gradient import gradient
 from n2amd.baseline.mesh_potential import field_derivatives, slabs
+from n2amd.frames.mesh import Mesh
 
 
 def hartree_strain(

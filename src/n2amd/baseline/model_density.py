@@ -17,12 +17,12 @@ from n2amd.baseline.density_fit import (
     normal_equations,
 )
 from n2amd.baseline.density_matrix import density_matrix
-from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh
 from n2amd.baseline.superposition import superpose
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis, Shell
 from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.harmonic_sums import sum_table
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
 from n2amd.baseline.mesh_gradient_kernel import harmonic_gradients
 from n2amd.baseline.multipole_gradient_kernel import change_of_atom, gradient_of_atom
@@ -26,6 +25,7 @@ from n2amd.baseline.multipole_kernel import Sorted, visit_atom
 from n2amd.baseline.multipole_table import MultipoleTable
 from n2amd.baseline.superposition import functions_of, reaches
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Shell
 from n2amd.structure import Structure
 

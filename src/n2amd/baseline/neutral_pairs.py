@@ -20,9 +20,9 @@ from scipy.interpolate import CubicSpline
 from scipy.special import erfc
 
 from n2amd.baseline.energy_gradient import EnergyGradient
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.blocks.matrix import SpeciesPair
 from n2amd.blocks.pairs import find_pairs
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
 from n2amd.orbitals.basis import RadialFunction
 from n2amd.orbitals.bessel_transform import bessel_transform, interpolate, reduced_bessel, wave_numbers
 from n2amd.structure import Structure

@@ -9,9 +9,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import SpeciesPair
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.orbitals.bessel_transform import RadialTransforms, bessel_transform, known_cutoff, wave_numbers
 from n2amd.orbitals.pair_splines import PairSplines

@@ -22,9 +22,9 @@ from scipy.interpolate import CubicSpline
 from n2amd.baseline.exchange_correlation import derivatives
 from n2amd.baseline.functionals import find_functional
 from n2amd.baseline.gth import STEP, GthPotential, separable_projectors
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.baseline.spherical_atoms import screened_nucleus
 from n2amd.errors import ComputationError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
 from n2amd.orbitals.basis import RadialFunction
 
 #: Exponents of the Gaussians: the smallest (1/Bohr^2), the ratio of two, and the largest times r_loc^2.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from n2amd.baseline.density_matrix import density_matrix
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.mesh_energy import mesh_energy
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 
 
 def scf_kpoints(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

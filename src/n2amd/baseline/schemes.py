@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from n2amd.baseline.ingredients import Ingredients
+from n2amd.frames.ingredients import Ingredients
 from n2amd.structure import Structure
 from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 

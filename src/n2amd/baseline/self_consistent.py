@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from n2amd.baseline.density_fit import PlaneWaves, norm_weights
 from n2amd.baseline.density_matrix import FilledStates, filled_states, matrix_of_states
 from n2amd.baseline.forces import energy_forces
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh, potential_matrix
 from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import NeutralAtoms, ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.errors import ComputationError
+from n2amd.frames.frame import BandReference, Frame
+from n2amd.frames.mesh import Mesh
 from n2amd.structure import Structure
 
 #: Densities that the mixing remembers.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import LONGEST_WAVE
-from n2amd.baseline.mesh import Mesh, coarser
 from n2amd.baseline.mesh_potential import local_spin_kernel, local_xc_kernel
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.frames.mesh import Mesh, coarser
 from n2amd.structure import Structure
 
 #: Longest wave of the mesh over that of the fit. On TiO2 slopes of levels are within 6e-4 of the whole mesh's

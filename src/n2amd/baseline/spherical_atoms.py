@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_simpson
 from scipy.special import erf
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction
 from n2amd.orbitals.bessel_transform import interpolate
 

@@ -20,11 +20,11 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, projector_table
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
 from n2amd.orbitals.basis import Basis
 from n2amd.structure import Structure
 

@@ -17,13 +17,13 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.baseline.density_fit import Design, PlaneWaves
-from n2amd.baseline.ingredients import Ingredients
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_states import states_on_mesh
 from n2amd.blocks.matrix import BlockMatrix, fold
 from n2amd.blocks.zone_corners import INVARIANT
-from n2amd.dataset.channels import occupied_bands
-from n2amd.dataset.frame import Frame
+from n2amd.frames.channels import occupied_bands
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis
 
 #: States on each side of the gap: one for this many atoms, but no fewer and no more than these.

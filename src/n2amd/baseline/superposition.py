@@ -14,10 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from n2amd.baseline.compiled_harmonics import FUSED
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_boxes import check_cell
 from n2amd.baseline.radial_splines import SplineSet, evaluate, spline_set
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import RadialFunction
 from n2amd.structure import Structure
 

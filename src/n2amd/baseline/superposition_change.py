@@ -10,9 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from n2amd.baseline.compiled_harmonics import FUSED
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.radial_splines import evaluate_with_slope
 from n2amd.baseline.superposition import add_line, atoms_on_mesh, line_within
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import RadialFunction
 from n2amd.structure import Structure
 

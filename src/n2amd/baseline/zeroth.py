@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.kinetic import kinetic_table
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_kernels import Real
 from n2amd.baseline.mesh_potential import hartree_potential, xc_potential
@@ -29,6 +27,8 @@ from n2amd.baseline.projector_table import ProjectorTable, interaction_ranges, p
 from n2amd.baseline.superposition import superpose
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
+from n2amd.frames.ingredients import Ingredients
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.basis import Basis, RadialFunction
 from n2amd.orbitals.two_centre import OverlapTable
 from n2amd.structure import Structure

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.baseline.exchange_correlation_response import xc_potential_changes
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_potential import hartree_potential
 from n2amd.baseline.mesh_states_change import changes_of_elements
 from n2amd.baseline.multipoles import multipole_changes, superpose_multipoles
@@ -24,6 +23,7 @@ from n2amd.baseline.nonlocal_change import nonlocal_changes
 from n2amd.baseline.superposition_change import superposition_changes
 from n2amd.baseline.zeroth import SMALLEST_DENSITY, ZerothHamiltonian
 from n2amd.blocks.csr import between_states
+from n2amd.frames.mesh import Mesh
 from n2amd.orbitals.two_centre import overlap_derivative
 from n2amd.structure import Structure
 

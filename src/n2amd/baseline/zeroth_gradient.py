@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.bond_energy import bond_energy
 from n2amd.baseline.exchange_correlation_response import xc_potential_changes
-from n2amd.baseline.mesh import Mesh
 from n2amd.baseline.mesh_integrals import density_on_mesh
 from n2amd.baseline.mesh_integrals_gradient import density_gradient
 from n2amd.baseline.mesh_potential import hartree_potential
@@ -28,6 +27,7 @@ from n2amd.baseline.nonlocal_energy import nonlocal_energy
 from n2amd.baseline.superposition_gradient import superposition_gradient
 from n2amd.baseline.zeroth import SMALLEST_DENSITY, NeutralAtoms, ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
+from n2amd.frames.mesh import Mesh
 from n2amd.structure import Structure
 
 

@@ -248,7 +248,7 @@ def _cell_warnings(hamiltonian: Path | None, trajectory: Path) -> list[str]:
     from n2amd.analysis.documents import read_report
     from n2amd.network.cells import TrainingCells
     from n2amd.network.target_cells import judge_trajectory
-    from n2amd.states.trajectory import read_cell
+    from n2amd.trajectory.slice import read_cell
 
     stored = None if hamiltonian is None else read_report(hamiltonian).get("training_cells")
     if stored is None:

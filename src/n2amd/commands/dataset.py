@@ -111,7 +111,7 @@ def ingest(
     """
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.expected import require_all, require_results
-    from n2amd.dataset.ingest import ingest as run
+    from n2amd.ingestion.ingest import ingest as run
     from n2amd.interop.extxyz import read_structures
     from n2amd.storage import single_writer
 
@@ -182,11 +182,11 @@ def suits(
     """Refuse a data set that some stage of a job would refuse, before anything is trained on it."""
     from n2amd.config.section import parse_supercell
     from n2amd.config.sections import load_section
-    from n2amd.dataset.offer import offer_of_dataset
     from n2amd.dataset.store import read_structures
+    from n2amd.ingestion.offer import offer_of_dataset
     from n2amd.interop.structures import read_structure
     from n2amd.network.target_cells import judge_target, training_cells
-    from n2amd.states.suitability import Demands, check_suits
+    from n2amd.preflight.suitability import Demands, check_suits
     from n2amd.storage import write_json
 
     demands = Demands(

@@ -25,7 +25,7 @@ def rebuild(
     from n2amd.commands.gate_table import print_gate, write_gate
     from n2amd.commands.progress import frame_progress
     from n2amd.dataset.store import read_gate, read_names
-    from n2amd.dft.kpoints_like import kpoints_like
+    from n2amd.ingestion.kpoints_like import kpoints_like
     from n2amd.network.rebuilt_frames import rebuild as run
     from n2amd.storage import single_writer
 

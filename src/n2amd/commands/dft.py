@@ -115,7 +115,7 @@ def scf(
     from functools import partial
 
     from n2amd.commands.progress import frame_progress
-    from n2amd.dft.scf_frames import ScfCampaign, compute_frames, reference_spacing
+    from n2amd.ingestion.scf_frames import ScfCampaign, compute_frames, reference_spacing
     from n2amd.interop.extxyz import read_structures
     from n2amd.storage import single_writer
 

@@ -179,7 +179,7 @@ def _accept(forcefield: Path, trusted: bool) -> None:
 def _densities(trajectory: Path, modes: Mapping[str, Any]) -> dict[str, Any]:
     """Density of states of a trajectory and, at its resolution, those of DFT's and the model's modes."""
     from n2amd.analysis.phonon_spectrum import density_of_modes, overlap_of_densities, vibrational_density
-    from n2amd.forcefield.trajectory import read_trajectory
+    from n2amd.trajectory.file import read_trajectory
 
     read = read_trajectory(trajectory)
     masses = read.structure.to_ase().get_masses()

@@ -43,7 +43,7 @@ def print_gate(
     from rich.console import Console
     from rich.table import Table
 
-    from n2amd.dataset.checks import BY_NAME, CHECKS
+    from n2amd.frames.checks import BY_NAME, CHECKS
 
     console = Console()
     if not console.is_terminal:

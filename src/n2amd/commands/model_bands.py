@@ -13,7 +13,7 @@ from n2amd.commands.structure_files import Repeats
 
 if TYPE_CHECKING:
     from n2amd.blocks.matrix import BlockMatrix
-    from n2amd.dataset.frame import Frame
+    from n2amd.frames.frame import Frame
     from n2amd.network.predict import HamiltonianPredictor
     from n2amd.states.band_path import CellPaths
     from n2amd.structure import Structure
@@ -97,7 +97,7 @@ def predicted_frame(predictor: HamiltonianPredictor, structure: Structure, name:
         If the model does not know an element.
     """
     from n2amd.blocks.pair_codes import on_common_pairs
-    from n2amd.dataset.frame import Frame
+    from n2amd.frames.frame import Frame
 
     state = predictor.states.state_of(structure.numbers)
     electrons = predictor.basis.valence_electrons(structure.numbers) + state.excess

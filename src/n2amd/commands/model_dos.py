@@ -268,9 +268,9 @@ def _write_cube(
     """Write the mean charge density of a state and those degenerate with it, its norm checked."""
     import numpy as np
 
-    from n2amd.baseline.mesh import mesh_of_spacing
     from n2amd.baseline.mesh_states import charge_on_mesh
     from n2amd.errors import ComputationError, InputError
+    from n2amd.frames.mesh import mesh_of_spacing
     from n2amd.interop.cube import write_cube
     from n2amd.orbitals.uniform_radial import uniform_basis
     from n2amd.states.density_of_states import states_at

@@ -110,7 +110,7 @@ def _moving(
 
     from n2amd.commands.structure_files import repeated, structure_of
     from n2amd.errors import InputError, within
-    from n2amd.forcefield.trajectory import read_trajectory
+    from n2amd.trajectory.file import read_trajectory
 
     with within(path, frame):
         atoms = repeated(structure_of(path, frame), repeats)

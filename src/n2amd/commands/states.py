@@ -50,8 +50,8 @@ def solve(
     from n2amd.states.checkpoint import Checkpoint
     from n2amd.states.shards import solve_shard
     from n2amd.states.store import write_shard
-    from n2amd.states.trajectory import count_frames, read_cell, read_slice
     from n2amd.storage import single_writer
+    from n2amd.trajectory.slice import count_frames, read_cell, read_slice
 
     chosen = load_section("states", settings)
     couplings = load_section("couplings", couplings_settings)

@@ -20,8 +20,8 @@ Repeats = Annotated[
 
 def frames_of(path: Path) -> list[Structure]:
     """Frames of a trajectory file or an extended XYZ file."""
-    from n2amd.forcefield.trajectory import read_trajectory
     from n2amd.interop.extxyz import read_structures
+    from n2amd.trajectory.file import read_trajectory
 
     if path.suffix not in (".h5", ".hdf5"):
         return read_structures(path)

@@ -145,10 +145,10 @@ def roll(
     import json
 
     from n2amd.config.sections import load_section
-    from n2amd.distortions import generate
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
-    from n2amd.rolls import read_indices, rolled
+    from n2amd.structures.distortions import generate
+    from n2amd.structures.rolls import read_indices, rolled
 
     recipe = load_section(
         "structures", json.dumps({"sigma_A": sigma_a, "slide_axis": axis, "supercell": "1x1x1", "seed": seed})
@@ -189,10 +189,10 @@ def defect(
 ) -> None:
     """Take an atom out, or replace it; says which atoms are around it, for `states.defect.atoms`."""
     from n2amd.config.section import parse_supercell
-    from n2amd.defects import choose_atom, with_defect
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
     from n2amd.poscar import write_poscar
+    from n2amd.structures.defects import choose_atom, with_defect
 
     whole = read_structure(structure).supercell(parse_supercell(supercell))
     chosen = choose_atom(whole, atom, element, None if position is None else _position(position))
@@ -255,10 +255,10 @@ def _make(structure: Path, out: Path, recipe: dict[str, Any], count: int) -> Non
 
 def _write(source: Path, out: Path, recipe: Any, first: int, last: int) -> None:
     from n2amd.config.section import parse_supercell
-    from n2amd.distortions import generate
     from n2amd.errors import InputError
     from n2amd.interop.extxyz import write_structures
     from n2amd.interop.structures import read_structure
+    from n2amd.structures.distortions import generate
 
     if recipe.file is not None:
         raise InputError(

@@ -31,14 +31,14 @@ def run(
     from n2amd.config.section import parse_supercell
     from n2amd.config.sections import load_section
     from n2amd.forcefield.calculator import load_forcefield, require_species
-    from n2amd.forcefield.health import judge_trajectory
-    from n2amd.forcefield.md import MolecularDynamics
-    from n2amd.forcefield.trajectory import write_trajectory
     from n2amd.interop.structures import read_structure
     from n2amd.progress import told_to_workflow
     from n2amd.provenance import sha256_of_files
     from n2amd.sources import digest_of_program
     from n2amd.storage import make_folder, single_writer
+    from n2amd.trajectory.file import write_trajectory
+    from n2amd.trajectory.health import judge_trajectory
+    from n2amd.trajectory.md import MolecularDynamics
     from n2amd.trust import accept
 
     chosen = load_section("trajectory", settings)
@@ -86,7 +86,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Extended XYZ to write.")],
 ) -> None:
     """Write a trajectory as extended XYZ, readable by ASE and OVITO."""
-    from n2amd.forcefield.trajectory import export_extxyz
+    from n2amd.trajectory.file import export_extxyz
 
     typer.echo(f"{out}: {export_extxyz(trajectory, out)} frames")
 
@@ -94,7 +94,7 @@ def export(
 @app.command()
 def info(trajectory: Annotated[Path, typer.Argument(help="Trajectory (trajectory.h5).")]) -> None:
     """Print what a trajectory holds."""
-    from n2amd.forcefield.trajectory import read_trajectory
+    from n2amd.trajectory.file import read_trajectory
 
     read = read_trajectory(trajectory)
     for key, value in sorted(read.attributes.items()):

@@ -25,7 +25,7 @@ from n2amd.errors import InputError
 from n2amd.seals import made_from
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.store import ShardInfo, StatesShard, read_shard
-from n2amd.states.trajectory import count_frames, read_slice
+from n2amd.trajectory.slice import count_frames, read_slice
 
 #: Levels of the frame that two shards share may differ by this (eV): two runs of one model on two machines.
 _SAME_LEVEL_EV = 1e-4

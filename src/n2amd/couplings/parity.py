@@ -18,9 +18,9 @@ from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
 from n2amd.couplings.order import arrange
 from n2amd.couplings.store import Couplings
 from n2amd.couplings.tracking import align, track
-from n2amd.dataset.channels import electrons_of_window
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import electrons_of_window
+from n2amd.frames.frame import Frame
 from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overlap
 from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.gauge import canonical_gauge

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.checks import BY_NAME
 from n2amd.dataset.gate import measure, verdict
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import read_attributes, read_basis, read_frames
+from n2amd.frames.checks import BY_NAME
 
 
 def check_dataset(

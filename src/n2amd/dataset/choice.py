@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import NEAR_COPY_A
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.paths import is_named, near_names
 from n2amd.structure import Structure
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import FORMAT
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import open_hdf5
 

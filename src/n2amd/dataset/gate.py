@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dataset.checks import BY_NAME, CHECKS, Check
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.spectrum import measure_spectrum
 from n2amd.dataset.verdict import not_finite, verdict
+from n2amd.frames.checks import BY_NAME, CHECKS, Check
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.orbitals.conventions import two_centre_residual
 from n2amd.orbitals.two_centre import OverlapTable, overlap

@@ -7,9 +7,9 @@ from functools import lru_cache
 import h5py
 import numpy as np
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
 from n2amd.orbitals.basis import Radial
 
 #: Entry of the data set file, JSON of `Ingredients`; and the attribute that says why there is none.

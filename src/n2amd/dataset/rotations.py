@@ -14,8 +14,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, with_partners
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.harmonics import real_wigner
 from n2amd.structure import Structure

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from n2amd.baseline.forces import frame_at_places, mean_of
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 
 #: Entry of a frame's origin: places of the mesh, and what their mean changed.

@@ -8,9 +8,9 @@ import numpy as np
 from ase.data import atomic_masses
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.work import work_between
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.units import AMU_A2_FS2_IN_EV
 
 #: Total energies per atom of one composition differ by less, eV.

@@ -9,9 +9,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import fold_mesh, fold_spinor
-from n2amd.dataset.checks import BY_NAME, EXTRA_BANDS
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.checks import BY_NAME, EXTRA_BANDS
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 
 #: Elements of the dense matrices held at once.

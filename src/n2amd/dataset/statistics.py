@@ -9,9 +9,9 @@ import numpy as np
 from ase.formula import Formula
 
 from n2amd.config.states import CHANNELS
-from n2amd.dataset.channels import WHOLE, electrons_of_channels, spin_of
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients
+from n2amd.frames.channels import WHOLE, electrons_of_channels, spin_of
+from n2amd.frames.frame import Frame
 
 #: Elements below this are not counted when the range of a matrix is told: eV for H, 1 for S.
 NEGLIGIBLE = 1e-3

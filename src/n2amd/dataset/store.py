@@ -18,15 +18,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, gauge_shift
 from n2amd.dataset.basis_difference import basis_difference
-from n2amd.dataset.channels import spin_of
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.growing import CHUNK, append_offset, append_rows, lengthen
 from n2amd.dataset.ingredients import IngredientsOfSet, stored_ingredients
 from n2amd.dataset.series import verlet_velocities
 from n2amd.errors import InputError
+from n2amd.frames.channels import spin_of
+from n2amd.frames.frame import BandReference, Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import AtomBasis, Basis
 from n2amd.storage import create_hdf5, open_hdf5
 from n2amd.structure import Structure

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from n2amd.dataset.checks import BY_NAME, CHECKS, Check
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.checks import BY_NAME, CHECKS, Check
+from n2amd.frames.frame import Frame
 from n2amd.units import SIESTA_RYDBERG_EV
 
 #: Factors of a wrong energy unit: by how much the bands are too wide, and what happened.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
 
 #: Frames with atoms farther from each other (Angstrom) or cells more strained are not compared.
 MAX_DISPLACEMENT = 0.3

@@ -8,8 +8,8 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code
 from n2amd.structure import Structure

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config.forcefield import ForceFieldSettings
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_frames, read_structures
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.interop.extxyz import Labelled, LabelledFrame, read_labelled_frames
 
 #: Fewest frames of a file-only set that are split; fewer all train.

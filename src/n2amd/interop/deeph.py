@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, with_partners
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import from_canonical
 from n2amd.storage import make_folder

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.interop.deeph import directed_chunks
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import atomic_path

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.channels import occupied_bands
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import occupied_bands
+from n2amd.frames.frame import Frame
 
 #: Electrons by which two numbers of them are one.
 SAME = 1e-3

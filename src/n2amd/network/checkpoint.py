@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from n2amd import provenance
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.doubt import DensityDoubt
 from n2amd.network.model import Architecture, HamiltonianNetwork

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, add_overlap, gauge_shift
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.network.graph import Graph, build_graph, collate
 
 #: Blocks whose largest element stays below this (eV) lie beyond the Hamiltonian's range.

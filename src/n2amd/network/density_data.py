@@ -17,7 +17,6 @@ from n2amd.baseline.density_fit import (
     normal_equations,
     normal_equations_of,
 )
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import (
     EXCESS_TOLERANCE,
     FrameDensity,
@@ -31,9 +30,10 @@ from n2amd.baseline.model_density import (
 from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.dataset.channels import WHOLE, electrons_of_spins
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import WHOLE, electrons_of_spins
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.density_training import DensitySample, MagneticPart
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import coefficients_by_element, require_resolved
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.config.hamiltonian import HamiltonianSettings
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.density_data import (
     FittedFrame,
     choose_model,

@@ -11,7 +11,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
 from n2amd.network.predict import HamiltonianPredictor
 
 _NAMES = ("vbm", "cbm", "gap")

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, SpeciesPair
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 
 #: Bin width of the errors by distance, Angstrom.

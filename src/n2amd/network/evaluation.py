@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift, spin_channel
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.config.states import CHANNELS
-from n2amd.dataset.channels import occupied_bands
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.channels import occupied_bands
+from n2amd.frames.frame import Frame
 from n2amd.network import element_errors
 from n2amd.network.cells import TrainingCells, geometry_hash, smallest_g
 from n2amd.network.charge_states import state_of_frame

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.ingredients_fit import FitReport, fit_ingredients
 from n2amd.baseline.schemes import frames_for_fit, scheme_of_origin
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 
 

@@ -10,8 +10,8 @@ import torch
 
 from n2amd.blocks.pairs import find_pairs
 from n2amd.config.hamiltonian import HamiltonianSettings
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.network.data import align_gauge, hamiltonian_ranges, join_targets, make_sample
 from n2amd.network.loop import History
 from n2amd.network.model import Architecture, HamiltonianNetwork

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import Ingredients
 
 ModelKind = Literal["density", "density+pair", "atoms+pair", "pair"]
 

@@ -13,13 +13,13 @@ from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.blocks.pairs import find_pairs
-from n2amd.dataset.checks import BY_NAME
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dataset.gate import measure
 from n2amd.dataset.spectrum import levels_on_mesh
 from n2amd.dataset.store import create_dataset, read_attributes, read_basis, read_frames, read_ingredients
 from n2amd.dataset.verdict import verdict
 from n2amd.errors import InputError, within
+from n2amd.frames.checks import BY_NAME
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.network.density_data import without_means
 from n2amd.network.stored_densities import StoredDensity, read_densities, require_one_kind
 from n2amd.orbitals.basis import Basis
@@ -56,7 +56,7 @@ def rebuild(
     out
         Data set to write.
     kpoints
-        Gives the k mesh of a cell (`n2amd.dft.kpoints_like`).
+        Gives the k mesh of a cell (`n2amd.ingestion.kpoints_like`).
     functional
         Its label; default: the reference's.
     report

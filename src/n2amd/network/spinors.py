@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from n2amd.baseline.spin_orbit import SpinOrbit, with_spin_orbit
 from n2amd.blocks.matrix import BlockMatrix
-from n2amd.dataset.frame import Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
 

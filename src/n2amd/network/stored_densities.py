@@ -20,9 +20,9 @@ from scipy.linalg import cho_factor, cho_solve
 
 from n2amd.baseline.auxiliary import AuxiliaryBasis
 from n2amd.baseline.density_fit import RIDGE
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.model_density import require_electrons
 from n2amd.errors import InputError, within
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
 from n2amd.storage import create_hdf5, open_hdf5

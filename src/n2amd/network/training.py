@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from n2amd import provenance
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, gauge_shift
 from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.split import split_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.device import choose_device
 from n2amd.errors import InputError, within
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.network.cells import TrainingCells, geometry_hash
 from n2amd.network.charge_states import ChargeState, ChargeStates, state_of_frame
 from n2amd.network.checkpoint import HamiltonianModel, save_model

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import scipy.linalg
 
 from n2amd.blocks.matrix import fold
-from n2amd.dataset.frame import Frame
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 
 

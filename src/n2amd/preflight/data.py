@@ -10,10 +10,10 @@ import numpy as np
 from n2amd.config.data import DataSource
 from n2amd.config.job import Config
 from n2amd.dataset.electrons import Census
-from n2amd.dataset.offer import Offer, geometries_of_frames, offer_of_frames
 from n2amd.dft.files import frame_name
 from n2amd.dft.readers import MODULES, reader_for
 from n2amd.errors import InputError
+from n2amd.ingestion.offer import Offer, geometries_of_frames, offer_of_frames
 from n2amd.interop.extxyz import read_labelled_frames
 from n2amd.network.stored_densities import (
     read_density_electrons,
@@ -21,7 +21,7 @@ from n2amd.network.stored_densities import (
     require_one_kind,
 )
 from n2amd.preflight.faults import Faults
-from n2amd.states.suitability import Demands, check_suits
+from n2amd.preflight.suitability import Demands, check_suits
 from n2amd.structure import Structure
 
 

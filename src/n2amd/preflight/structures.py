@@ -11,10 +11,10 @@ from ase.data import atomic_masses, chemical_symbols
 
 from n2amd.config.job import Config
 from n2amd.config.section import parse_supercell
-from n2amd.dataset.checks import BY_NAME
 from n2amd.errors import InputError
-from n2amd.forcefield.health import contact
+from n2amd.frames.checks import BY_NAME
 from n2amd.structure import Structure
+from n2amd.trajectory.health import contact
 
 #: More atoms than this are no supercell that anything here is made for.
 MOST_ATOMS = 200_000

@@ -11,18 +11,18 @@ import numpy as np
 
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.config.states import Channel, StatesSettings
-from n2amd.dataset.channels import electrons_of_window
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_structures
 from n2amd.errors import InputError
+from n2amd.frames.channels import electrons_of_window
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.states.cross_time import CrossOverlap, OverlapKind
 from n2amd.states.frame_solver import FrameSolver
 from n2amd.states.projection import Level, Projection, sites_of
-from n2amd.states.trajectory import TrajectorySlice
 from n2amd.states.window import StateWindow, state_window
 from n2amd.structure import Structure
+from n2amd.trajectory.slice import TrajectorySlice
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.projection import Projection, Sites
 from n2amd.states.solver import WindowStates
 from n2amd.states.store import OF_FRAMES, ShardInfo, StatesShard
-from n2amd.states.trajectory import TrajectorySlice
 from n2amd.states.velocity import Coupler
 from n2amd.states.window import StateWindow
+from n2amd.trajectory.slice import TrajectorySlice
 
 
 def solve_shard(

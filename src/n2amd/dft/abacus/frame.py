@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.abacus.bands import read_eigenvalues
 from n2amd.dft.abacus.csr import RealSpaceMatrix, read_matrix
 from n2amd.dft.abacus.log import RYDBERG_EV, Log, read_log
@@ -27,6 +26,7 @@ from n2amd.dft.files import find_frame_folders, frame_name, locate, read_text, r
 from n2amd.dft.folded import Wording, check_one_image, unfold
 from n2amd.dft.orbital_matrices import Elements, gather_blocks, split_spinor
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.orbitals.conventions import Code, to_canonical
 

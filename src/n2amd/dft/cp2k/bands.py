@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dft.files import read_text
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 
 _POINT = re.compile(r"^#\s+Point\s+\d+\s+Spin\s+(\d):((?:\s+[-+\d.E]+){3})(?:\s+([-+\d.E]+))?\s*$")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.cp2k.bands import read_bands
 from n2amd.dft.cp2k.csr import find_matrices, read_matrix
 from n2amd.dft.cp2k.inputs import (
@@ -25,6 +24,7 @@ from n2amd.dft.files import DECOMPRESSORS, find_frame_folders, frame_name, locat
 from n2amd.dft.folded import Wording, check_one_image, unfold
 from n2amd.dft.orbital_matrices import gather_blocks
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ase.data import chemical_symbols
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.pseudo_atom import gth_ingredients
 from n2amd.baseline.schemes import hybrid_note
 from n2amd.baseline.smearing import FERMI_DIRAC
@@ -15,6 +14,7 @@ from n2amd.dft.cp2k.inputs import Section
 from n2amd.dft.cp2k.radial import candidates
 from n2amd.dft.cp2k.setup import Setup
 from n2amd.dft.files import read_text
+from n2amd.frames.ingredients import Ingredients
 from n2amd.structure import Structure
 
 #: PBE's parametrisations by CP2K's name.

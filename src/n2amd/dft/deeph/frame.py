@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from n2amd.blocks.hermitian import hermitian_halves
-from n2amd.dataset.checks import BY_NAME
-from n2amd.dataset.frame import Frame
 from n2amd.dft.deeph import blocks
 from n2amd.dft.deeph.electrons import count_electrons
 from n2amd.dft.deeph.structure import is_present, read_legacy, read_present
 from n2amd.dft.files import find_frame_folders, frame_name, require
 from n2amd.errors import InputError
+from n2amd.frames.checks import BY_NAME
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure

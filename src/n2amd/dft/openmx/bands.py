@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dft.files import read_text
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
 REMEDY = "copy it again from the run, or run the frame again (Band.dispersion on)"

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dft.openmx.keywords import RunInput
 from n2amd.dft.openmx.scfout import Scfout
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 from n2amd.structure import Structure
 from n2amd.units import OPENMX_BOHR_ANGSTROM
 

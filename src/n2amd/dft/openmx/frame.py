@@ -9,7 +9,6 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from n2amd.baseline.smearing import Smearing
-from n2amd.dataset.frame import Frame
 from n2amd.dft.files import find_frame_folders, frame_name, locate, read_text, require
 from n2amd.dft.openmx.blocks import gather_blocks
 from n2amd.dft.openmx.consistency import check_electrons, check_positions, check_species
@@ -19,6 +18,7 @@ from n2amd.dft.openmx.pao import read_basis
 from n2amd.dft.openmx.scfout import Scfout, read_scfout
 from n2amd.dft.openmx.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dft.openmx.keywords import parse_keywords, parse_numbers
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 from n2amd.units import OPENMX_BOHR_ANGSTROM, OPENMX_HARTREE_EV
 
 RERUN = "run the frame again to the end"

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference
 from n2amd.dft.files import locate, read_text
 from n2amd.dft.openmx.bands import read_band_path
 from n2amd.dft.openmx.consistency import ONE_RUN, POSITION_TOLERANCE, check_bands, check_level, displacement
@@ -16,6 +15,7 @@ from n2amd.dft.openmx.log import Log, parse_log
 from n2amd.dft.openmx.scfout import Scfout
 from n2amd.dft.openmx.trajectory import read_geometries
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference
 from n2amd.structure import Structure
 from n2amd.units import OPENMX_HARTREE_EV
 

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_simpson
 
-from n2amd.baseline.ingredients import AtomIngredients, Projector, SplitProjector
 from n2amd.dft.files import read_text
 from n2amd.dft.openmx.keywords import LETTERS
 from n2amd.dft.openmx.tables import read_block
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Projector, SplitProjector
 from n2amd.orbitals.basis import RadialFunction, Shell
 from n2amd.orbitals.openmx_quadrature import interpolate
 from n2amd.orbitals.uniform_radial import on_uniform_grid

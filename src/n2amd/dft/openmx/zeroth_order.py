@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
 from n2amd.baseline.schemes import NO_POTENTIALS, openmx_scheme
 from n2amd.dft.openmx.keywords import RunInput, parse_numbers
 from n2amd.dft.openmx.tables import find_table
 from n2amd.dft.openmx.vps import read_atom
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
 
 #: Keywords that put into H what H0 does not have, where they are on.
 FOREIGN = {

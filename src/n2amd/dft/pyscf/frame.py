@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from n2amd.baseline.gth import GthPotential
 from n2amd.baseline.smearing import Smearing
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair, canonical_half
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.files import find_frame_folders, frame_name, require
 from n2amd.dft.pyscf.zeroth_order import HARTREE_EV, ingredients_of_run
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.storage import create_hdf5, open_hdf5

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from n2amd.baseline.gth import GthChannel, GthPotential
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.pseudo_atom import gth_ingredients
 from n2amd.baseline.schemes import HYBRIDS, hybrid_note
+from n2amd.frames.ingredients import Ingredients
 from n2amd.structure import Structure
 from n2amd.units import BOHR_ANGSTROM
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.files import find_frame_folders, frame_name, locate
 from n2amd.dft.siesta.basis import basis_of_run, interaction_reach, read_run_ions
 from n2amd.dft.siesta.blocks import gather_blocks
@@ -42,6 +41,7 @@ from n2amd.dft.siesta.tables import (
 )
 from n2amd.dft.siesta.zeroth_order import ingredients_of_run
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code, to_canonical
 from n2amd.structure import Structure

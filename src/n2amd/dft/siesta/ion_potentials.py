@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from n2amd.baseline.ingredients import AtomIngredients, Projector
 from n2amd.dft.siesta.constants import Constants
 from n2amd.dft.siesta.ion_radial import read_radial
+from n2amd.frames.ingredients import AtomIngredients, Projector
 from n2amd.orbitals.basis import AtomBasis, RadialFunction, Shell
 from n2amd.orbitals.bessel_transform import interpolate
 

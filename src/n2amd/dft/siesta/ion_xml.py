@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from n2amd.baseline.ingredients import AtomIngredients
 from n2amd.dft.files import DECOMPRESSORS, read_text
 from n2amd.dft.siesta.constants import Constants
 from n2amd.dft.siesta.ion_potentials import read_potentials
 from n2amd.dft.siesta.ion_radial import entry, read_radial
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients
 from n2amd.orbitals.basis import AtomBasis, Shell
 
 LETTERS = "spdfghi"

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import AtomIngredients, Ingredients
-from n2amd.baseline.mesh import siesta_mesh
 from n2amd.baseline.schemes import HYBRIDS, hybrid_note
 from n2amd.dft.siesta.constants import Constants
 from n2amd.dft.siesta.fdf import read_logical, read_number
@@ -17,6 +15,8 @@ from n2amd.dft.siesta.log import Origin
 from n2amd.dft.siesta.log_facts import LogFacts
 from n2amd.dft.siesta.occupations import energy_in_rydberg
 from n2amd.errors import InputError
+from n2amd.frames.ingredients import AtomIngredients, Ingredients
+from n2amd.frames.mesh import siesta_mesh
 from n2amd.structure import Structure
 
 #: Semilocal functionals by SIESTA's name of them (XC.Authors).

@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.dataset.channels import spin_of
 from n2amd.dataset.choice import without_excluded
 from n2amd.dataset.electrons import Census
-from n2amd.dataset.frame import Frame
-from n2amd.dataset.parts import work_folder
 from n2amd.dataset.store import FORMAT, read_basis
 from n2amd.dft.readers import reader_for
+from n2amd.frames.channels import spin_of
+from n2amd.frames.frame import Frame
+from n2amd.ingestion.parts import work_folder
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.conventions import Code
 from n2amd.storage import open_hdf5

@@ -9,8 +9,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.mesh import Mesh, cp2k_mesh, openmx_mesh, pyscf_mesh, siesta_mesh
 from n2amd.errors import InputError
+from n2amd.frames.mesh import Mesh, cp2k_mesh, openmx_mesh, pyscf_mesh, siesta_mesh
 
 #: Gaussians end, on the mesh, where the square root of the norm left out falls to this. Measured for silicon
 #: in DZVP-MOLOPT-SR, max |H - H_DFT| and largest error of a band up to n_occupied + 5: 1e-6 0.008 and 0.06

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from n2amd.config.states import CHANNELS, Channel
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.errors import InputError
+from n2amd.frames.frame import BandReference, Frame
 
 #: Electrons by which a number of them may miss a whole one and still be one.
 WHOLE = 1e-3

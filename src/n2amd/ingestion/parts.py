@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import n2amd
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
-from n2amd.dataset.frame import BandReference, Frame
 from n2amd.dft.archives import archive_suffix, unpack
+from n2amd.frames.frame import BandReference, Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 from n2amd.restart import load_arrays, save_arrays
 from n2amd.storage import make_folder

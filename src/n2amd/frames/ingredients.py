@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.discretisation import Discretisation, find_discretisation
-from n2amd.baseline.mesh import Mesh, openmx_offset
 from n2amd.errors import InputError
+from n2amd.frames.discretisation import Discretisation, find_discretisation
+from n2amd.frames.mesh import Mesh, openmx_offset
 from n2amd.orbitals.basis import AtomBasis, Basis, RadialFunction, Shell
 from n2amd.orbitals.uniform_radial import uniform_basis
 from n2amd.structure import Structure
@@ -112,7 +112,7 @@ class Ingredients:
     Attributes
     ----------
     scheme
-        Whose mesh, gradients and units are followed, see `n2amd.baseline.discretisation`.
+        Whose mesh, gradients and units are followed, see `n2amd.frames.discretisation`.
     functional
         Label of the semilocal functional, e.g. "PBE".
     mesh_cutoff

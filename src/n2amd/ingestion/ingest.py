@@ -2,7 +2,7 @@
 
 Frames are read and measured in worker processes; this process compares them with each other and writes, so
 that memory holds a few frames whatever the size of the set. What is done is kept in a work folder
-(`n2amd.dataset.parts`) until the data set is whole: the same command goes on where a killed one stopped.
+(`n2amd.ingestion.parts`) until the data set is whole: the same command goes on where a killed one stopped.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from n2amd.dataset.checks import BY_NAME
 from n2amd.dataset.choice import Copies, without_excluded
 from n2amd.dataset.gate import measure, verdict
-from n2amd.dataset.parts import Part, read_part, work_folder, write_part
 from n2amd.dataset.sampled_forces import with_sampled_forces
 from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
 from n2amd.dft.files import frame_name
 from n2amd.dft.readers import reader_for
 from n2amd.errors import ComputationError, InputError
+from n2amd.frames.checks import BY_NAME
+from n2amd.ingestion.parts import Part, read_part, work_folder, write_part
 from n2amd.orbitals.conventions import Code
 from n2amd.provenance import sha256_of_files
 

@@ -16,8 +16,8 @@ from n2amd.blocks.pairs import find_pairs
 from n2amd.config.section import parse_supercell
 from n2amd.config.structures import StructureSettings
 from n2amd.errors import InputError
-from n2amd.ripples import rippled
 from n2amd.structure import Structure
+from n2amd.structures.ripples import rippled
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K, HBAR_EV_FS
 
 #: Rounds in which atoms that came too close draw again before the rattle is called too strong.

@@ -12,9 +12,9 @@ from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.config.section import parse_supercell
 from n2amd.config.states import StatesSettings
 from n2amd.dataset.electrons import with_valence_charges
-from n2amd.dataset.offer import Offer
 from n2amd.dataset.split import split_indices
 from n2amd.errors import InputError
+from n2amd.ingestion.offer import Offer
 from n2amd.network.charge_states import ChargeState, ChargeStates
 from n2amd.orbitals.basis import Basis
 from n2amd.states.band_path import band_path

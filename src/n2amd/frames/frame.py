@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.blocks.matrix import BlockMatrix
+from n2amd.frames.ingredients import Ingredients
 from n2amd.structure import Structure
 
 
@@ -62,7 +62,7 @@ class Frame:
         What H0 needs of the run, shared by the frames of a set; None where the run does not give it.
     spin
         Electrons of spin up less those of spin down, of collinear runs that fix or tell it; None elsewhere
-        (`n2amd.dataset.channels` then takes it from the bands).
+        (`n2amd.frames.channels` then takes it from the bands).
     fixed_moment
         Electrons of spin up minus those of spin down that the run fixed, so that each spin has a Fermi level
         of its own; None where one level fills both, and without collinear spins.
@@ -93,7 +93,7 @@ class Frame:
         Raises
         ------
         ValueError
-            For a collinear frame, whose channels hold electrons of their own (`n2amd.dataset.channels`).
+            For a collinear frame, whose channels hold electrons of their own (`n2amd.frames.channels`).
         """
         if self.hamiltonian.n_spin == 2:
             raise ValueError("the channels of a collinear frame have numbers of occupied bands of their own")

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.errors import InputError
-from n2amd.forcefield.health import fault
-from n2amd.forcefield.trajectory import FIELDS, FrameBlock
 from n2amd.provenance import sha256_of_config
 from n2amd.restart import claim, load_arrays, save_arrays
 from n2amd.storage import atomic_path
 from n2amd.structure import Structure
+from n2amd.trajectory.file import FIELDS, FrameBlock
+from n2amd.trajectory.health import fault
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import InputError
-from n2amd.ripples import sheet_frame
 from n2amd.structure import Structure
+from n2amd.structures.ripples import sheet_frame
 
 #: Lattice vectors are tried for the one along the tube up to this many repeats of each.
 LONGEST = 20

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.dft.engines.kmesh import half_mesh
-from n2amd.dft.scf_frames import reference_spacing
+from n2amd.ingestion.scf_frames import reference_spacing
 
 #: k spacings of strained cells differ in the third digit.
 SLACK = 0.02

@@ -20,7 +20,7 @@ from n2amd.structure import Structure
 from n2amd.units import AMU_A2_FS2_IN_EV, BOLTZMANN_EV_K
 
 #: An atom that moves as if with more kinetic energy, in kT, has jumped: molecular dynamics refuses an atom
-#: with 100 kT (`n2amd.forcefield.health`), and a step of velocity Verlet is at most a third longer than its
+#: with 100 kT (`n2amd.trajectory.health`), and a step of velocity Verlet is at most a third longer than its
 #: mean velocity says, up to the step (omega dt = 1) at which it is of no use.
 LARGEST_KINETIC_KT = 200.0
 #: The least that this limit is, eV, also where no temperature is known: as of consecutive DFT frames.

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.baseline.ingredients import Ingredients
 from n2amd.baseline.scf_kpoints import mesh_counts, scf_kpoints
 from n2amd.baseline.schemes import HYBRIDS
 from n2amd.baseline.self_consistent import ScfSettings, self_consistent
@@ -27,7 +26,6 @@ from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.pairs import find_pairs
 from n2amd.checksums import first_damaged
 from n2amd.dataset.electrons import charges_and_moments
-from n2amd.dataset.frame import Frame
 from n2amd.dataset.merge import merge
 from n2amd.dataset.sampled_forces import with_sampled_forces
 from n2amd.dataset.store import (
@@ -39,6 +37,8 @@ from n2amd.dataset.store import (
 )
 from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.errors import InputError
+from n2amd.frames.frame import Frame
+from n2amd.frames.ingredients import Ingredients
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
 from n2amd.restart import read_or_set_aside, same_job

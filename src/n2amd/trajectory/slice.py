@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from n2amd.errors import InputError
 from n2amd.fields import array, number, word
-from n2amd.states.motion import Motion, check_times, fixed_cell, follow
 from n2amd.storage import open_hdf5
 from n2amd.structure import Structure
+from n2amd.trajectory.motion import Motion, check_times, fixed_cell, follow
 
 #: Atomic numbers that there are.
 ELEMENTS = set(range(1, 119))
@@ -89,8 +89,8 @@ def read_slice(
     ------
     InputError
         If the file is not a whole trajectory, its time step is not positive, it has not these frames or no
-        velocities that are asked for, or its frames cannot follow each other (`n2amd.states.motion`): all of
-        them are looked at.
+        velocities that are asked for, or its frames cannot follow each other (`n2amd.trajectory.motion`):
+        all of them are looked at.
     """
     with open_hdf5(path, "trajectory") as file:
         timestep = number(file, "timestep_fs", positive=True)

@@ -1,0 +1,1 @@
+"""Structures made from others: distorted, rippled, rolled, with defects."""

@@ -1,0 +1,1 @@
+"""Trajectories: molecular dynamics, their health, their file and its slices."""
