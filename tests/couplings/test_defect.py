@@ -81,7 +81,7 @@ def test_a_level_told_by_its_filling_is_the_state_beside_the_gap_wherever_it_liv
         states = StatesSettings(valence=2, conduction=2, margin=1, spin="up", defect=defect)
         return assemble([shard], chosen, states)
 
-    filled, empty = of(), of(edge="empty")
+    filled, empty = of(edge="filled"), of(edge="empty")
     assert (filled.defect.columns, filled.defect.atoms, filled.edges) == ((1,), (), (0, 2))
     np.testing.assert_allclose(filled.energies[:, 1], np.minimum(0.1 * np.arange(FRAMES), 0.5), atol=1e-12)
     assert (empty.defect.columns, empty.edges) == ((2,), (1, 3))
@@ -176,6 +176,9 @@ def test_what_cannot_be_a_level_is_one_sentence():
         couplings_of(replace(crossing(0.0), projection=lost))
     with pytest.raises(InputError, match="leave no filled state of the bands"):
         band_edges(0, 3, (0,))
+    for told in ({}, {"atoms": [3], "edge": "filled"}):
+        with pytest.raises(ValueError, match=r"give atoms, or edge \(filled or empty\)"):
+            StatesSettings(valence=2, conduction=2, defect=told)
     with pytest.raises(ValueError, match=r"defect.states = 3 leave no band edges"):
         StatesSettings(valence=2, conduction=2, defect={"atoms": [3], "states": 3})
 

@@ -20,12 +20,11 @@ class DefectSettings(Section):
     atoms: Annotated[list[Annotated[int, Field(ge=0)]], Unique] | None = Field(
         None,
         min_length=1,
-        description="Atoms around the defect, counted from 0, on which its levels live; default: levels are "
-        "told by `edge`.",
+        description="Atoms around the defect, counted from 0, on which its levels live; or `edge`.",
     )
-    edge: Literal["filled", "empty"] = Field(
-        "filled",
-        description="Without `atoms`: levels are the highest filled or the lowest empty states of every "
+    edge: Literal["filled", "empty"] | None = Field(
+        None,
+        description="Instead of `atoms`: levels are the highest filled or the lowest empty states of every "
         "frame, wherever they live.",
     )
     states: int = Field(
@@ -34,6 +33,15 @@ class DefectSettings(Section):
         le=100,
         description="Levels in the spin channel, filled and empty ones; filled ones count as valence states.",
     )
+
+    @model_validator(mode="after")
+    def _told_in_one_way(self) -> DefectSettings:
+        if (self.atoms is None) == (self.edge is None):
+            raise ValueError(
+                "levels are told by where they live or by their filling: "
+                "give atoms, or edge (filled or empty)"
+            )
+        return self
 
 
 class StatesSettings(Section):
