@@ -11,6 +11,7 @@ import pytest
 from synthetic import write_couplings
 from typer.testing import CliRunner
 
+from n2amd.analysis.dephasing_error import dephasing_error
 from n2amd.analysis.edges import edge_series, read_window
 from n2amd.analysis.figures.draw import draw
 from n2amd.analysis.kinetics import rates_of_path, rates_of_run
@@ -51,11 +52,15 @@ def test_two_states_have_the_rate_of_the_renewal_lifetime(tmp_path):
     rates = rates_of_path(path, TAU * (1 - np.eye(2)), 300.0, RESAMPLING)
     one, other = np.zeros((2, len(path.energies), 2))
     one[:, 1], other[:, 0] = 1.0, 1.0
-    probability = hop_probabilities(build(path, "local_diabatic"), one, other, 40)
-    wanted = renewal_lifetime(probability, TAU, 1.0, RESAMPLING)
+    probability = hop_probabilities(build(path, "local_diabatic"), one, other, 120)
+    error = dephasing_error(path.energies[:, 1] - path.energies[:, 0], 1.0, 0.95)
+    wanted = renewal_lifetime(probability, TAU, 1.0, RESAMPLING, error)
     assert 1 / rates.value[1, 0] == pytest.approx(wanted.lifetime.value, rel=1e-9)
     found = rates.interval(lambda k: 1 / k[..., 1, 0], 0.95)
-    assert (found.low, found.high) == pytest.approx((wanted.at_tau.low, wanted.at_tau.high), rel=0.05)
+    # wider than for a dephasing time that is known; the lifetime takes the worst within 1 fs of each time
+    assert wanted.lifetime.low < found.low < wanted.at_tau.low
+    assert wanted.at_tau.high < found.high < 1.05 * wanted.lifetime.high
+    assert found.high / found.low > 1.3 * wanted.at_tau.high / wanted.at_tau.low
     # uphill over 0.8 eV at 300 K
     assert rates.value[0, 1] < 1e-9 * rates.value[1, 0]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.analysis.dephasing_error import DephasingError, dephasing_error
 from n2amd.analysis.intervals import Interval, sample
-from n2amd.analysis.lifetime import Resampling, hop_probabilities
+from n2amd.analysis.lifetime import TAU_BAND_FS, Resampling, hop_probabilities
 from n2amd.fields import array, whole
 from n2amd.hopping import kinetics, renewal
 from n2amd.hopping.path import ClassicalPath
@@ -19,6 +20,10 @@ from n2amd.storage import open_hdf5
 
 #: Draws of all rates that an interval is made of.
 DRAWS = 4000
+#: Values of a dephasing time that draws choose from.
+_NODES = 192
+#: Dephasing times ahead, beyond which a rate is taken to stay as it is.
+_AHEAD = 8.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,9 @@ def rates_of_path(
     window, n = path.whole, path.open_states
     columns = np.arange(path.states) if path.source is None else path.source.columns
     steps = build(window, scheme, substeps)
-    value, freedom = np.zeros((n, n)), np.full((n, n), np.nan)
+    value, freedom = np.zeros((n, n)), np.ones((n, n))
+    # rate at each quantile of the dephasing time over the rate at the one that was found
+    by_quantile = np.ones((n, n, _NODES))
     looped = False
     for i in range(n):
         for j in range(n):
@@ -102,20 +109,53 @@ def rates_of_path(
                 continue
             waiting = renewal.waiting_steps(tau, path.timestep_fs)
             pair = replace(window, start=int(columns[i]), final=int(columns[j]))
-            around = 2 * waiting > len(steps)
-            series = (_around if around else _within)(pair, steps, waiting, temperature)
-            looped |= around
-            if series.any():
-                memory = resampling.block_fs / path.timestep_fs
-                found = sample(series, resampling.confidence, memory)
+            if 2 * waiting > len(steps):
+                looped = True
+                value[i, j] = _around(pair, steps, waiting, temperature).mean() / (waiting * path.timestep_fs)
+                continue
+            error = dephasing_error(
+                path.energies[:, j] - path.energies[:, i], path.timestep_fs, resampling.confidence
+            )
+            longest = min(max(waiting, int(_AHEAD * waiting)), len(steps) // 2)
+            rows = _within(pair, steps, longest, temperature)
+            row = rows[waiting - 1][np.isfinite(rows[waiting - 1])]
+            if row.any():
+                memory = max(resampling.block_fs / path.timestep_fs, error.memory)
+                found = sample(row, resampling.confidence, memory)
                 value[i, j] = found.mean / (waiting * path.timestep_fs)
                 freedom[i, j] = found.freedom
+                by_quantile[i, j] = _at_quantiles(rows, waiting, tau, error, path.timestep_fs)
     if looped:
         return Rates(value, None, True)
     generator = np.random.default_rng(resampling.seed)
-    known = np.nan_to_num(freedom, nan=1.0)
-    factor = known / generator.chisquare(known, size=(DRAWS, n, n))
-    return Rates(value, value * factor)
+    factor = freedom / generator.chisquare(freedom, size=(DRAWS, n, n))
+    return Rates(value, value * factor * _drawn(by_quantile, generator))
+
+
+def _at_quantiles(
+    rows: NDArray[np.float64], waiting: int, tau: float, error: DephasingError, timestep: float
+) -> NDArray[np.float64]:
+    """Rate at what the dephasing time may be over that after `waiting` steps, (`_NODES`,).
+
+    Around each quantile 1 fs more and less: rates ripple with the time, which is no noise that averages out.
+    """
+    shares = (np.arange(_NODES // 3) + 0.5) / (_NODES // 3)
+    quantiles = tau / error.tau_fs * error.times(shares)
+    times = np.ravel(quantiles[:, None] + TAU_BAND_FS * np.array([-1.0, 0.0, 1.0]))
+    times = np.clip(times, 0.0, timestep * (len(rows) - 0.5))
+    lengths = np.array([renewal.waiting_steps(float(time), timestep) for time in times])
+    rates = np.nanmean(rows, axis=1) / np.arange(1, len(rows) + 1)
+    return np.asarray(rates[lengths - 1] / rates[waiting - 1])
+
+
+def _drawn(by_quantile: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Draws (`DRAWS`, n, n) of what the dephasing times do to the rates; both directions share a time."""
+    n = len(by_quantile)
+    nodes = generator.integers(_NODES, size=(DRAWS, n, n))
+    lower = np.tril(nodes, -1)
+    nodes = lower + lower.swapaxes(1, 2)
+    row, column = np.indices((n, n))
+    return np.asarray(by_quantile[row, column, nodes])
 
 
 def _around(
@@ -126,17 +166,16 @@ def _around(
 
 
 def _within(
-    pair: ClassicalPath, steps: NDArray[np.complex128], waiting: int, temperature: float
+    pair: ClassicalPath, steps: NDArray[np.complex128], longest: int, temperature: float
 ) -> NDArray[np.float64]:
-    """P of the start frames from which the trajectory is long enough."""
+    """P after 1..longest steps of the start frames, (longest, F - 1); NaN beyond the trajectory's end."""
     frames, w = pair.energies.shape
     start, final = np.zeros((2, frames, w))
     start[:, pair.start] = 1.0
     costs = pair.hop_costs(temperature)
     uphill = np.maximum(0.0, costs[:, pair.final] - costs[:, pair.start])
     final[1:, pair.final] = np.exp(-uphill)
-    row = hop_probabilities(steps, start, final, waiting)[-1]
-    return row[np.isfinite(row)]
+    return hop_probabilities(steps, start, final, longest)
 
 
 def rates_of_run(file: str | Path, seed: int) -> Rates:
