@@ -92,6 +92,17 @@ def test_figures_against_couplings_by_hand(kpoint):
     assert sum(row["n"] for row in document["by_gap"]) == len(document["pairs"]) == 5 * 6
 
 
+@pytest.mark.parametrize(("side", "edges"), [("filled", (2, 4)), ("empty", (3, 5))])
+def test_levels_of_a_defect_are_no_band_edges(side, edges):
+    frames, exact = dft_frames(), SyntheticCrystal()
+    states = StatesSettings(valence=2, conduction=2, margin=2, defect={"edge": side})
+    settings = CouplingsSettings(degeneracy_meV=0.0)
+    edge = parity(frames, Model(), exact.overlap, settings, states, 1.0)["gap_edge"]
+    reference = np.abs(hst_by_hand(frames, exact, (0.0, 0.0, 0.0), *edges))
+    assert edge["rms_dft_meV"] == pytest.approx(np.sqrt((reference**2).mean()), rel=1e-6)
+    assert edge["gap_dft_eV"] == pytest.approx(edge["gap_model_eV"], abs=1e-10)
+
+
 def test_bins_hold_their_pairs():
     document = compare(Model(error=0.02))
     for row in document["by_gap"]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from n2amd.config.couplings import CouplingsSettings
 from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import Joined, couple, keep_states
-from n2amd.couplings.defect import find_levels
+from n2amd.couplings.defect import band_edges, find_levels, kept_levels
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully
 from n2amd.couplings.order import arrange
 from n2amd.couplings.store import Couplings
@@ -240,15 +240,18 @@ def compare_couplings(
     degeneracy = settings.degeneracy_meV / 1000
     joined = both.joined("dft", settings, states_settings, timestep)
     tracked = track(joined.energies, joined.overlap, timestep, degeneracy, joined.first_gauge)
-    columns = arrange(tracked, settings.order)
+    cbm = both.window.n_occupied - both.window.low
+    levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order, cbm)
+    columns = arrange(tracked, settings.order, levels)
     gauge = np.stack(
         [
             align(adjoint(own) @ overlap, energies, timestep, degeneracy).gauge
             for own, overlap, energies in zip(columns.gauge, both.projection, model_energies)
         ]
     )
-    cbm = both.window.n_occupied - both.window.low
     keep = slice(cbm - states_settings.valence, cbm + states_settings.conduction)
+    vbm, width = states_settings.valence - 1, states_settings.valence + states_settings.conduction
+    held = () if levels is None else kept_levels(levels, keep, states_settings.valence).columns
     matched = adjoint(gauge[:-1]) @ both.model_overlap @ gauge[1:]
     matched_energies = np.einsum("tki,tk->ti", np.abs(gauge) ** 2, np.array(model_energies))
     return _document(
@@ -257,20 +260,26 @@ def compare_couplings(
         columns.energies[:, keep],
         matched_energies[:, keep],
         first_band=both.window.low + keep.start,
-        vbm=states_settings.valence - 1,
+        edges=band_edges(vbm, width, held),
     )
 
 
 def _document(
-    dft: NDArray, model: NDArray, energies: NDArray, model_energies: NDArray, first_band: int, vbm: int
+    dft: NDArray,
+    model: NDArray,
+    energies: NDArray,
+    model_energies: NDArray,
+    first_band: int,
+    edges: tuple[int, int],
 ) -> dict[str, Any]:
+    vbm, cbm = edges
     i, j = np.triu_indices(dft.shape[-1], 1)
     gap = np.abs(energies[:, j] - energies[:, i])
     gap = (gap[1:] + gap[:-1]) / 2
     reference, predicted = 1000 * dft[:, i, j], 1000 * model[:, i, j]
     error = np.abs(predicted - reference)
     shown = (reference, predicted) if np.isrealobj(dft) else (np.abs(reference), np.abs(predicted))
-    edge = (i == vbm) & (j == vbm + 1)
+    edge = (i == vbm) & (j == cbm)
     inside = [(low, high, (gap >= low) & (gap < high)) for low, high in pairwise(GAP_BINS)]
     return {
         "pairs": [
@@ -300,8 +309,8 @@ def _document(
             "mae_meV": float(error[:, edge].mean()),
             "rms_dft_meV": _rms(reference[:, edge]),
             "rms_model_meV": _rms(predicted[:, edge]),
-            "gap_dft_eV": float((energies[:, vbm + 1] - energies[:, vbm]).mean()),
-            "gap_model_eV": float((model_energies[:, vbm + 1] - model_energies[:, vbm]).mean()),
+            "gap_dft_eV": float((energies[:, cbm] - energies[:, vbm]).mean()),
+            "gap_model_eV": float((model_energies[:, cbm] - model_energies[:, vbm]).mean()),
         },
         "n_frames": len(energies),
     }
