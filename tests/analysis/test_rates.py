@@ -65,6 +65,15 @@ def test_two_states_have_the_rate_of_the_renewal_lifetime(tmp_path):
     assert rates.value[0, 1] < 1e-9 * rates.value[1, 0]
 
 
+def test_a_gap_that_does_not_move_leaves_a_given_dephasing_time_as_it_is(tmp_path):
+    couplings = write_couplings(tmp_path / "c.h5", valence=1, conduction=1, gap=0.8)
+    path = path_of(read_couplings(couplings), "electron")
+    still = replace(path, energies=np.tile(path.energies[:1], (len(path.energies), 1)))
+    rates = rates_of_path(still, TAU * (1 - np.eye(2)), 300.0, RESAMPLING)
+    found = rates.interval(lambda k: 1 / k[..., 1, 0], 0.95)
+    assert 0 < found.low < found.value < found.high < np.inf
+
+
 def test_trajectories_hop_at_these_rates(defective, tmp_path):
     """DISH counts its own hops; at high temperature all of them happen."""
     out = tmp_path / "p.h5"

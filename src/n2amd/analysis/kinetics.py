@@ -14,6 +14,7 @@ from n2amd.analysis.intervals import Interval, sample
 from n2amd.analysis.lifetime import TAU_BAND_FS, Resampling, hop_probabilities
 from n2amd.fields import array, whole
 from n2amd.hopping import kinetics, renewal
+from n2amd.hopping.dephasing import times
 from n2amd.hopping.path import ClassicalPath
 from n2amd.hopping.propagators import Scheme, build
 from n2amd.storage import open_hdf5
@@ -113,18 +114,20 @@ def rates_of_path(
                 looped = True
                 value[i, j] = _around(pair, steps, waiting, temperature).mean() / (waiting * path.timestep_fs)
                 continue
-            error = dephasing_error(
-                path.energies[:, j] - path.energies[:, i], path.timestep_fs, resampling.confidence
-            )
+            gap = path.energies[:, j] - path.energies[:, i]
+            # a gap that does not move has no time that could be uncertain
+            moves = bool(np.isfinite(times(gap[None], path.timestep_fs)).all())
+            error = dephasing_error(gap, path.timestep_fs, resampling.confidence) if moves else None
             longest = min(max(waiting, int(_AHEAD * waiting)), len(steps) // 2)
             rows = _within(pair, steps, longest, temperature)
             row = rows[waiting - 1][np.isfinite(rows[waiting - 1])]
             if row.any():
-                memory = max(resampling.block_fs / path.timestep_fs, error.memory)
+                memory = max(resampling.block_fs / path.timestep_fs, 0 if error is None else error.memory)
                 found = sample(row, resampling.confidence, memory)
                 value[i, j] = found.mean / (waiting * path.timestep_fs)
                 freedom[i, j] = found.freedom
-                by_quantile[i, j] = _at_quantiles(rows, waiting, tau, error, path.timestep_fs)
+                if error is not None:
+                    by_quantile[i, j] = _at_quantiles(rows, waiting, tau, error, path.timestep_fs)
     if looped:
         return Rates(value, None, True)
     generator = np.random.default_rng(resampling.seed)
@@ -141,9 +144,9 @@ def _at_quantiles(
     """
     shares = (np.arange(_NODES // 3) + 0.5) / (_NODES // 3)
     quantiles = tau / error.tau_fs * error.times(shares)
-    times = np.ravel(quantiles[:, None] + TAU_BAND_FS * np.array([-1.0, 0.0, 1.0]))
-    times = np.clip(times, 0.0, timestep * (len(rows) - 0.5))
-    lengths = np.array([renewal.waiting_steps(float(time), timestep) for time in times])
+    around = np.ravel(quantiles[:, None] + TAU_BAND_FS * np.array([-1.0, 0.0, 1.0]))
+    around = np.clip(around, 0.0, timestep * (len(rows) - 0.5))
+    lengths = np.array([renewal.waiting_steps(float(time), timestep) for time in around])
     rates = np.nanmean(rows, axis=1) / np.arange(1, len(rows) + 1)
     return np.asarray(rates[lengths - 1] / rates[waiting - 1])
 
