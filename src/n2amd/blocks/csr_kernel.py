@@ -1,4 +1,4 @@
-"""Compiled sum of atom-pair blocks into the elements of a sparse matrix."""
+"""Compiled loops over the elements of a sparse matrix: sum of atom-pair blocks, zeros left out, dense copy."""
 
 from __future__ import annotations
 
@@ -36,3 +36,33 @@ def add_blocks(
         for r in range(block.shape[0]):
             for c in range(block.shape[1]):
                 values[twin[p] + c * twin_width[p] + r] += np.conj(weight * block[r, c])
+
+
+@njit(cache=True)
+def nonzero_rows(indptr: Any, values: Any) -> Any:
+    """First element of each row and the total where zeros are left out, (n + 1,)."""
+    starts = np.zeros(len(indptr), dtype=np.int64)
+    for row in range(len(indptr) - 1):
+        count = 0
+        for place in range(indptr[row], indptr[row + 1]):
+            count += values[place] != 0
+        starts[row + 1] = starts[row] + count
+    return starts
+
+
+@njit(cache=True)
+def copy_nonzero(indptr: Any, indices: Any, values: Any, columns: Any, elements: Any) -> None:
+    """Copy column and value of every element that is not zero, in their order."""
+    end = 0
+    for place in range(indptr[0], indptr[-1]):
+        if values[place] != 0:
+            columns[end], elements[end] = indices[place], values[place]
+            end += 1
+
+
+@njit(cache=True)
+def add_to_dense(indptr: Any, indices: Any, values: Any, factor: float, dense: Any) -> None:
+    """Add a sparse matrix times a factor to a dense one, (n, n)."""
+    for row in range(len(indptr) - 1):
+        for place in range(indptr[row], indptr[row + 1]):
+            dense[row, indices[place]] += factor * values[place]

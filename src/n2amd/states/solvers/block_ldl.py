@@ -24,11 +24,14 @@ _HALF = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 
 @dataclass(frozen=True)
 class Blocking:
-    """Sizes of blocks: of the diagonal, of a panel (a multiple of it), of the columns updated at once."""
+    """Sizes of blocks: of the diagonal, of a panel (a multiple of it), of the columns updated at once.
 
-    block: int = 256
-    panel: int = 1024
-    columns: int = 512
+    On CPUs multiples of 24: powers of two are a fifth slower (AVX2, 8,640 orbitals).
+    """
+
+    block: int = 192
+    panel: int = 768
+    columns: int = 768
 
 
 @dataclass(frozen=True)

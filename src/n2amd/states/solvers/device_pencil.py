@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
+from n2amd.blocks.csr_kernel import add_to_dense
 from n2amd.states.solvers.pencil import Pencil
 
 #: From this share of non-zero elements on, and up to this size, a dense matrix is multiplied faster. Blocks
@@ -38,7 +40,8 @@ class DevicePencil:
         self.dtype = torch.complex128 if pencil.is_complex else torch.float64
         self._pencil = pencil
         if device == "cpu":
-            products = [_on_cpu(pencil, values, self.dtype) for values in self._values()]
+            self._sparse = [pencil.without_zeros(values) for values in self._values()]
+            products = [_on_cpu(matrix, self.dtype) for matrix in self._sparse]
         else:
             self._indptr = torch.from_numpy(pencil.indptr).to(self.device)
             self._indices = torch.from_numpy(pencil.indices).to(self.device)
@@ -57,8 +60,10 @@ class DevicePencil:
         """H - shift S as a new dense matrix, (n, n), in `dtype` (default: that of the pencil)."""
         dtype = dtype or self.dtype
         if self.device.type == "cpu":
-            h, s = self._values()
-            return torch.from_numpy(self._pencil.csr(h - shift * s).toarray()).to(dtype)
+            dense = torch.zeros(self.n, self.n, dtype=self.dtype)
+            for matrix, factor in zip(self._sparse, (1.0, -shift)):
+                add_to_dense(matrix.indptr, matrix.indices, matrix.data, factor, dense.numpy())
+            return dense.to(dtype)
         return self._dense(lambda part: self._h[part] - shift * self._s[part], dtype)
 
     def _on_gpu(self, values: torch.Tensor) -> Product:
@@ -84,15 +89,11 @@ class DevicePencil:
         return out
 
 
-def _on_cpu(pencil: Pencil, values: NDArray, dtype: torch.dtype) -> Product:
-    matrix = pencil.csr(values)
-    filled = np.count_nonzero(values) / pencil.n**2
-    if filled >= _DENSE_FROM and pencil.n <= _DENSE_UP_TO:
+def _on_cpu(matrix: scipy.sparse.csr_array, dtype: torch.dtype) -> Product:
+    n = matrix.shape[0]
+    if matrix.nnz >= _DENSE_FROM * n**2 and n <= _DENSE_UP_TO:
         dense = torch.from_numpy(matrix.toarray()).to(dtype)
         return lambda block: dense @ block
-    if np.count_nonzero(values) < len(values):
-        matrix = matrix.copy()
-        matrix.eliminate_zeros()
     # scipy's loop over rows is faster than torch's sparse product, whose layout is a beta feature
     return lambda block: torch.from_numpy(matrix @ block.numpy())
 

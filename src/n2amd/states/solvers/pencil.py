@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from n2amd.blocks.csr_kernel import copy_nonzero, nonzero_rows
+
 
 @dataclass(frozen=True)
 class Pencil:
@@ -43,6 +45,16 @@ class Pencil:
     def csr(self, values: NDArray) -> scipy.sparse.csr_array:
         """Return values on the pattern as a sparse matrix."""
         return scipy.sparse.csr_array((values, self.indices, self.indptr), shape=(self.n, self.n))
+
+    def without_zeros(self, values: NDArray) -> scipy.sparse.csr_array:
+        """Return values on the pattern as a sparse matrix of those elements that are not zero.
+
+        The pattern has all orbitals of atoms with a common pair; most of them do not reach that far.
+        """
+        starts = nonzero_rows(self.indptr, values)
+        columns, elements = np.empty(starts[-1], self.indices.dtype), np.empty(starts[-1], values.dtype)
+        copy_nonzero(self.indptr, self.indices, values, columns, elements)
+        return scipy.sparse.csr_array((elements, columns, starts), shape=(self.n, self.n))
 
     def same_pattern(self, other: Pencil) -> bool:
         """Return whether both list the same elements."""
