@@ -99,4 +99,6 @@ def cut(frames: TrajectorySlice, start: int, stop: int) -> TrajectorySlice:
         frames.structure,
         frames.positions[start : stop + 1],
         frames.positions[0],
+        n_frames=len(frames.positions),
+        beside=dict(enumerate(frames.positions)),
     )

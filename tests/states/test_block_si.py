@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from crystals import dense_states, gallium_arsenide, rutile, silicon
+from crystals import dense_states, gallium_arsenide, perfect_gallium_arsenide, rutile, silicon
 
 from n2amd.states.solvers.block_ldl import Blocking, BlockLdl, factorise
 from n2amd.states.solvers.block_si import Options, Target, solve_states
@@ -25,7 +25,12 @@ from n2amd.states.solvers.shift import find_shift
 
 SMALL = Blocking(block=48, panel=96, columns=64)
 OFF_GAMMA = (0.13, -0.41, 0.27)
-CASES = [(rutile, ()), (rutile, ("0004", OFF_GAMMA)), (gallium_arsenide, ())]
+CASES = [
+    (rutile, ()),
+    (rutile, ("0004", OFF_GAMMA)),
+    (gallium_arsenide, ()),
+    (perfect_gallium_arsenide, ()),
+]
 
 
 def window(occupied: int, side: int = 8) -> Target:

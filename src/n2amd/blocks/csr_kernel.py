@@ -1,4 +1,4 @@
-"""Compiled loops over the elements of a sparse matrix: sum of atom-pair blocks, zeros left out, dense copy."""
+"""Compiled loops over elements of sparse matrices: sums of atom-pair blocks, zeros left out, dense copies."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def solve(
     chosen = load_section("states", settings)
     couplings = load_section("couplings", couplings_settings)
     kind, analytic = couplings.overlap, couplings.scheme == "analytic"
-    part = read_slice(trajectory, _frame_range(frames), moving=analytic)
+    # anchors of the factors that frames share are within twice their reach
+    beside = 2 * chosen.factor_reach_fs
+    part = read_slice(trajectory, _frame_range(frames), moving=analytic, beside_fs=beside)
     device = choose_device(chosen.device)
     predictor = load_predictor(model, device)
     if chosen.mesh_refinement != 1:

@@ -75,6 +75,13 @@ class StatesSettings(Section):
         description="Direct solver of block_si: dense, on CPU or GPU; or sparse, on CPU (pip install "
         "pypardiso).",
     )
+    factor_reach_fs: float = Field(
+        4.0,
+        ge=0,
+        le=1000,
+        description="With block_si: frames up to this far before and after one share its factor, each "
+        "certified by itself; one that differs too much gets its own. 0: every frame has its own.",
+    )
     kpoint: tuple[Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 0.0), description="Fractional k point of the supercell."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse
@@ -19,6 +19,11 @@ from n2amd.states.projection import Sites, first_orbitals, site_weights, sites_o
 from n2amd.states.solver import WindowStates, solve_window
 from n2amd.states.window import StateWindow, state_window
 from n2amd.structure import Structure
+
+if TYPE_CHECKING:
+    from n2amd.states.large_window import HeldFactor
+
+FoldedPair = tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]
 
 #: Frames, counted from the start of the trajectory, whose states are also counted at the window's ends.
 COUNTED_EVERY = 50
@@ -188,6 +193,54 @@ class FrameSolver:
         hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
         counted = not isinstance(frame, int) or frame % COUNTED_EVERY == 0
         states, folded_overlap = self._solve(hamiltonian, overlap, frame, count_ends=counted)
+        return self.weighed(states, folded_overlap)
+
+    def _solve(
+        self, hamiltonian: BlockMatrix, overlap: BlockMatrix, frame: int | str, *, count_ends: bool
+    ) -> tuple[WindowStates, NDArray | scipy.sparse.csr_array]:
+        """States of the window, and S at the k point."""
+        tolerance = self.settings.residual_tolerance_eV
+        if self.method == "dense":
+            h, s = (fold(matrix, self.offsets, self.kpoint) for matrix in (hamiltonian, overlap))
+            return solve_window(h, s, self.window, residual_tolerance=tolerance, frame=frame), s
+        h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
+        return self.solve_folded((h, s), frame, count_ends=count_ends)[0], s
+
+    def folded_pair(self, structure: Structure, frame: int | str) -> FoldedPair:
+        """H and S of one geometry, sparse, at the k point."""
+        hamiltonian, overlap = self.predictor.predict(structure)
+        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
+        h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
+        return h, s
+
+    def solve_folded(
+        self, folded: FoldedPair, frame: int | str, *, count_ends: bool, keep: bool = False
+    ) -> tuple[WindowStates, HeldFactor | None]:
+        """States of one (H, S) by block shift-invert Lanczos, and its factor where that is to be kept."""
+        # torch is loaded only where it is needed
+        from n2amd.states.large_window import solve_large_window
+
+        return solve_large_window(
+            *folded,
+            self.window,
+            self.shift,
+            self.settings,
+            offsets=self.offsets,
+            frame=frame,
+            count_ends=count_ends,
+            keep=keep,
+        )
+
+    def solve_folded_near(
+        self, folded: FoldedPair, frame: int | str, held: HeldFactor
+    ) -> WindowStates | None:
+        """States of one (H, S) by the factor of a similar frame; None where it needs one of its own."""
+        from n2amd.states.large_window import solve_near
+
+        return solve_near(*folded, self.window, held, self.settings, offsets=self.offsets, frame=frame)
+
+    def weighed(self, states: WindowStates, folded_overlap: NDArray | scipy.sparse.csr_array) -> WindowStates:
+        """Add the weights on sites where they are asked for."""
         if self.sites is None:
             return states
         starts = first_orbitals(self.sites, self.predictor.basis)
@@ -202,27 +255,3 @@ class FrameSolver:
             partition,
         )
         return replace(states, weights=weights)
-
-    def _solve(
-        self, hamiltonian: BlockMatrix, overlap: BlockMatrix, frame: int | str, *, count_ends: bool
-    ) -> tuple[WindowStates, NDArray | scipy.sparse.csr_array]:
-        """States of the window, and S at the k point."""
-        tolerance = self.settings.residual_tolerance_eV
-        if self.method == "dense":
-            h, s = (fold(matrix, self.offsets, self.kpoint) for matrix in (hamiltonian, overlap))
-            return solve_window(h, s, self.window, residual_tolerance=tolerance, frame=frame), s
-        # torch is loaded only where it is needed
-        from n2amd.states.large_window import solve_large_window
-
-        h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
-        states = solve_large_window(
-            h,
-            s,
-            self.window,
-            self.shift,
-            self.settings,
-            offsets=self.offsets,
-            frame=frame,
-            count_ends=count_ends,
-        )
-        return states, s

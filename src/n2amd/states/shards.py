@@ -14,6 +14,7 @@ from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
 from n2amd.states.doubt import Doubter, StateDoubt, moments
 from n2amd.states.frame_solver import FrameSolver, Predictor
+from n2amd.states.neighbours import NeighbourSolver
 from n2amd.states.projection import Projection, Sites
 from n2amd.states.solver import WindowStates
 from n2amd.states.store import OF_FRAMES, ShardInfo, StatesShard
@@ -70,6 +71,7 @@ def solve_shard(
     if solver.needs_shift:
         # of the trajectory, not of the shard: states must not depend on the number of shards
         solver = solver.placed(frames.first, middle_of_gap)
+    of_frames = NeighbourSolver(solver, frames)
     total = len(frames.positions)
     restored = checkpoint.load() if checkpoint else None
     rows = (
@@ -81,7 +83,7 @@ def solve_shard(
     saved = time.monotonic()
     report(len(rows.energies), total)
     for frame in range(frames.start + len(rows.energies), frames.start + total):
-        states = solver.solve(frames[frame], frame)
+        states = of_frames.solve(frame)
         if rows.last is not None:
             check_consecutive(frames[frame - 1], frames[frame], frame - 1)
             before = (frames[frame - 1], rows.last)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -38,6 +39,10 @@ class TrajectorySlice:
         Of the first frame of the whole trajectory, (n_atoms, 3); None: those of the first frame held.
     velocities
         (f, n_atoms, 3), A/fs; None where they were not asked for.
+    n_frames
+        Of the whole trajectory; None: those held.
+    beside
+        Positions of further frames by their number; not part of `fingerprint`.
     """
 
     start: int
@@ -46,6 +51,13 @@ class TrajectorySlice:
     positions: NDArray[np.float64]
     first_positions: NDArray[np.float64] | None = None
     velocities: NDArray[np.float64] | None = None
+    n_frames: int | None = None
+    beside: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def last_of_all(self) -> int:
+        """Number of the last frame of the whole trajectory."""
+        return (self.start + len(self.positions) if self.n_frames is None else self.n_frames) - 1
 
     @property
     def first(self) -> Structure:
@@ -55,7 +67,10 @@ class TrajectorySlice:
 
     def __getitem__(self, frame: int) -> Structure:
         """Return the geometry of a frame, counted from the start of the whole trajectory."""
-        return self.structure.with_positions(self.positions[frame - self.start])
+        held = 0 <= frame - self.start < len(self.positions)
+        return self.structure.with_positions(
+            self.positions[frame - self.start] if held else self.beside[frame]
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -72,7 +87,11 @@ class TrajectorySlice:
 
 
 def read_slice(
-    path: str | Path, frames: tuple[int, int] | None = None, *, moving: bool = False
+    path: str | Path,
+    frames: tuple[int, int] | None = None,
+    *,
+    moving: bool = False,
+    beside_fs: float = 0.0,
 ) -> TrajectorySlice:
     """Read consecutive geometries of a `trajectory.h5`, and the one before them.
 
@@ -84,6 +103,8 @@ def read_slice(
         First and last; None: all.
     moving
         Whether to read velocities, too.
+    beside_fs
+        Time before the first and after the last of these frames whose frames are held `beside` them.
 
     Raises
     ------
@@ -115,10 +136,16 @@ def read_slice(
                 remedy="run the trajectory again",
             )
         temperature = number(file, "temperature_K") if "temperature_K" in file.attrs else None
-        positions = follow(file, Motion.of(first, timestep, temperature), start, stop)
+        margin = int(beside_fs / timestep)
+        low, high = max(start - margin, 0), min(stop + margin, len(found) - 1)
+        followed = follow(file, Motion.of(first, timestep, temperature), low, high)
+        positions = followed[start - low : stop + 1 - low]
+        beside = {frame: followed[frame - low] for frame in (*range(low, start), *range(stop + 1, high + 1))}
         structure = first.with_positions(positions[0])
         velocities = _velocities(file, start, stop) if moving else None
-        return TrajectorySlice(start, timestep, structure, positions, found[0], velocities)
+        return TrajectorySlice(
+            start, timestep, structure, positions, found[0], velocities, len(found), beside
+        )
 
 
 def _velocities(file: h5py.File, start: int, stop: int) -> NDArray[np.float64]:

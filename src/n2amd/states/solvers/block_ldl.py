@@ -185,10 +185,14 @@ class BlockLdl:
         assert self._factors is not None, "factor first"
         return self._factors.inertia
 
-    def prepare(self, pencil: Pencil) -> DevicePencil:
+    def place(self, pencil: Pencil) -> DevicePencil:
         """Move H and S to the device."""
+        return DevicePencil(pencil, self.device)
+
+    def prepare(self, pencil: Pencil) -> DevicePencil:
+        """Move H and S to the device; the factor before goes."""
         self._factors = None
-        self._pencil = DevicePencil(pencil, self.device)
+        self._pencil = self.place(pencil)
         return self._pencil
 
     def factor(self, shift: float) -> int:

@@ -14,6 +14,7 @@ import torch
 from n2amd.states.solvers.certificate import (
     Certificate,
     CertificateError,
+    CertifiedStates,
     Tolerances,
     check_count,
     check_errors,
@@ -22,7 +23,7 @@ from n2amd.states.solvers.certificate import (
     measure,
 )
 from n2amd.states.solvers.device_pencil import DevicePencil
-from n2amd.states.solvers.lanczos import Ritz, Side, lanczos, rayleigh_ritz, start_block
+from n2amd.states.solvers.lanczos import Anchor, Ritz, Side, Space, lanczos, rayleigh_ritz, start_block
 from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
 from n2amd.states.solvers.shift import CountingSolver, find_shift
@@ -69,16 +70,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class CertifiedStates:
-    """Energies (w,), eV, C and S C (n, w) in torch, ascending, and what certifies them."""
-
-    energies: torch.Tensor
-    states: torch.Tensor
-    overlap_states: torch.Tensor
-    certificate: Certificate
-
-
-@dataclass(frozen=True)
 class _Attempt:
     """One way to look for the states: at these shifts (eV), warm or not, with so much wider blocks."""
 
@@ -96,6 +87,7 @@ def solve_states(
     warm: torch.Tensor | None = None,
     options: Options | None = None,
     count_ends: bool = False,
+    keep: bool = False,
 ) -> CertifiedStates:
     """Find and certify the states of a window.
 
@@ -115,6 +107,8 @@ def solve_states(
         How to look for them.
     count_ends
         Count states at both ends of the window too: two more factorisations.
+    keep
+        Whether similar frames are to be solved by this factor (`anchor`).
 
     Raises
     ------
@@ -129,9 +123,11 @@ def solve_states(
     failures: list[str] = []
     for attempt in _attempts(counting, pencil, target, shift, warm is not None, failures):
         try:
-            found = _attempt(counting, device, target, attempt, warm, options)
+            found = _attempt(counting, device, target, attempt, warm, options, keep=keep)
             if count_ends:
                 found = _with_counted_ends(counting, found, target, options)
+                if found.space is not None:
+                    counting.factor(found.certificate.shift)
             return _cut(found, target, options, counting.factorisations)
         except (FactorisationError, CertificateError) as error:
             failures.append(str(error))
@@ -168,6 +164,7 @@ class _Found:
     states: torch.Tensor
     overlap_states: torch.Tensor
     certificate: Certificate
+    space: Space | None
 
 
 def _attempt(
@@ -177,6 +174,8 @@ def _attempt(
     attempt: _Attempt,
     warm: torch.Tensor | None,
     options: Options,
+    *,
+    keep: bool = False,
 ) -> _Found:
     low, high = max(target.low - options.guard, 0), min(target.high + options.guard, pencil.n)
     # a small matrix has room for several blocks only if they are narrow
@@ -202,6 +201,7 @@ def _attempt(
             start,
             tolerance=options.tolerance,
             largest_basis=attempt.wider * options.largest_basis,
+            keep_space=keep and len(attempt.shifts) == 1,
         )
         if ritz is None:
             raise CertificateError(f"fewer states than asked for were found around {shift:.4f} eV")
@@ -224,7 +224,7 @@ def _attempt(
     certificate = Certificate(
         shift, inertia, residual, error, False, sum(part.steps for part in parts), solver.factorisations
     )
-    return _Found(low, energies, states, overlap_states, certificate)
+    return _Found(low, energies, states, overlap_states, certificate, parts[-1].space)
 
 
 def _edges(ritz: Ritz, side: Side, before: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -246,9 +246,8 @@ def _with_counted_ends(solver: CountingSolver, found: _Found, target: Target, op
 
 def _cut(found: _Found, target: Target, options: Options, factorisations: int) -> CertifiedStates:
     kept = slice(target.low - found.first, target.high - found.first)
+    certificate = replace(found.certificate, factorisations=factorisations)
+    anchor = None if found.space is None else Anchor(certificate.shift, certificate.inertia, found.space)
     return CertifiedStates(
-        found.energies[kept],
-        found.states[:, kept],
-        found.overlap_states[:, kept],
-        replace(found.certificate, factorisations=factorisations),
+        found.energies[kept], found.states[:, kept], found.overlap_states[:, kept], certificate, anchor
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from n2amd.states.solvers.device_pencil import DevicePencil
+from n2amd.states.solvers.lanczos import Anchor
 
 #: Levels closer than this (eV) are not told apart by a count of states between them.
 TOO_CLOSE_EV = 1e-5
@@ -50,6 +51,24 @@ class Certificate:
     ends_counted: bool
     steps: int
     factorisations: int
+
+
+@dataclass(frozen=True)
+class CertifiedStates:
+    """Energies (w,), eV, C and S C (n, w) in torch, ascending, and what certifies them.
+
+    Attributes
+    ----------
+    anchor
+        What `correct_states` needs for similar frames, together with the solver, which holds the factor; None
+        where it was not asked for, or two shifts were needed.
+    """
+
+    energies: torch.Tensor
+    states: torch.Tensor
+    overlap_states: torch.Tensor
+    certificate: Certificate
+    anchor: Anchor | None = None
 
 
 def measure(

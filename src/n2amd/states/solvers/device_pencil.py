@@ -38,23 +38,19 @@ class DevicePencil:
     def __init__(self, pencil: Pencil, device: str = "cpu") -> None:
         self.n, self.device = pencil.n, torch.device(device)
         self.dtype = torch.complex128 if pencil.is_complex else torch.float64
-        self._pencil = pencil
         if device == "cpu":
-            self._sparse = [pencil.without_zeros(values) for values in self._values()]
+            self._sparse = [pencil.without_zeros(values) for values in (pencil.hamiltonian, pencil.overlap)]
             products = [_on_cpu(matrix, self.dtype) for matrix in self._sparse]
         else:
             self._indptr = torch.from_numpy(pencil.indptr).to(self.device)
             self._indices = torch.from_numpy(pencil.indices).to(self.device)
             self._h, self._s = (
                 torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.dtype)
-                for values in self._values()
+                for values in (pencil.hamiltonian, pencil.overlap)
             )
-            products = [self._on_gpu(values) for values in (self._h, self._s)]
+            products = [self._on_gpu(pencil, values) for values in (self._h, self._s)]
         self.hamiltonian: Product = products[0]
         self.overlap: Product = products[1]
-
-    def _values(self) -> tuple[NDArray, NDArray]:
-        return self._pencil.hamiltonian, self._pencil.overlap
 
     def shifted(self, shift: float, dtype: torch.dtype | None = None) -> torch.Tensor:
         """H - shift S as a new dense matrix, (n, n), in `dtype` (default: that of the pencil)."""
@@ -66,15 +62,12 @@ class DevicePencil:
             return dense.to(dtype)
         return self._dense(lambda part: self._h[part] - shift * self._s[part], dtype)
 
-    def _on_gpu(self, values: torch.Tensor) -> Product:
+    def _on_gpu(self, pencil: Pencil, values: torch.Tensor) -> Product:
         if self.n <= _DENSE_UP_TO:
             matrix = self._dense(lambda part: values[part], self.dtype)
             return lambda block: matrix @ block
-        groups = self._pencil.groups
-        widths = np.diff(self._pencil.indptr)[groups[:-1]]
-        batch = max(1, _CHUNK // int(widths.max()))
-        product = GroupedProduct(self._pencil, values, batch)
-        return product
+        widths = np.diff(pencil.indptr)[pencil.groups[:-1]]
+        return GroupedProduct(pencil, values, max(1, _CHUNK // int(widths.max())))
 
     def _dense(self, values: Callable[[slice], torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
         out = torch.zeros(self.n, self.n, dtype=dtype, device=self.device)

@@ -8,6 +8,7 @@ absolute index.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ from n2amd.states.solvers.protocol import FactorisationError, Solver
 
 #: Directions of a new block shorter than this, relative to the block, are rounding.
 _NEGLIGIBLE = 1e-11
+#: Largest estimated residual of a state that is roughly known, eV.
+_ROUGH_EV = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,42 @@ class Side:
 
     below: int
     above: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """States on both sides of a shift, from the nearest outwards, roughly known.
+
+    Attributes
+    ----------
+    vectors
+        (n, K), S-orthonormal.
+    below
+        Those below the shift.
+    reach
+        Distance from the shift, below and above it, within which there are no other states, eV.
+    """
+
+    vectors: torch.Tensor
+    below: int
+    reach: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A frame whose factor a solver holds, and the states around its gap.
+
+    Attributes
+    ----------
+    shift, inertia
+        Energy of the factor, eV, and states below it.
+    space
+        States on both sides of it.
+    """
+
+    shift: float
+    inertia: int
+    space: Space
 
 
 @dataclass(frozen=True)
@@ -43,6 +82,8 @@ class Ritz:
         Blocks that the operator was applied to.
     converged
         Whether the residual is below the tolerance.
+    space
+        These and all others that are roughly known, where they were asked for.
     """
 
     vectors: torch.Tensor
@@ -50,6 +91,7 @@ class Ritz:
     residual: float
     steps: int
     converged: bool
+    space: Space | None = None
 
 
 class _Basis:
@@ -76,6 +118,13 @@ class _Basis:
         block.addmm_(q.mT, again, alpha=-1)
         s_block.addmm_(s_q.mT, again, alpha=-1)
         return removed + again
+
+    def eigenpairs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Eigenvalues, ascending, and eigenvectors of T."""
+        t = self.t[: self.count, : self.count]
+        # each block's column holds what lies above the diagonal; below is the adjoint of later blocks
+        upper = torch.triu(t, 1)
+        return torch.linalg.eigh(upper + upper.mH + torch.diag(t.diagonal().real.to(t.dtype)))
 
 
 def s_orthonormal(
@@ -138,6 +187,7 @@ def lanczos(
     *,
     tolerance: float,
     largest_basis: int,
+    keep_space: bool = False,
 ) -> Ritz | None:
     """Iterate until the wanted states have residuals below the tolerance.
 
@@ -157,6 +207,8 @@ def lanczos(
         Largest estimated residual, eV.
     largest_basis
         Vectors at most.
+    keep_space
+        Whether to return what is roughly known of other states, too.
 
     Returns
     -------
@@ -191,7 +243,8 @@ def lanczos(
             theta, y, estimate = ritz
             # one more, free, application of the operator (Ericsson and Ruhe 1980)
             x = basis.q[: basis.count].mT @ y + block @ ((factor @ y[begin:]) / theta)
-            return Ritz(x, shift + 1 / theta, estimate, steps, estimate <= tolerance)
+            space = _space(basis, factor, begin) if keep_space else None
+            return Ritz(x, shift + 1 / theta, estimate, steps, estimate <= tolerance, space)
         if full:
             break
     return None
@@ -202,10 +255,7 @@ def _ritz(
 ) -> tuple[torch.Tensor, torch.Tensor, float] | None:
     """Wanted eigenvalues of T and their vectors, energies ascending, and the largest estimated residual."""
     m = basis.count
-    # each block's column holds what lies above the diagonal; below, that of the later blocks is the adjoint
-    upper = torch.triu(basis.t[:m, :m], 1)
-    diagonal = torch.diag(basis.t.diagonal()[:m].real.to(upper.dtype))
-    theta, y = torch.linalg.eigh(upper + upper.mH + diagonal)
+    theta, y = basis.eigenpairs()
     if int((theta < 0).sum()) < side.below or int((theta > 0).sum()) < side.above:
         return None
     # the nearest below are the first, the nearest above the last
@@ -215,6 +265,24 @@ def _ritz(
     theta, y = theta[chosen], y[:, chosen]
     remainder = (factor @ y[begin:]).norm(dim=0).real
     return theta, y, float((remainder / theta**2).max())
+
+
+def _space(basis: _Basis, factor: torch.Tensor, begin: int) -> Space:
+    """Ritz vectors from the shift outwards, on each side up to the first that is not even roughly known."""
+    theta, y = basis.eigenpairs()
+    known = (factor @ y[begin:]).norm(dim=0).real <= _ROUGH_EV * theta**2
+    below, above = known & (theta < 0), known & (theta > 0)
+    # states below are the first ones, those above the last ones, the nearest outermost
+    n_below = int(below.long().cumprod(0).sum())
+    n_above = int(above.flip(0).long().cumprod(0).sum())
+    m = len(theta)
+    chosen = torch.cat([torch.arange(n_below), torch.arange(m - n_above, m)]).to(theta.device)
+    vectors = basis.q[:m].mT @ y[:, chosen]
+    if len(chosen) == len(vectors):
+        return Space(vectors, n_below, (math.inf, math.inf))
+    below_end = -1 / float(theta[n_below - 1]) if n_below else 0.0
+    above_end = 1 / float(theta[m - n_above]) if n_above else 0.0
+    return Space(vectors, n_below, (below_end, above_end))
 
 
 def rayleigh_ritz(

@@ -54,10 +54,14 @@ class Pardiso:
         """Negative eigenvalues of H - shift S."""
         return self._inertia
 
+    def place(self, pencil: Pencil) -> DevicePencil:
+        """Return H and S on the processor."""
+        return DevicePencil(pencil, "cpu")
+
     def prepare(self, pencil: Pencil) -> DevicePencil:
         """Take a frame."""
         self._pencil = pencil
-        return DevicePencil(pencil, "cpu")
+        return self.place(pencil)
 
     def factor(self, shift: float) -> int:
         """Factorise H - shift S; analyse its pattern where it is not that of the call before."""

@@ -17,10 +17,13 @@ class FactorisationError(Exception):
 class Solver(Protocol):
     """Applies (H - shift S)^-1 to blocks of vectors, and counts the states below the shift.
 
-    Another solver (cuDSS, MUMPS over MPI) needs these four methods and nothing else. `prepare` is called
+    Another solver (cuDSS, MUMPS over MPI) needs these five methods and nothing else. `prepare` is called
     for each frame; a solver that keeps an analysis of the pattern must compare the patterns, since a stale
     analysis gives silent garbage.
     """
+
+    def place(self, pencil: Pencil) -> DevicePencil:
+        """Return H and S of a frame where this solver's blocks live; the factor stays."""
 
     def prepare(self, pencil: Pencil) -> DevicePencil:
         """Take H and S of a frame and return them where this solver's blocks live."""

@@ -35,6 +35,10 @@ class CountingSolver:
         self._shift = None
         return self._solver.prepare(pencil)
 
+    def place(self, pencil: Pencil) -> DevicePencil:
+        """Pass a frame on."""
+        return self._solver.place(pencil)
+
     def factor(self, shift: float) -> int:
         """Factorise and count it; where the last factor was of the same shift, it is kept."""
         if shift != self._shift:

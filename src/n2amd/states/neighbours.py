@@ -1,0 +1,123 @@
+"""States of consecutive frames that share a factor: those up to some time before and after an anchor."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from n2amd.states.frame_solver import COUNTED_EVERY, FrameSolver
+from n2amd.states.solver import WindowStates
+from n2amd.trajectory.slice import TrajectorySlice
+
+if TYPE_CHECKING:
+    from n2amd.states.large_window import HeldFactor
+
+log = logging.getLogger(__name__)
+
+#: Frames that needed factors of their own before the user is told.
+_TOLD_AT = 5
+
+
+@dataclass(frozen=True)
+class FactorGroups:
+    """Groups of consecutive frames around their anchors, the same ones however a trajectory is cut.
+
+        frame    0  1  2  3 | 4 ...  8 ... 11 | 12 ... 16 ... 19 |      half = 4
+        anchor   0  0  0  0 | 8  8   8  8   8 | 16 ...
+
+    Attributes
+    ----------
+    half
+        Frames before an anchor, 1 at least; one less after it.
+    last
+        Number of the last frame of the trajectory.
+    """
+
+    half: int
+    last: int
+
+    @classmethod
+    def of(cls, reach_fs: float, timestep_fs: float, last: int) -> FactorGroups | None:
+        """Groups that reach so far from their anchors; None where they would be of one frame."""
+        # a time step that divides the reach but for rounding counts whole
+        half = int(reach_fs / timestep_fs + 1e-9)
+        return cls(half, last) if half else None
+
+    def anchor(self, frame: int) -> int:
+        """Frame whose factor serves a frame."""
+        size = 2 * self.half
+        anchor = (frame + self.half) // size * size
+        # the trajectory may end before
+        return anchor if anchor <= self.last else anchor - size
+
+    def members(self, anchor: int) -> range:
+        """Frames that an anchor serves."""
+        size = 2 * self.half
+        end = anchor + self.half if anchor + size <= self.last else self.last + 1
+        return range(max(anchor - self.half, 0), end)
+
+
+class NeighbourSolver:
+    """Solves frames by the factors of their anchors.
+
+    The states of a frame depend on its geometry and on that of its anchor alone, to the bit, whatever was
+    solved before.
+
+    Parameters
+    ----------
+    solver
+        Solves one frame; its shift is known.
+    frames
+        Holds the frames and their anchors.
+    """
+
+    def __init__(self, solver: FrameSolver, frames: TrajectorySlice) -> None:
+        self._solver, self._frames = solver, frames
+        reach = solver.settings.factor_reach_fs if solver.method == "block_si" else 0.0
+        self._groups = FactorGroups.of(reach, frames.timestep_fs, frames.last_of_all)
+        self._anchor = -1
+        self._anchor_states: WindowStates | None = None
+        self._held: HeldFactor | None = None
+        self._own_factors = 0
+
+    def solve(self, frame: int) -> WindowStates:
+        """Return the states of a frame, counted from the start of the trajectory."""
+        if self._groups is None:
+            return self._solver.solve(self._frames[frame], frame)
+        if self._anchor != self._groups.anchor(frame):
+            self._solve_anchor(self._groups.anchor(frame), self._groups)
+        if frame == self._anchor and self._anchor_states is not None:
+            return self._anchor_states
+        folded = self._solver.folded_pair(self._frames[frame], frame)
+        states = None
+        if self._held is not None:
+            states = self._solver.solve_folded_near(folded, frame, self._held)
+            if states is None:
+                self._tell(frame)
+        if states is None:
+            # the memory of one factor must do; frames after this one make that of the anchor again
+            self._forget()
+            states, _ = self._solver.solve_folded(folded, frame, count_ends=False)
+        return self._solver.weighed(states, folded[1])
+
+    def _solve_anchor(self, anchor: int, groups: FactorGroups) -> None:
+        self._forget()
+        folded = self._solver.folded_pair(self._frames[anchor], anchor)
+        counted = any(frame % COUNTED_EVERY == 0 for frame in groups.members(anchor))
+        states, self._held = self._solver.solve_folded(folded, anchor, count_ends=counted, keep=True)
+        self._anchor, self._anchor_states = anchor, self._solver.weighed(states, folded[1])
+
+    def _forget(self) -> None:
+        self._anchor, self._anchor_states, self._held = -1, None, None
+
+    def _tell(self, frame: int) -> None:
+        self._own_factors += 1
+        if self._own_factors == _TOLD_AT:
+            log.warning(
+                "frame %d is the %d. that differs too much from the frame whose factor it should share: "
+                "lower states.factor_reach_fs (%g fs) to save the attempts",
+                frame,
+                _TOLD_AT,
+                self._solver.settings.factor_reach_fs,
+            )
