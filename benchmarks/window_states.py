@@ -3,15 +3,15 @@
 20 states at Gamma, 720, 3,240 and 8,640 orbitals, one thread, each method in a process of its own on the same
 matrices: those of a trained model along a trajectory (--model, --structure) or of a model of rutile with
 the same number of orbitals. `block_si` is timed as for a frame inside a trajectory: the shift is that of
-another frame. ARPACK and SLEPc are given the same shift and asked for as many states as hold the window;
-LAPACK (`gvx`) for the window. Energies and the space of the states are held against LAPACK's, or
-`block_si`'s where LAPACK is left out. Every row has what a matrix product reached meanwhile: rows of one run
-compare.
+another frame; `neighbour` as for one that shares the factor of a frame 3 fs before (300 K). ARPACK and SLEPc
+are given the same shift and asked for as many states as hold the window; LAPACK (`gvx`) for the window.
+Energies and the space of the states are held against LAPACK's, or `block_si`'s where LAPACK is left out.
+Every row has what a matrix product reached meanwhile: rows of one run compare.
 
 pip install pypardiso
 apt install python3-slepc4py        (run by --slepc-python, another interpreter than this one)
 
-python benchmarks/window_states.py [--atoms 48 216 576] [--methods lapack block_si arpack slepc]
+python benchmarks/window_states.py [--atoms 48 216 576] [--methods lapack block_si neighbour arpack slepc]
     [--slepc-python /usr/bin/python3] [--model results/TiO2/pbe/hamiltonian.pt --structure rutile.vasp]
 """
 
@@ -45,12 +45,16 @@ from numpy.typing import NDArray
 SIDE, MORE = 10, 14
 PROBE = 1000
 REPEATS = {48: "2x2x2", 216: "3x3x4", 576: "4x4x6", 1728: "6x6x8"}
-METHODS = ("lapack", "block_si", "arpack", "slepc")
+METHODS = ("lapack", "block_si", "neighbour", "arpack", "slepc")
+#: Between a frame and the one whose factor it shares, fs; k_B T / u at 300 K, (A/fs)^2.
+APART_FS, KT_PER_U = 3.0, 2.494e-4
 
 
-def load(folder: Path) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array, dict[str, Any]]:
-    """H, S and what is known of them."""
-    h, s = (scipy.sparse.csr_array(scipy.sparse.load_npz(folder / f"{name}.npz")) for name in "hs")
+def load(
+    folder: Path, before: str = ""
+) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array, dict[str, Any]]:
+    """H, S and what is known of them; of the frame, or of the one `before_` it."""
+    h, s = (scipy.sparse.csr_array(scipy.sparse.load_npz(folder / f"{before}{name}.npz")) for name in "hs")
     return h, s, json.loads((folder / "facts.json").read_text())
 
 
@@ -71,6 +75,32 @@ def by_block_si(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray
     target = Target(occupied - SIDE, occupied + SIDE, occupied)
     found = solve_states(BlockLdl(), pencil, target, facts["shift"])
     return found.energies.numpy(), found.states.numpy()
+
+
+def by_neighbour(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
+    """The program's own, by a factor that is there already."""
+    from n2amd.states.solvers.certificate import Tolerances
+    from n2amd.states.solvers.correction import correct_states
+    from n2amd.states.solvers.pencil import Pencil
+
+    solver, anchor = facts["held"]
+    pencil = solver.place(Pencil.from_csr(h, s, np.array(facts["offsets"])))
+    window = (facts["occupied"] - SIDE, facts["occupied"] + SIDE)
+    found = correct_states(solver, pencil, anchor, *window, tolerance=1e-7, accepted=Tolerances())
+    return found.energies.numpy(), found.states.numpy()
+
+
+def hold_factor(folder: Path) -> tuple[Any, Any]:
+    """Factor and states of the frame before."""
+    from n2amd.states.solvers.block_ldl import BlockLdl
+    from n2amd.states.solvers.block_si import Target, solve_states
+    from n2amd.states.solvers.pencil import Pencil
+
+    h, s, facts = load(folder, "before_")
+    occupied, solver = facts["occupied"], BlockLdl()
+    pencil = Pencil.from_csr(h, s, np.array(facts["offsets"]))
+    target = Target(occupied - SIDE, occupied + SIDE, occupied)
+    return solver, solve_states(solver, pencil, target, facts["shift"], keep=True).anchor
 
 
 def by_arpack(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
@@ -141,6 +171,7 @@ def _window(energies: NDArray, states: NDArray, facts: dict[str, Any]) -> tuple[
 SOLVERS: dict[str, Callable[..., tuple[NDArray, NDArray]]] = {
     "lapack": by_lapack,
     "block_si": by_block_si,
+    "neighbour": by_neighbour,
     "arpack": by_arpack,
     "slepc": by_slepc,
 }
@@ -155,12 +186,18 @@ def run(method: str, folder: Path) -> None:
         begin = time.process_time()
         probe @ probe
         rates.append(2e-9 * PROBE**3 / (time.process_time() - begin))
-    if method == "block_si":
+    if method in ("block_si", "neighbour"):
         import torch
 
         import n2amd.states.solvers.block_si  # noqa: F401 - loading it is not part of a frame
+        from n2amd.states.solvers.device_pencil import DevicePencil
+        from n2amd.states.solvers.pencil import Pencil
 
         torch.set_num_threads(1)
+        # nor is loading compiled loops
+        DevicePencil(Pencil.from_dense(np.eye(2), np.eye(2))).shifted(0.5)
+    if method == "neighbour":
+        facts["held"] = hold_factor(folder)
     begin = time.process_time()
     energies, states = SOLVERS[method](h, s, facts)
     seconds = time.process_time() - begin
@@ -172,10 +209,20 @@ def prepare_model_rutile(n_atoms: int, folder: Path) -> None:
     """Matrices of the model of rutile, and where the gap is expected."""
     from model_rutile import OCCUPIED_PER_ATOM, model_pencil, rutile
 
-    pencil = model_pencil(rutile(n_atoms), "cpu")
-    occupied = OCCUPIED_PER_ATOM * n_atoms
-    h, s = pencil.csr(pencil.hamiltonian), pencil.csr(pencil.overlap)
-    _write(folder, h, s, occupied, pencil.groups)
+    occupied, structure = OCCUPIED_PER_ATOM * n_atoms, rutile(n_atoms)
+    for before, moved in ((False, structure), (True, some_fs_before(structure))):
+        pencil = model_pencil(moved, "cpu")
+        h, s = pencil.csr(pencil.hamiltonian), pencil.csr(pencil.overlap)
+        _write(folder, h, s, occupied, pencil.groups, before=before)
+
+
+def some_fs_before(structure: Any) -> Any:
+    """Where its atoms were, moving with velocities of 300 K."""
+    from ase.data import atomic_masses
+
+    speed = np.sqrt(KT_PER_U / atomic_masses[structure.numbers])[:, None]
+    moved = APART_FS * speed * np.random.default_rng(1).normal(size=structure.positions.shape)
+    return structure.with_positions(structure.positions - moved)
 
 
 def prepare_trained(n_atoms: int, folder: Path, model: Path, structure: Path) -> None:
@@ -190,13 +237,18 @@ def prepare_trained(n_atoms: int, folder: Path, model: Path, structure: Path) ->
     noise = 0.05 * np.random.default_rng(0).normal(size=cell.positions.shape)
     cell = cell.with_positions(cell.positions + noise)
     offsets = predictor.basis.orbital_offsets(cell.numbers)
-    h, s = fold_csr(list(predictor.predict(cell)), offsets)
     electrons = predictor.basis.valence_electrons(cell.numbers)
-    _write(folder, h, s, round(electrons / 2), offsets)
+    for before, moved in ((False, cell), (True, some_fs_before(cell))):
+        h, s = fold_csr(list(predictor.predict(moved)), offsets)
+        _write(folder, h, s, round(electrons / 2), offsets, before=before)
 
 
-def _write(folder: Path, h: Any, s: Any, occupied: int, offsets: NDArray) -> None:
+def _write(folder: Path, h: Any, s: Any, occupied: int, offsets: NDArray, *, before: bool) -> None:
     """Write matrices and, found once by counting, the middle of the gap moved by a tenth of an eV."""
+    if before:
+        scipy.sparse.save_npz(folder / "before_h.npz", scipy.sparse.csr_matrix(h), compressed=False)
+        scipy.sparse.save_npz(folder / "before_s.npz", scipy.sparse.csr_matrix(s), compressed=False)
+        return
     from n2amd.states.solvers.block_ldl import BlockLdl
     from n2amd.states.solvers.block_si import Target, solve_states
     from n2amd.states.solvers.pencil import Pencil

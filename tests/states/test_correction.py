@@ -10,8 +10,9 @@ from crystals import dense_states, perfect_gallium_arsenide, rutile
 from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 
 from n2amd.config.states import StatesSettings
+from n2amd.states.factor_groups import FactorGroups
 from n2amd.states.frame_solver import FrameSolver
-from n2amd.states.neighbours import FactorGroups, NeighbourSolver
+from n2amd.states.neighbours import NeighbourSolver
 from n2amd.states.solvers.block_ldl import BlockLdl
 from n2amd.states.solvers.block_si import Target, solve_states
 from n2amd.states.solvers.certificate import CertificateError, CertifiedStates, Tolerances

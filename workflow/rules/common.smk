@@ -386,12 +386,19 @@ def cost_of_shard(wildcards):
     symbols = elements(JOB.materials[wildcards.material].structure)
     orbitals = sum(known.get(symbol, USUAL_ORBITALS) for symbol in symbols)
     repeats = math.prod(parse_supercell(wildcards.supercell))
-    frames = section("trajectory", wildcards).frames
+    trajectory = section("trajectory", wildcards)
     chosen = section("states", wildcards)
     on_gpu = takes_gpu("states", wildcards)
     analytic = section("couplings", wildcards).scheme == "analytic"
-    size = (repeats * len(symbols), repeats * orbitals)
-    return estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
+    return estimate_shard(
+        repeats * len(symbols),
+        repeats * orbitals,
+        trajectory.frames,
+        chosen,
+        on_gpu=on_gpu,
+        analytic=analytic,
+        timestep_fs=trajectory.timestep_fs,
+    )
 
 
 @functools.cache

@@ -234,11 +234,13 @@ def estimate(
     """What the states of a trajectory will cost, on one core a shard and with a GPU a shard."""
     from n2amd.config.section import parse_supercell
     from n2amd.config.sections import load_section
+    from n2amd.config.trajectory import TrajectorySettings
     from n2amd.cost import USUAL_ORBITALS, estimate_shard
     from n2amd.interop.structures import read_structure
 
     chosen = load_section("states", settings)
     analytic = load_section("couplings", couplings_settings).scheme == "analytic"
+    timestep = TrajectorySettings().timestep_fs
     cell = read_structure(structure)
     orbitals = USUAL_ORBITALS * cell.n_atoms
     if model is not None:
@@ -251,7 +253,9 @@ def estimate(
         typer.echo(f"{name}: {large.n_atoms} atoms, {n_orbitals:.0f} orbitals")
         for place, on_gpu in (("processor", False), ("GPU", True)):
             size = (large.n_atoms, n_orbitals)
-            shard = estimate_shard(*size, frames, chosen, on_gpu=on_gpu, analytic=analytic)
+            shard = estimate_shard(
+                *size, frames, chosen, on_gpu=on_gpu, analytic=analytic, timestep_fs=timestep
+            )
             if on_gpu and not shard.frame.device_memory_GB:
                 continue
             memory = f"{shard.frame.memory_GB:.1f} GB"
@@ -260,11 +264,15 @@ def estimate(
             count = -(-frames // chosen.frames_per_shard)
             typer.echo(
                 f"  {place}: {shard.frame.solver}, a frame {_seconds(shard.frame.hamiltonian_s)} of H and "
-                f"{_seconds(shard.frame.states_s)} of states"
+                f"{_seconds(shard.frame.states_s)} of states{_shared(shard.frame.neighbour_s)}"
                 + (f" and {_seconds(shard.frame.couplings_s)} of couplings" if analytic else "")
                 + f", {memory}; each of {count} shards of "
                 f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
             )
+
+
+def _shared(neighbour_s: float | None) -> str:
+    return "" if neighbour_s is None else f" ({_seconds(neighbour_s)} where a factor is shared)"
 
 
 def _seconds(time: float) -> str:

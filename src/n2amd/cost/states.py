@@ -10,6 +10,7 @@ import numpy as np
 from n2amd.blocks.zone_corners import is_invariant
 from n2amd.config.states import StatesSettings
 from n2amd.states.choice import choose_method
+from n2amd.states.factor_groups import FactorGroups
 
 #: Orbitals of an atom where the basis is not known yet: double zeta with polarisation has 13 to 18.
 USUAL_ORBITALS = 16.0
@@ -39,6 +40,9 @@ class FrameCost:
         Largest memory, and that of a GPU (0 without).
     couplings_s
         CPU seconds of analytic couplings (0 without).
+    neighbour_s
+        Like `states_s`, of a frame that shares the factor of another one; None where none do, or where it was
+        not measured (GPU).
     """
 
     solver: str
@@ -47,11 +51,18 @@ class FrameCost:
     memory_GB: float
     device_memory_GB: float
     couplings_s: float = 0.0
+    neighbour_s: float | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds of the frame."""
         return self.hamiltonian_s + self.states_s + self.couplings_s
+
+    def seconds_of_group(self, size: int) -> float:
+        """Mean seconds of frames of which so many share a factor."""
+        if self.neighbour_s is None:
+            return self.seconds
+        return self.seconds + (self.neighbour_s - self.states_s) * (size - 1) / size
 
 
 def frame_cost(
@@ -108,15 +119,16 @@ def _without_couplings(n_atoms: int, n_orbitals: float, settings: StatesSettings
     if on_gpu:
         states = 0.1 + 0.4 * share + 0.0065 * share**3
     else:
-        # factor; two dozen steps of products and back substitutions
-        states = 4.6 * share**3 + 14.0 * share**2
+        # factor; two dozen steps of products and back substitutions; what is linear in the size
+        states = 5.2 * share**3 + 5.5 * share**2 + 2.2 * share
+        neighbour = 4.2 * share**2 + 2.0 * share
     if is_complex:
-        states *= 4
+        states, neighbour = 4 * states, 4 * neighbour
     factor_GB = _gigabytes(n_orbitals, 1.25, is_complex) + 4e-5 * n_orbitals
     on_cpu = PROGRAM_GB + blocks_GB + 4e-5 * n_orbitals
     if on_gpu:
         return FrameCost(solver, hamiltonian, states, on_cpu, DRIVER_GB + 1.2e-4 * n_orbitals + factor_GB)
-    return FrameCost(solver, hamiltonian, states, on_cpu + factor_GB, 0.0)
+    return FrameCost(solver, hamiltonian, states, on_cpu + factor_GB, 0.0, neighbour_s=neighbour)
 
 
 def _gigabytes(n: float, count: float, is_complex: bool) -> float:
@@ -151,8 +163,9 @@ def estimate_shard(
     *,
     on_gpu: bool = False,
     analytic: bool = False,
+    timestep_fs: float = math.inf,
 ) -> ShardCost:
-    """Cost of the largest shard of a trajectory of `n_frames`; the rest is as for `frame_cost`.
+    """Cost of the largest shard of a trajectory of `n_frames` so many fs apart; the rest: see `frame_cost`.
 
     Examples
     --------
@@ -163,6 +176,8 @@ def estimate_shard(
     frame = frame_cost(n_atoms, n_orbitals, settings, on_gpu=on_gpu, analytic=analytic)
     of_shard = min(n_frames, settings.frames_per_shard + 1)
     # overlaps of neighbouring frames and the doubt of the model together cost less than a quarter of H
-    seconds = START_S + SLOWER * of_shard * (0.25 * frame.hamiltonian_s + frame.seconds)
+    group = FactorGroups.of(settings.factor_reach_fs, timestep_fs, n_frames - 1)
+    states = frame.seconds if group is None else frame.seconds_of_group(2 * group.half)
+    seconds = START_S + SLOWER * of_shard * (0.25 * frame.hamiltonian_s + states)
     memory = 1000 * SPARE * frame.memory_GB
     return ShardCost(frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500)

@@ -114,11 +114,19 @@ def _states(settings: Any, machine: Machine, job: Config | None) -> Iterator[str
         return
     assert job is not None
     for name, supercell, atoms in sizes:
-        frames = job.section("trajectory", name).frames
+        trajectory = job.section("trajectory", name)
         chosen = job.section("states", name)
         analytic = job.section("couplings", name).scheme == "analytic"
         orbitals = atoms * USUAL_ORBITALS
-        cost = estimate_shard(atoms, orbitals, frames, chosen, on_gpu=on_gpu, analytic=analytic)
+        cost = estimate_shard(
+            atoms,
+            orbitals,
+            trajectory.frames,
+            chosen,
+            on_gpu=on_gpu,
+            analytic=analytic,
+            timestep_fs=trajectory.timestep_fs,
+        )
         solver = "LAPACK on the CPU" if cost.frame.solver == "dense" else f"block Lanczos on the {large}"
         yield (
             f"{name} {supercell} ({atoms} atoms, some {orbitals:.0f} orbitals): {solver}, "

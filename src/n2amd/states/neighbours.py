@@ -1,11 +1,11 @@
-"""States of consecutive frames that share a factor: those up to some time before and after an anchor."""
+"""States of consecutive frames that share factors."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from n2amd.states.factor_groups import FactorGroups
 from n2amd.states.frame_solver import COUNTED_EVERY, FrameSolver
 from n2amd.states.solver import WindowStates
 from n2amd.trajectory.slice import TrajectorySlice
@@ -17,45 +17,6 @@ log = logging.getLogger(__name__)
 
 #: Frames that needed factors of their own before the user is told.
 _TOLD_AT = 5
-
-
-@dataclass(frozen=True)
-class FactorGroups:
-    """Groups of consecutive frames around their anchors, the same ones however a trajectory is cut.
-
-        frame    0  1  2  3 | 4 ...  8 ... 11 | 12 ... 16 ... 19 |      half = 4
-        anchor   0  0  0  0 | 8  8   8  8   8 | 16 ...
-
-    Attributes
-    ----------
-    half
-        Frames before an anchor, 1 at least; one less after it.
-    last
-        Number of the last frame of the trajectory.
-    """
-
-    half: int
-    last: int
-
-    @classmethod
-    def of(cls, reach_fs: float, timestep_fs: float, last: int) -> FactorGroups | None:
-        """Groups that reach so far from their anchors; None where they would be of one frame."""
-        # a time step that divides the reach but for rounding counts whole
-        half = int(reach_fs / timestep_fs + 1e-9)
-        return cls(half, last) if half else None
-
-    def anchor(self, frame: int) -> int:
-        """Frame whose factor serves a frame."""
-        size = 2 * self.half
-        anchor = (frame + self.half) // size * size
-        # the trajectory may end before
-        return anchor if anchor <= self.last else anchor - size
-
-    def members(self, anchor: int) -> range:
-        """Frames that an anchor serves."""
-        size = 2 * self.half
-        end = anchor + self.half if anchor + size <= self.last else self.last + 1
-        return range(max(anchor - self.half, 0), end)
 
 
 class NeighbourSolver:
