@@ -27,12 +27,16 @@ import torch
 from model_rutile import OCCUPIED_PER_ATOM, REPEATS, model_pencil, rutile
 
 from n2amd.states.solvers.block_ldl import Blocking, BlockLdl
-from n2amd.states.solvers.block_si import CertifiedStates, Options, Target, solve_states
+from n2amd.states.solvers.block_si import Options, Target, solve_states
+from n2amd.states.solvers.certificate import CertificateError, CertifiedStates
+from n2amd.states.solvers.correction import correct_states
 from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError
 
 #: States below and above the gap; columns of the block whose solution is timed.
 SIDE, COLUMNS = 10, 40
+#: Time to the frame that shares a factor, fs.
+APART_FS = 3.0
 FIELDS = [
     "date",
     "device",
@@ -59,6 +63,8 @@ FIELDS = [
     "reference_s",
     "energy_difference_eV",
     "subspace_angle",
+    "neighbour_s",
+    "neighbour_steps",
     "peak_GB",
     "note",
 ]
@@ -124,6 +130,29 @@ def states_row(solver: BlockLdl, pencil: Pencil, target: Target, shift: float | 
         f"{first.certificate.factorisations} factorisations",
     }
     return row, again
+
+
+def neighbour_row(atoms: int, pencil: Pencil, target: Target, middle: float, device: str) -> dict:
+    """States of a frame some fs later by the factor of this one."""
+    solver = BlockLdl(device)
+    options = Options(width=COLUMNS)
+    anchor = solve_states(solver, pencil, target, middle, options=options, keep=True).anchor
+    assert anchor is not None
+    later = model_pencil(rutile(atoms, APART_FS), device)
+    seconds, found = timed(
+        lambda: correct_states(
+            solver,
+            solver.place(later),
+            anchor,
+            target.low,
+            target.high,
+            tolerance=options.tolerance,
+            accepted=options.accepted,
+        ),
+        device,
+    )
+    assert isinstance(found, CertifiedStates)
+    return {"neighbour_s": round(seconds, 4), "neighbour_steps": found.certificate.steps}
 
 
 def reference_row(pencil: Pencil, target: Target, found: CertifiedStates, shift: float) -> dict[str, object]:
@@ -224,9 +253,11 @@ def one_size(
                 row |= extra
                 assert isinstance(found, CertifiedStates)
                 middle = float(found.energies[SIDE - 1 : SIDE + 1].sum()) / 2
+                if kind == "float64":
+                    row |= neighbour_row(atoms, pencil, target, middle, device)
                 if atoms <= largest_reference:
                     row |= reference_row(pencil, target, found, middle)
-        except (FactorisationError, torch.OutOfMemoryError, RuntimeError) as error:
+        except (FactorisationError, CertificateError, torch.OutOfMemoryError, RuntimeError) as error:
             row["note"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
         write(row)
         del solver

@@ -209,9 +209,9 @@ def prepare_model_rutile(n_atoms: int, folder: Path) -> None:
     """Matrices of the model of rutile, and where the gap is expected."""
     from model_rutile import OCCUPIED_PER_ATOM, model_pencil, rutile
 
-    occupied, structure = OCCUPIED_PER_ATOM * n_atoms, rutile(n_atoms)
-    for before, moved in ((False, structure), (True, some_fs_before(structure))):
-        pencil = model_pencil(moved, "cpu")
+    occupied = OCCUPIED_PER_ATOM * n_atoms
+    for before in (False, True):
+        pencil = model_pencil(rutile(n_atoms, -APART_FS if before else 0.0), "cpu")
         h, s = pencil.csr(pencil.hamiltonian), pencil.csr(pencil.overlap)
         _write(folder, h, s, occupied, pencil.groups, before=before)
 

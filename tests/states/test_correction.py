@@ -217,3 +217,19 @@ def test_torch_is_the_only_random_source() -> None:
     one = relative_change(solver, near, found.certificate.shift)
     torch.rand(3)
     assert one == relative_change(solver, near, found.certificate.shift)
+
+
+def test_an_anchor_without_a_factor_to_share_is_solved_once(monkeypatch) -> None:
+    """Where an anchor needed two shifts, frames of its group have factors of their own."""
+    frames = moving_frames(7, amplitude=0.02)
+    shared = neighbour_solver(frames)
+
+    def without_factor(self, folded, frame, *, count_ends, keep=False):
+        FACTORS.append((frame, keep))
+        return FrameSolver.solve_folded(self, folded, frame, count_ends=count_ends)
+
+    monkeypatch.setattr(Counting, "solve_folded", without_factor)
+    for frame in range(7):
+        shared.solve(frame)
+    assert [frame for frame, keep in FACTORS if keep] == [0]
+    assert [frame for frame, keep in FACTORS if not keep] == [1, 2, 3, 4, 5, 6]

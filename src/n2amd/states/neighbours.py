@@ -56,9 +56,9 @@ class NeighbourSolver:
             states = self._solver.solve_folded_near(folded, frame, self._held)
             if states is None:
                 self._tell(frame)
+                # the memory of one factor must do; frames after this one make that of the anchor again
+                self._forget()
         if states is None:
-            # the memory of one factor must do; frames after this one make that of the anchor again
-            self._forget()
             states, _ = self._solver.solve_folded(folded, frame, count_ends=False)
         return self._solver.weighed(states, folded[1])
 
@@ -76,9 +76,9 @@ class NeighbourSolver:
         self._own_factors += 1
         if self._own_factors == _TOLD_AT:
             log.warning(
-                "frame %d is the %d. that differs too much from the frame whose factor it should share: "
+                "%d frames, the last of them %d, differ too much from those whose factors they should share: "
                 "lower states.factor_reach_fs (%g fs) to save the attempts",
-                frame,
                 _TOLD_AT,
+                frame,
                 self._solver.settings.factor_reach_fs,
             )
