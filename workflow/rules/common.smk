@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import inspect
 import json
 import math
 import os
@@ -15,9 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ase.data import chemical_symbols
-from snakemake.common import overwrite_function_params
 from snakemake.logging import logger
-from snakemake.resources import Resource
 
 import n2amd
 from n2amd.config.job import validate
@@ -609,19 +606,6 @@ def every_figure():
     if len(JOB.supercells) > 1:
         figures.append("<results>/figures/scaling.svg")
     return figures
-
-
-def spare_signatures():
-    """Tell Snakemake once what each function of a rule takes; it would ask Python again for every job."""
-    for each in workflow.rules:
-        for given in (*each.input, *each.params, *each.resources.values()):
-            function = getattr(given, "_evaluator", None) or given
-            # those of Snakemake itself take anything, and say so in their own way
-            if inspect.isfunction(function) and not (function.__module__ or "").startswith("snakemake."):
-                overwrite_function_params(function, inspect.signature(function).parameters)
-    # a method, of which Snakemake sees no `self`
-    _, *parameters = inspect.signature(Resource.evaluate).parameters.items()
-    overwrite_function_params(Resource.evaluate, dict(parameters))
 
 
 def hold_run_lock():
