@@ -42,6 +42,7 @@ SOURCES.keep()
 spare_searches()
 spare_signatures()
 spare_commands()
+notice_deleted_files()
 
 
 rule all:
@@ -49,7 +50,6 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
-        deleted=deleted_files,
 
 
 onstart:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ase.data import chemical_symbols
+from snakemake.dag import DAG
 from snakemake.logging import logger
 
 import n2amd
@@ -509,52 +510,29 @@ def parts_of_case(wildcards):
     return [path.replace("<results>", str(JOB.results)) for path in listed]
 
 
-def deleted_files(wildcards):
-    """Return what is missing of the files that stages leave for those behind them, where a run was before.
+def notice_deleted_files():
+    """Let what is deleted behind a finished file be made again, and what is made of it, whatever target is asked for.
 
-    Snakemake alone looks only at the last files of the graph, and is content where these are newer than all others. As
-    targets of their own the missing ones are made again, and what is made of them.
+    Snakemake alone is content with a finished file that is newer than what is there of its inputs. Files that a killed
+    job left incomplete it makes anew before it looks; what a finished file was made of and is gone is put among those.
     """
-    if not JOB.results.exists():
-        return []
-    results = str(JOB.results)
-    return [file for file in every_file() if not os.path.exists(file.replace("<results>", results))]
+    look_for_incomplete = DAG.check_incomplete
+
+    async def look_for_deleted_too(dag):
+        await look_for_incomplete(dag)
+        if not workflow.is_main_process:
+            return  # the part of the graph that a job of a cluster sees
+        for job in dag.jobs:
+            users = (user for user in dag.depending[job] if user.output)
+            if not are_there(job.output) and any(are_there(user.output) for user in users):
+                dag.forcefiles.update(job.output)
+
+    DAG.check_incomplete = look_for_deleted_too
 
 
-def every_file():
-    """Return what stages leave for those behind them."""
-    found = []
-    for name, material in JOB.materials.items():
-        for label in material.functionals:
-            model = SimpleNamespace(material=name, functional=label)
-            of_model = ["hamiltonian.json", *(["bands.json"] if draws_bands(name, label) else [])]
-            if material.trains_forcefield(label):
-                of_model += ["forcefield.model", "forcefield.json"]
-            if material.functionals[label].trajectory_paths:
-                of_model += ["dft_trajectory.h5", "nac_parity.json"]
-            found += [f"<results>/{name}/{label}/{file}" for file in of_model]
-            found += [*dft_reports(model), *overlap_fit(model), *data_sets(model)]
-            rounds = material.functionals[label].active_learning.rounds
-            found += [after_rounds("hamiltonian.pt", model, number) for number in range(rounds + 1)]
-            found += every_round("judged.json", model)
-            for supercell in JOB.supercells:
-                cell = SimpleNamespace(material=name, functional=label, supercell=supercell)
-                of_states = ["states/description.json", "couplings.h5", "dephasing.json", "spectrum.json"]
-                if section_of("states", name).weights_of != "none":
-                    of_states.append("character.json")
-                found += [f"<results>/{name}/{supercell}/{label}/{file}" for file in of_states]
-                found += shards(cell)
-        for supercell in JOB.supercells:
-            found += [f"<results>/{name}/{supercell}/{file}" for file in ("trajectory.h5", "phonons.json")]
-            for variant in variants(name):
-                found += dynamics_of_variant(
-                    SimpleNamespace(material=name, supercell=supercell, variant=variant)
-                )
-                reports = ["lifetime", "case"]
-                if section_of("states", name).defect is not None:
-                    reports.append("rates")
-                found += [f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in reports]
-    return found
+def are_there(files):
+    """Whether all files exist."""
+    return all(map(os.path.exists, files))
 
 
 def every_case(pattern):
