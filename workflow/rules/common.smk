@@ -54,9 +54,15 @@ pathvars:
 
 # Snakemake sets OMP_NUM_THREADS and its like to the threads of the job, but does not know numba.
 shell.prefix("export NUMBA_NUM_THREADS=$OMP_NUM_THREADS; ")
-# for commands that cut their work into processes of their own, or are slower with more than one: OpenBLAS looks at its
-# own variable before OMP_NUM_THREADS
-ONE_THREAD = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+
+
+def one_thread(wildcards, output):
+    """Return the environment of commands that cut their work into processes of their own, or are slower with threads.
+
+    OpenBLAS looks at its own variable before OMP_NUM_THREADS. Params of outputs are not compared: nothing runs again.
+    """
+    return "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+
 
 # Snakemake does not see a change inside an imported package: rules have a hash of the code behind their command.
 # What the sources import is kept between runs, so that they need not be read again.
