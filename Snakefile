@@ -7,14 +7,9 @@
 says which command makes which file.
 """
 
-import gc
-
 from snakemake.utils import min_version
 
 min_version("9.27")
-
-# Python looks for garbage again and again among the objects of the graph, which all stay: a tenth of a dry run.
-gc.set_threshold(100_000, 50, 50)
 
 
 # The image of every rule, used with `--software-deployment-method apptainer`; envs/n2amd.def says how it is built.
@@ -27,6 +22,7 @@ if "materials" not in config:
     configfile: "config/config.yaml"
 
 
+include: "workflow/rules/spare.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/dft.smk"
@@ -43,7 +39,10 @@ include: "workflow/rules/withheld.smk"
 
 
 SOURCES.keep()
+spare_searches()
 spare_signatures()
+spare_commands()
+notice_deleted_files()
 
 
 rule all:
@@ -51,7 +50,6 @@ rule all:
     input:
         summary="<results>/summary.json",
         figures=every_figure(),
-        deleted=deleted_files,
 
 
 onstart:

@@ -36,8 +36,22 @@ def which(command: str) -> str | None:
 def _slurm_cannot_start() -> str:
     if os.geteuid() != 0:
         return "the daemons of SLURM need root"
-    own = Path("/etc/slurm/slurm.conf").exists()
+    own = CONF_OF_SLURM.exists() and not left_by_killed_tests()
     return "this machine has a SLURM of its own, which the tests leave alone" if own else ""
+
+
+CONF_OF_SLURM = Path("/etc/slurm/slurm.conf")
+
+
+def left_by_killed_tests() -> bool:
+    """Whether SLURM's configuration is a link that a killed run of the tests left: its controller is dead."""
+    if not CONF_OF_SLURM.is_symlink():
+        return False
+    pid = CONF_OF_SLURM.readlink().parent / "slurmctld.pid"
+    if not pid.exists():
+        return not CONF_OF_SLURM.exists()
+    program = Path(f"/proc/{pid.read_text().strip()}/comm")
+    return not (program.exists() and program.read_text().strip() == "slurmctld")
 
 
 def _no_mounts() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from n2amd.config.analysis import AnalysisSettings
@@ -15,11 +17,13 @@ from n2amd.cost.data import (
     NOTHING,
     DataSize,
     size_of_dataset,
+    size_of_densities,
     size_of_folders,
     size_of_frames_files,
 )
 from n2amd.forcefield import presets as forcefield_presets
 from n2amd.network import presets as network_presets
+from n2amd.network.stored_densities import read_density_structures
 
 # the default job: 16 frames of 6, 12 and 48 atoms, 105 frames more with forces
 DATA = DataSize(16, 396, 48)
@@ -197,3 +201,10 @@ def test_size_of_a_data_set(tmp_path) -> None:
     with h5py.File(tmp_path / "dataset.h5", "w") as file:
         file["frames/atom_offset"] = [0, 6, 12, 60]
     assert size_of_dataset(tmp_path / "dataset.h5") == DataSize(3, 60, 48)
+
+
+def test_size_of_frames_kept_as_densities(tmp_path) -> None:
+    kept = Path(__file__).parents[1] / "resources/tio2-honpas/vacancy_densities.h5"
+    sizes = [len(structure.numbers) for structure in read_density_structures(kept)]
+    assert size_of_densities(kept) == DataSize(len(sizes), sum(sizes), max(sizes))
+    assert size_of_densities(tmp_path / "absent.h5") is None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import optional_programs
 from optional_programs import HIDDEN, OptionalProgram
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,3 +91,23 @@ def test_conditions_stand_in_one_place() -> None:
     allowed = {"optional_programs.py", "conftest.py", Path(__file__).name}
     files = [file for file in (ROOT / "tests").rglob("*.py") if file.name not in allowed]
     assert {str(file) for file in files if own.search(file.read_text())} == set()
+
+
+def test_links_of_a_killed_test_run_are_no_slurm_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "etc.conf"
+    monkeypatch.setattr(optional_programs, "CONF_OF_SLURM", conf)
+    (tmp_path / "run").mkdir()
+    real = tmp_path / "run/slurm.conf"
+    real.touch()
+    conf.touch()
+    assert not optional_programs.left_by_killed_tests()  # a file: the machine's own
+    conf.unlink()
+    conf.symlink_to(real)
+    assert not optional_programs.left_by_killed_tests()  # its controller has not started yet
+    (tmp_path / "run/slurmctld.pid").write_text(f"{os.getpid()}\n")
+    assert optional_programs.left_by_killed_tests()  # another process has its number now
+    real.unlink()
+    (tmp_path / "run/slurmctld.pid").unlink()
+    assert optional_programs.left_by_killed_tests()  # its folder is gone

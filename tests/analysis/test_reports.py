@@ -208,6 +208,16 @@ def test_gap_that_does_not_move_is_refused(tmp_path: Path) -> None:
         dephasing_report(file)
 
 
+def test_gap_that_jumps_from_frame_to_frame_is_refused(tmp_path: Path) -> None:
+    """False states of a network do that; a dephasing time was fitted all the same, without an interval."""
+    file = write_couplings(tmp_path / "c.h5", frames=200)
+    with edited(file) as source:
+        source["energies"][...] = 0.0
+        source["energies"][:, 2:] = np.random.default_rng(0).uniform(2.0, 9.0, 200)[:, None]
+    with pytest.raises(InputError, match=r"is too short for time steps of 1 fs; .*train on larger cells"):
+        dephasing_report(file)
+
+
 def test_too_few_frames_are_refused_by_name(tmp_path: Path) -> None:
     file = write_couplings(tmp_path / "c.h5", frames=20)
     with pytest.raises(InputError, match=r"c\.h5, field 'n_frames': 20 frames of 1 fs are too few"):

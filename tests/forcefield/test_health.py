@@ -55,7 +55,19 @@ def test_values_that_are_not_finite(bad):
 
 
 def test_too_hot():
-    assert judged(temperature=901.0) == ("the temperature is 901 K, more than 3 times the target of 300 K")
+    several = Structure(
+        np.diag([32.0, 8, 8]),
+        np.vstack([WATER.positions + np.array([8 * k, 0, 0]) for k in range(4)]),
+        np.tile(WATER.numbers, 4),
+    )
+    hot = "the temperature is 901 K, more than 3 times the target of 300 K"
+    assert judged(several, kinetic=[0.04] * 12, temperature=901.0) == hot
+
+
+def test_a_few_atoms_are_hot_by_chance():
+    """Six degrees of freedom have three times the mean energy in 0.6 % of all frames."""
+    assert "3 atoms have it by chance now and then" in judged(temperature=901.0)
+    assert "raise trajectory.max_temperature_ratio" in judged(temperature=901.0)
 
 
 def test_an_atom_that_flies_off():

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from optional_programs import left_by_killed_tests
+
 # no cgroups, no accounting; more CPUs than the machine may have: jobs are counted here and not timed
-# (OverTimeLimit: a slow machine ends none for its time)
+# (OverTimeLimit: a slow machine ends none for its time); who takes more memory than was asked for is ended
 SLURM_CONF = """
 ClusterName=n2amd
 SlurmctldHost={host}(127.0.0.1)
@@ -33,7 +35,9 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=UsePss,OverMemoryKill
 AccountingStorageType=accounting_storage/none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
@@ -111,6 +115,9 @@ def running_slurm(folder: Path) -> Iterator[None]:
     # srun inside a job finds its configuration only at the default place
     ETC.mkdir(exist_ok=True)
     links = [ETC / name for name in ("slurm.conf", "gres.conf")]
+    if left_by_killed_tests():
+        for link in links:
+            link.unlink(missing_ok=True)
     for link in links:
         link.symlink_to(folder / link.name)
     munge = ["munged", "--force", "--foreground", "--num-threads=1", f"--socket={folder}/munge.socket"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from workflow_project import Project, lines_of_code
@@ -197,6 +198,17 @@ def test_levels_of_a_defect_ask_for_weights_and_rates(pristine: Project) -> None
     # the functional and its scissor variant have rates of their own
     wanted = {"rates": 2, "draw_defect": 2, "character": 1, "draw_character": 1}
     assert {name: n for name, n in jobs.items() if n != plain.get(name)} == wanted
+
+
+@pytest.mark.parametrize("config", ["test", "studies/tio2-vacancy"])
+def test_reading_the_graph_loads_nothing_heavy(pristine: Project, config: str) -> None:
+    """Every job of a cluster reads it twice."""
+    command = (sys.executable, "-X", "importtime", "-m", "snakemake", "-n", "--cores", "2", "--quiet", "all")
+    done = pristine.run(*command, "--configfile", f"config/{config}.yaml")
+    loaded = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
+    assert {"snakemake", "n2amd.cost.stages"} <= loaded
+    for name in ("torch", "scipy", "n2amd.network", "n2amd.baseline", "n2amd.forcefield"):
+        assert name not in loaded
 
 
 def test_the_vacancy_study_is_one_job(pristine: Project) -> None:

@@ -6,7 +6,8 @@ import pytest
 from rerun_table import ROWS, Row, edited, option, page, render
 from workflow_project import Project
 
-FIRST = "results-test/TiO2/1x1x1/pbe/states/frames_000000-000049.h5"
+CASE = "results-test/TiO2/1x1x1/pbe"
+FIRST = f"{CASE}/states/frames_000000-000049.h5"
 pytestmark = pytest.mark.slow
 
 
@@ -64,8 +65,34 @@ def test_new_code_computes_anew_what_a_work_folder_keeps(finished: Project) -> N
     assert finished.run(*asked).stdout != before
 
 
-def test_a_deleted_file_is_made_again(finished: Project) -> None:
+@pytest.mark.parametrize(
+    "target", ["all", f"{CASE}+experiment/analysis/lifetime.json", f"{CASE}/couplings.h5"]
+)
+def test_a_deleted_file_is_made_again_for_any_target(finished: Project, target: str) -> None:
     (finished.folder / FIRST).unlink()
-    finished.snakemake("--configfile", "config/test.yaml", "--quiet", "all")
+    finished.snakemake("--configfile", "config/test.yaml", "--quiet", "all", "--", target)
     assert (finished.folder / FIRST).exists()
-    assert finished.planned("config/test.yaml") == {}
+    solved = [call for call in finished.calls if "states solve" in call]
+    assert len(solved) == 1
+    assert finished.planned("config/test.yaml", arguments=("--", target)) == {}
+
+
+def test_every_deleted_file_behind_a_lifetime_is_noticed(finished: Project) -> None:
+    """The lifetime alone is asked for; nothing that it is not made of is made."""
+    target = f"{CASE}/analysis/lifetime.json"
+    models = "results-test/TiO2/pbe"
+    for deleted, rules in {
+        "results-test/TiO2/1x1x1/trajectory.h5": {"run_trajectory", "solve_states"},
+        f"{models}/hamiltonian.pt": {"train_hamiltonian"},
+        f"{models}/dataset.h5": {"ingest_dataset", "train_hamiltonian", "train_forcefield"},
+        f"{models}/forcefield.model": {"train_forcefield", "run_trajectory"},
+        f"{CASE}/dynamics/dish_seed1.h5": {"run_dynamics", "lifetime"},
+        f"{models}/hamiltonian.json": set(),
+    }.items():
+        file = finished.folder / deleted
+        kept = file.read_bytes()
+        file.unlink()
+        jobs = finished.planned("config/test.yaml", arguments=("--", target)).keys()
+        assert rules <= jobs if rules else not jobs
+        assert not jobs & {"evaluate_hamiltonian", "draw_populations", "all"}
+        file.write_bytes(kept)

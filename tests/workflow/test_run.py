@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from page_project import DOT, default_cases, write_results
-from workflow_project import Project
+from workflow_project import ROOT, Project
 
 from n2amd.analysis.withheld import Withheld
 
@@ -198,6 +199,19 @@ class TestRealRun:
         assert found["continued"].keys() == found["fresh"].keys()
         for name, values in found["fresh"].items():
             np.testing.assert_array_equal(found["continued"][name], values, err_msg=name)
+
+    def test_the_quick_start_s_commands_do_what_it_says(self, completed: Project, tmp_path: Path) -> None:
+        """Its stages alone, on the results of this job; Hefei-NAMD's files have tests of their own."""
+        page = (ROOT / "docs/quickstart.md").read_text().split("## Stages alone", 1)[1]
+        (block,) = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+        commands = [line.partition(" #")[0] for line in block.splitlines() if "--hefei" not in line]
+        assert len(commands) >= 3
+        for command in commands:
+            words = command.replace("results/TiO2/2x2x2/", "results-test/TiO2/1x1x1/").split()
+            if "--out" in words:
+                words[words.index("--out") + 1] = str(tmp_path / words[words.index("--out") + 1])
+            completed.run(*words)
+        assert {"mine.h5", "trajectory.extxyz"} <= {file.name for file in tmp_path.iterdir()}
 
     @pytest.mark.parametrize("name", ["pbe/states/frames_000050-000099.h5", "trajectory.h5"])
     def test_a_halved_file_is_one_sentence_and_its_remedy_helps(

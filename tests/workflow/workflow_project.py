@@ -85,7 +85,7 @@ class Project:
 
     def planned(self, *configs: str, arguments: tuple[str, ...] = ()) -> dict[str, int]:
         """Jobs by rule that a dry run shows."""
-        done = self.snakemake("-n", "--quiet", "rules", *arguments, "--configfile", *configs)
+        done = self.snakemake("-n", "--quiet", "rules", "--configfile", *configs, *arguments)
         return dict(job_counts(done.stdout + done.stderr))
 
     @property

@@ -10,8 +10,14 @@ import io
 from snakemake.exceptions import ResourceValidationError
 
 from n2amd.cost import stages
-from n2amd.cost.data import DataSize, size_of_dataset, size_of_folders, size_of_frames_files
-from n2amd.network.stored_densities import read_density_structures
+from n2amd.cost.data import (
+    NOTHING,
+    DataSize,
+    size_of_dataset,
+    size_of_densities,
+    size_of_folders,
+    size_of_frames_files,
+)
 from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit, spread_over_tries
 
 # jobs inherit it: every Snakemake of a run, the one that submits and those inside jobs, sees the same partitions
@@ -82,8 +88,7 @@ def data_as_given(material, functional):
     """Return the size of the frames of a functional before they are read."""
     given = JOB.materials[material].functionals[functional]
     if given.rebuilt:
-        atoms = [len(structure.numbers) for structure in read_density_structures(given.rebuilt.densities)]
-        return DataSize(len(atoms), sum(atoms), max(atoms))
+        return size_of_densities(given.rebuilt.densities) or NOTHING
     if given.engine is None:
         return size_of_folders(given.paths)
     if given.structures.file is not None:

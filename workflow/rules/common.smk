@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import inspect
 import json
 import math
 import os
@@ -15,9 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ase.data import chemical_symbols
-from snakemake.common import overwrite_function_params
+from snakemake.dag import DAG
 from snakemake.logging import logger
-from snakemake.resources import Resource
 
 import n2amd
 from n2amd.config.job import validate
@@ -56,9 +54,15 @@ pathvars:
 
 # Snakemake sets OMP_NUM_THREADS and its like to the threads of the job, but does not know numba.
 shell.prefix("export NUMBA_NUM_THREADS=$OMP_NUM_THREADS; ")
-# for commands that cut their work into processes of their own, or are slower with more than one: OpenBLAS looks at its
-# own variable before OMP_NUM_THREADS
-ONE_THREAD = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+
+
+def one_thread(wildcards, output):
+    """Return the environment of commands that cut their work into processes of their own, or are slower with threads.
+
+    OpenBLAS looks at its own variable before OMP_NUM_THREADS. Params of outputs are not compared: nothing runs again.
+    """
+    return "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+
 
 # Snakemake does not see a change inside an imported package: rules have a hash of the code behind their command.
 # What the sources import is kept between runs, so that they need not be read again.
@@ -519,52 +523,29 @@ def parts_of_case(wildcards):
     return [path.replace("<results>", str(JOB.results)) for path in listed]
 
 
-def deleted_files(wildcards):
-    """Return what is missing of the files that stages leave for those behind them, where a run was before.
+def notice_deleted_files():
+    """Let what is deleted behind a finished file be made again, and what is made of it, whatever target is asked for.
 
-    Snakemake alone looks only at the last files of the graph, and is content where these are newer than all others. As
-    targets of their own the missing ones are made again, and what is made of them.
+    Snakemake alone is content with a finished file that is newer than what is there of its inputs. Files that a killed
+    job left incomplete it makes anew before it looks; what a finished file was made of and is gone is put among those.
     """
-    if not JOB.results.exists():
-        return []
-    results = str(JOB.results)
-    return [file for file in every_file() if not os.path.exists(file.replace("<results>", results))]
+    look_for_incomplete = DAG.check_incomplete
+
+    async def look_for_deleted_too(dag):
+        await look_for_incomplete(dag)
+        if not workflow.is_main_process:
+            return  # the part of the graph that a job of a cluster sees
+        for job in dag.jobs:
+            users = (user for user in dag.depending[job] if user.output)
+            if not are_there(job.output) and any(are_there(user.output) for user in users):
+                dag.forcefiles.update(job.output)
+
+    DAG.check_incomplete = look_for_deleted_too
 
 
-def every_file():
-    """Return what stages leave for those behind them."""
-    found = []
-    for name, material in JOB.materials.items():
-        for label in material.functionals:
-            model = SimpleNamespace(material=name, functional=label)
-            of_model = ["hamiltonian.json", *(["bands.json"] if draws_bands(name, label) else [])]
-            if material.trains_forcefield(label):
-                of_model += ["forcefield.model", "forcefield.json"]
-            if material.functionals[label].trajectory_paths:
-                of_model += ["dft_trajectory.h5", "nac_parity.json"]
-            found += [f"<results>/{name}/{label}/{file}" for file in of_model]
-            found += [*dft_reports(model), *overlap_fit(model), *data_sets(model)]
-            rounds = material.functionals[label].active_learning.rounds
-            found += [after_rounds("hamiltonian.pt", model, number) for number in range(rounds + 1)]
-            found += every_round("judged.json", model)
-            for supercell in JOB.supercells:
-                cell = SimpleNamespace(material=name, functional=label, supercell=supercell)
-                of_states = ["states/description.json", "couplings.h5", "dephasing.json", "spectrum.json"]
-                if section_of("states", name).weights_of != "none":
-                    of_states.append("character.json")
-                found += [f"<results>/{name}/{supercell}/{label}/{file}" for file in of_states]
-                found += shards(cell)
-        for supercell in JOB.supercells:
-            found += [f"<results>/{name}/{supercell}/{file}" for file in ("trajectory.h5", "phonons.json")]
-            for variant in variants(name):
-                found += dynamics_of_variant(
-                    SimpleNamespace(material=name, supercell=supercell, variant=variant)
-                )
-                reports = ["lifetime", "case"]
-                if section_of("states", name).defect is not None:
-                    reports.append("rates")
-                found += [f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in reports]
-    return found
+def are_there(files):
+    """Whether all files exist."""
+    return all(map(os.path.exists, files))
 
 
 def every_case(pattern):
@@ -616,19 +597,6 @@ def every_figure():
     if len(JOB.supercells) > 1:
         figures.append("<results>/figures/scaling.svg")
     return figures
-
-
-def spare_signatures():
-    """Tell Snakemake once what each function of a rule takes; it would ask Python again for every job."""
-    for each in workflow.rules:
-        for given in (*each.input, *each.params, *each.resources.values()):
-            function = getattr(given, "_evaluator", None) or given
-            # those of Snakemake itself take anything, and say so in their own way
-            if inspect.isfunction(function) and not (function.__module__ or "").startswith("snakemake."):
-                overwrite_function_params(function, inspect.signature(function).parameters)
-    # a method, of which Snakemake sees no `self`
-    _, *parameters = inspect.signature(Resource.evaluate).parameters.items()
-    overwrite_function_params(Resource.evaluate, dict(parameters))
 
 
 def hold_run_lock():

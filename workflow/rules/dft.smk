@@ -79,8 +79,9 @@ rule ingest_dataset:
         code_of_rebuilding=code_of_rebuilding,
         reader=reader_code,
         how=how_to_read,
+        one_thread=one_thread,
     shell:
-        "{ONE_THREAD} n2amd dataset {params.how}"
+        "{params.one_thread} n2amd dataset {params.how}"
         " --out {output.dataset:q} --json {output.gate:q} > {log:q} 2>&1"
 
 
@@ -106,8 +107,9 @@ rule ingest_dft_trajectory:
         dft=lambda w: source(w).written_by,
         timestep=lambda w: source(w).trajectory_timestep_fs,
         given=given_to_ingestion,
+        one_thread=one_thread,
     shell:
-        "{ONE_THREAD} n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.given}"
+        "{params.one_thread} n2amd dataset ingest --jobs {threads} --code {params.dft} {input.frames:q} --functional {wildcards.functional} {params.given}"
         " --consecutive --timestep-fs {params.timestep} --out {output.dataset:q} > {log:q} 2>&1"
 
 

@@ -57,8 +57,9 @@ rule label_by_scf:
     params:
         code=code("commands/dft.py:scf"),
         forces=grid_cell_sampling,
+        one_thread=one_thread,
     shell:
-        "{ONE_THREAD} n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
+        "{params.one_thread} n2amd dft scf --dataset {input.dataset:q} --structures {input.structures:q}"
         " --model {input.model:q} {params.forces} --jobs {threads} --out {output.dataset:q} > {log:q} 2>&1"
 
 
@@ -95,6 +96,7 @@ use rule ingest_dataset as ingest_labels with:
         code=code("commands/dataset.py:ingest"),
         reader=reader_code,
         how=how_to_read_labels,
+        one_thread=one_thread,
 
 
 rule add_labels:

@@ -14,6 +14,7 @@ from n2amd.analysis.edges import read_window
 from n2amd.analysis.length import FEWEST_SAMPLES, count, rounded_up
 from n2amd.analysis.shapes import DEPHASING, conforming
 from n2amd.errors import InputError
+from n2amd.hopping.checks import check_dephasing
 from n2amd.hopping.dephasing import CUT, Dephasing, matrix, of_gap
 
 #: Times for which the functions are kept, in Gaussian dephasing times.
@@ -44,7 +45,7 @@ def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any
     Raises
     ------
     InputError
-        If there are too few frames, or the gap does not fluctuate.
+        If there are too few frames, the gap does not fluctuate, or it loses its phase within a time step.
     """
     path = read_window(couplings)
     vbm, cbm = path.final, path.start
@@ -61,13 +62,7 @@ def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any
         edge = of_gap(path.energies[:, cbm] - path.energies[:, vbm], path.timestep_fs)
     except InputError as error:
         raise InputError(error.problem, file=couplings, field=error.field, remedy=error.remedy) from None
-    if not np.isfinite(edge.gaussian_fs):
-        raise InputError(
-            "the gap does not fluctuate, so nothing dephases",
-            file=couplings,
-            field="energies",
-            remedy="check that the frames differ",
-        )
+    _require_dephasing(edge, path.timestep_fs, couplings)
     kept = edge.time_fs <= max(KEPT * edge.gaussian_fs, 20 * path.timestep_fs)
     values = {key: value for key, value in asdict(edge).items() if not isinstance(value, np.ndarray)}
     gap = path.energies[:, cbm] - path.energies[:, vbm]
@@ -89,6 +84,18 @@ def dephasing_report(couplings: Path, confidence: float = 0.95) -> dict[str, Any
         "matrix_fs": matrix(path.energies, path.timestep_fs),
     }
     return without_nan(report)
+
+
+def _require_dephasing(edge: Dephasing, timestep_fs: float, couplings: Path) -> None:
+    """Refuse a gap that does not fluctuate, and one that jumps so far that nothing can be fitted."""
+    if not np.isfinite(edge.gaussian_fs):
+        raise InputError(
+            "the gap does not fluctuate, so nothing dephases",
+            file=couplings,
+            field="energies",
+            remedy="check that the frames differ",
+        )
+    check_dephasing(edge.gaussian_fs * (1 - np.eye(2)), timestep_fs, couplings, "energies")
 
 
 def read_times(file: Path) -> tuple[float, dict[str, float | None]]:

@@ -92,13 +92,22 @@ def size_of_frames_files(files: Iterable[Path]) -> DataSize:
 
 def size_of_dataset(file: Path) -> DataSize | None:
     """Return the size of an ingested data set, None where it is not there or cannot be read."""
+    return _size_by_offsets(file, "frames/atom_offset")
+
+
+def size_of_densities(file: Path) -> DataSize | None:
+    """Return the size of a file of frames kept as densities, None where it is not there or cannot be read."""
+    return _size_by_offsets(file, "atom_offset")
+
+
+def _size_by_offsets(file: Path, where: str) -> DataSize | None:
     if not file.exists():
         return None
     import h5py
 
     try:
         with h5py.File(file) as opened:
-            offsets = opened["frames/atom_offset"][()]
+            offsets = opened[where][()]
     except (OSError, KeyError, ValueError):
         # it is the ingestion's and the training's to complain; sizes of the raw files do for a request
         return None

@@ -88,7 +88,8 @@ def check_dephasing(
             f"{timestep_fs:g} fs",
             file=file,
             field=field,
-            remedy="decoherence comes after one step at least: take frames that are closer in time, or check "
-            "the time (it is in fs)",
+            remedy="decoherence comes after one step at least: where states of some frames are false (the "
+            "logs of `states solve` name them) train on larger cells; else take frames that are closer in "
+            "time, or check the time (it is in fs)",
         )
     return times_fs

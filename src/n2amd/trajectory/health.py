@@ -19,6 +19,8 @@ from n2amd.units import BOLTZMANN_EV_K
 CLOSEST_COVALENT_FRACTION = 0.5
 #: An atom this many kT above rest is thrown out: a Boltzmann factor of 4e-44.
 LARGEST_KINETIC_KT = 100.0
+#: A temperature less probable than this in equilibrium is no chance in a trajectory of some hundred of them.
+NOT_BY_CHANCE = 1e-4
 #: Shorter spans show the oscillation of the integrator, not a drift.
 SHORTEST_DRIFT_SPAN_FS = 200.0
 
@@ -54,12 +56,28 @@ def fault(
     if temperature > max_temperature_ratio * target_temperature:
         return (
             f"the temperature is {temperature:.0f} K, more than {max_temperature_ratio:g} times the target "
-            f"of {target_temperature:g} K"
+            f"of {target_temperature:g} K{_by_chance(structure.n_atoms, max_temperature_ratio)}"
         )
     atom = int(np.argmax(kinetic_energies))
     if kinetic_energies[atom] > LARGEST_KINETIC_KT * BOLTZMANN_EV_K * target_temperature:
         return f"atom {atom} flies off with a kinetic energy of {kinetic_energies[atom]:.2f} eV"
     return contact(structure)
+
+
+def _by_chance(n_atoms: int, ratio: float) -> str:
+    """Say that a few atoms come to such a temperature without anything being wrong, where they do.
+
+    Kinetic energies in equilibrium are distributed as chi-square over the degrees of freedom.
+    """
+    from scipy.special import chdtrc
+
+    freedom = max(1, 3 * (n_atoms - 1))
+    if chdtrc(freedom, ratio * freedom) < NOT_BY_CHANCE:
+        return ""
+    atoms = "one atom has" if n_atoms == 1 else f"{n_atoms} atoms have"
+    return (
+        f" ({atoms} it by chance now and then: take a larger cell, or raise trajectory.max_temperature_ratio)"
+    )
 
 
 def contact(structure: Structure) -> str | None:

@@ -269,8 +269,9 @@ class MolecularDynamics:
         self._write_recent(failed)
         raise InputError(
             f"the trajectory blew up at {where}: {found}",
-            remedy="train the force field on more frames or for more epochs, or use a smaller "
-            f"trajectory.timestep_fs (the last steps are in {failed})",
+            remedy="train the force field on more frames, of larger cells where it has seen one unit cell "
+            "alone, or for more epochs, or use a smaller trajectory.timestep_fs (the last steps are in "
+            f"{failed})",
         )
 
     def _write_recent(self, file: Path) -> None:
