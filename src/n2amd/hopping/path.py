@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config.scissor import Scissor
-from n2amd.couplings.store import Couplings, States, edges_of, read_states
+from n2amd.couplings.store import Couplings, States, edges_of, in_kramers_pairs, read_states
 from n2amd.errors import InputError
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
@@ -31,14 +31,18 @@ class Source:
     window
         Path of all states that the couplings file holds.
     columns
-        Columns of the window, (n,): the states of the path, or those that its pairs are made of.
+        Columns of the window, (n,): the states of the path (of Kramers pairs the first of each), or those
+        that its electron-hole pairs are made of.
     pairs
         Which pairs, or None: the states are the window's own.
+    members
+        How many columns of the window, from that one on, each state of the path is: 2 of a Kramers pair.
     """
 
     window: ClassicalPath
     columns: NDArray[np.int64]
     pairs: Pairs | None = None
+    members: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class ClassicalPath:
     level
         States that are levels of a defect, (n,); None where there are none. Of a carrier's path they are the
         last open ones.
+    multiplicity
+        Neighbouring columns that are one level: 2 of a window of Kramers pairs, whose start and final state
+        are the first ones of theirs.
     """
 
     energies: NDArray[np.float64]
@@ -95,11 +102,22 @@ class ClassicalPath:
     closed: int = 0
     source: Source | None = None
     level: NDArray[np.bool_] | None = None
+    multiplicity: int = 1
 
     @property
     def states(self) -> int:
         """Number of states."""
         return self.energies.shape[1]
+
+    @property
+    def members(self) -> int:
+        """How many states of the window each state of the path is: 2 where its states are Kramers pairs."""
+        return 1 if self.source is None else self.source.members
+
+    def amplitudes_of(self, state: int) -> range:
+        """Columns of the propagators that the level of a state has: two of a Kramers pair."""
+        first, count = state * self.members, self.members * self.multiplicity
+        return range(first, first + count)
 
     @property
     def open_states(self) -> int:
@@ -174,10 +192,16 @@ class ClassicalPath:
         return self.open_states - self.defect - 1
 
     def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
-        """Some of the states, propagated as before; `start` and `final` are columns of the result."""
+        """Some of the states, propagated as before; `start` and `final` are columns of the result.
+
+        Of a window of Kramers pairs, whose columns are those of the first of each: pairs.
+        """
 
         def square(matrices: NDArray | None) -> NDArray | None:
-            return None if matrices is None else np.ascontiguousarray(matrices[:, columns][:, :, columns])
+            # between pairs there is no number
+            if matrices is None or self.multiplicity > 1:
+                return None
+            return np.ascontiguousarray(matrices[:, columns][:, :, columns])
 
         return replace(
             self,
@@ -193,13 +217,16 @@ class ClassicalPath:
             nac=square(self.nac),
             mixing=square(self.mixing),
             source=self._source_of(columns),
+            multiplicity=1,
         )
 
     def _source_of(self, columns: list[int]) -> Source | None:
         if self.source is None:
-            return Source(self, np.asarray(columns)) if self.hole_band is None else None
+            source = Source(self, np.asarray(columns), members=self.multiplicity)
+            return source if self.hole_band is None else None
         if self.source.pairs is None:
-            return replace(self.source, columns=self.source.columns[columns])
+            members = self.multiplicity * self.source.members
+            return replace(self.source, columns=self.source.columns[columns], members=members)
         return replace(self.source, pairs=self.source.pairs.part(columns))
 
 
@@ -217,6 +244,7 @@ def read_window(file: str | Path) -> ClassicalPath:
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
     (vbm, cbm), n = edges_of(states), states.energies.shape[1]
+    multiplicity = 2 if in_kramers_pairs(states) else 1
     levels = [] if states.defect is None else list(states.defect.columns)
     kept = ClassicalPath(
         energies=states.energies,
@@ -224,7 +252,8 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         carrier="electron",
         band_index=states.band_index,
         start=cbm,
-        final=vbm,
+        final=vbm + 1 - multiplicity,
+        multiplicity=multiplicity,
         overlap=states.overlap,
         nac=states.nac,
         **_sides(n, states.cbm, levels),
@@ -241,7 +270,7 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
         **_sides(w, first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
-        final=first + vbm,
+        final=first + kept.final,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
@@ -278,6 +307,12 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
     window = replace(window_of(states), carrier=carrier)
     levels = [] if window.level is None else np.flatnonzero(window.level).tolist()
     if carrier == "pair":
+        if states.spin == "spinors":
+            raise InputError(
+                "pairs of an electron and a hole are not known for spinors",
+                field="dynamics.carrier",
+                remedy="choose electron or hole",
+            )
         if levels:
             raise InputError(
                 "pairs of an electron and a hole know no levels of a defect",
@@ -285,8 +320,8 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
                 remedy="choose electron or hole, or leave states.defect out",
             )
         return pair_path(window, pair_states)
-    vbm, cbm, n = window.final, window.start, window.states
-    columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
+    vbm, cbm, n, step = window.final, window.start, window.states, window.multiplicity
+    columns = [vbm, *range(cbm, n, step)] if carrier == "electron" else [cbm, *range(vbm, -1, -step)]
     columns = [*(k for k in columns if k not in levels), *levels]
     return window.part(columns, start=1, final=0)
 

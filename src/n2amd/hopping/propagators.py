@@ -49,9 +49,10 @@ def cut(propagators: NDArray[np.complex128], source: Source) -> NDArray[np.compl
     """Propagators of the states of a path from those of the window they belong to, (frames - 1, n, n).
 
     A state that leaves the path's states hands its place to the one that enters them (`nearest_unitary`).
-    Those of pairs are determinants of the window's (`hopping.pairs`).
+    Those of electron-hole pairs are determinants of the window's (`hopping.pairs`). Where the states are
+    Kramers pairs, they are of both states of each, next to each other.
     """
-    columns = source.columns
+    columns = np.ravel(source.columns[:, None] + np.arange(source.members))
     kept = propagators[:, columns[:, None], columns[None, :]]
     if len(columns) < propagators.shape[1]:
         kept = nearest_unitary(kept)
