@@ -65,5 +65,7 @@ def test_pairs_are_levels_and_their_gap_that_of_the_bands():
 
 
 def test_electron_hole_pairs_of_spinors_are_one_sentence():
-    with pytest.raises(InputError, match="pairs of an electron and a hole are not known for spinors"):
+    with pytest.raises(
+        InputError, match="pairs of an electron and a hole are not known with spin-orbit coupling"
+    ):
         path_of(couplings_of(hamiltonian(2, 20), None), "pair")

@@ -499,6 +499,10 @@ def files_of_case(wildcards):
         files["rates"] = (
             f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/rates.json"
         )
+    if section_of("states", wildcards.material).spin_orbit == "spin_states":
+        files["spin_flips"] = (
+            f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/spin_flips.json"
+        )
     return files
 
 
@@ -556,6 +560,8 @@ def every_file():
                 reports = ["lifetime", "case"]
                 if section_of("states", name).defect is not None:
                     reports.append("rates")
+                if section_of("states", name).spin_orbit == "spin_states":
+                    reports.append("spin_flips")
                 found += [f"<results>/{name}/{supercell}/{variant}/analysis/{f}.json" for f in reports]
     return found
 

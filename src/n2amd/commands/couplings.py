@@ -240,11 +240,21 @@ def export(
     """Write the couplings for another program: Hefei-NAMD's run folder, or vibronic Hamiltonians."""
     from n2amd.config.sections import load_section
     from n2amd.couplings.store import read_couplings
+    from n2amd.errors import InputError
+    from n2amd.hopping.spin_states import have_spins
     from n2amd.interop import hefei, libra, pyxaid
 
-    if format in (Format.pyxaid, Format.libra):
+    vibronic, found = format in (Format.pyxaid, Format.libra), read_couplings(couplings)
+    if have_spins(found) or (found.spin == "spinors" and not vibronic):
+        raise InputError(
+            f"{format.value} knows no " + ("pairs of spinors" if found.spin else "spins that flip"),
+            file=couplings,
+            field="states.spin_orbit",
+            remedy="run `n2amd dynamics run`",
+        )
+    if vibronic:
         writer = pyxaid if format is Format.pyxaid else libra
-        number = writer.write(out, read_couplings(couplings))
+        number = writer.write(out, found)
         typer.echo(f"{out}: {number} Hamiltonians for {format.value}")
         return
     code: hefei.Code = {Format.hefei: "namd", Format.hefei_dish: "dish"}.get(format, "dev")  # type: ignore

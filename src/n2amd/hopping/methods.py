@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from n2amd.config.dynamics import OF_PAIRS
 from n2amd.errors import InputError
 from n2amd.hopping import decoherence, dish, dish_pairs, ehrenfest, fssh, propagators, renewal, renewal_bias
 from n2amd.hopping.outcome import Outcome
@@ -129,7 +130,5 @@ METHODS = {
     "ida": Method(True, "never", partial(_corrected, correction="ida")),
 }
 
-#: Methods that know Kramers pairs.
-OF_PAIRS = ("dish", "dish_renewal", "ehrenfest")
 #: Methods that need dephasing times.
 DEPHASED = ("dish", "dish_renewal")

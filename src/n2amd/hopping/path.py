@@ -14,6 +14,7 @@ from n2amd.couplings.store import Couplings, States, edges_of, in_kramers_pairs,
 from n2amd.errors import InputError
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
+from n2amd.hopping.spin_states import have_spins, with_spins
 from n2amd.units import BOLTZMANN_EV_K
 
 Carrier = Literal["electron", "hole", "pair"]
@@ -86,6 +87,9 @@ class ClassicalPath:
     multiplicity
         Neighbouring columns that are one level: 2 of a window of Kramers pairs, whose start and final state
         are the first ones of theirs.
+    spin
+        Of each state, (n,), 0 up and 1 down; None where states have no spin, or are spinors. Start and final
+        state are those of spin up.
     """
 
     energies: NDArray[np.float64]
@@ -103,6 +107,7 @@ class ClassicalPath:
     source: Source | None = None
     level: NDArray[np.bool_] | None = None
     multiplicity: int = 1
+    spin: NDArray[np.int64] | None = None
 
     @property
     def states(self) -> int:
@@ -113,6 +118,11 @@ class ClassicalPath:
     def members(self) -> int:
         """How many states of the window each state of the path is: 2 where its states are Kramers pairs."""
         return 1 if self.source is None else self.source.members
+
+    @property
+    def open_spins(self) -> int:
+        """How many of the states that are degenerate with the final one a carrier recombines to."""
+        return self.multiplicity if self.spin is None else 2
 
     def amplitudes_of(self, state: int) -> range:
         """Columns of the propagators that the level of a state has: two of a Kramers pair."""
@@ -218,6 +228,7 @@ class ClassicalPath:
             mixing=square(self.mixing),
             source=self._source_of(columns),
             multiplicity=1,
+            spin=None if self.spin is None else self.spin[columns],
         )
 
     def _source_of(self, columns: list[int]) -> Source | None:
@@ -243,6 +254,8 @@ def read_window(file: str | Path) -> ClassicalPath:
 
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
+    if spins := have_spins(states):
+        states = with_spins(states)
     (vbm, cbm), n = edges_of(states), states.energies.shape[1]
     multiplicity = 2 if in_kramers_pairs(states) else 1
     levels = [] if states.defect is None else list(states.defect.columns)
@@ -252,8 +265,10 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         carrier="electron",
         band_index=states.band_index,
         start=cbm,
-        final=vbm + 1 - multiplicity,
+        # the first of two degenerate ones
+        final=vbm - 1 if spins else vbm + 1 - multiplicity,
         multiplicity=multiplicity,
+        spin=np.arange(n) % 2 if spins else None,
         overlap=states.overlap,
         nac=states.nac,
         **_sides(n, states.cbm, levels),
@@ -267,10 +282,11 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         overlap=window.overlap,
         nac=window.nac,
         mixing=window.mixing,
-        band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
+        band_index=(states.n_occupied - (first + states.cbm) + np.arange(w)) // (2 if spins else 1),
         **_sides(w, first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
         final=first + kept.final,
+        spin=np.arange(w) % 2 if spins else None,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
@@ -287,7 +303,8 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
     [CBM, VBM, VBM-1, ...] and starts at the VBM; levels of a defect follow the states of the bands. A pair
     moves among [ground state, (VBM, CBM), ...], the further pairs by mean energy, and starts as (VBM, CBM).
-    Column 0 is where it recombines to.
+    Column 0 is where it recombines to. Of Kramers pairs of spinors each pair is a state; of spin states,
+    which start and recombine with spin up, down follows up.
 
     Parameters
     ----------
@@ -307,9 +324,9 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
     window = replace(window_of(states), carrier=carrier)
     levels = [] if window.level is None else np.flatnonzero(window.level).tolist()
     if carrier == "pair":
-        if states.spin == "spinors":
+        if states.spin == "spinors" or window.spin is not None:
             raise InputError(
-                "pairs of an electron and a hole are not known for spinors",
+                "pairs of an electron and a hole are not known with spin-orbit coupling",
                 field="dynamics.carrier",
                 remedy="choose electron or hole",
             )
@@ -322,6 +339,8 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
         return pair_path(window, pair_states)
     vbm, cbm, n, step = window.final, window.start, window.states, window.multiplicity
     columns = [vbm, *range(cbm, n, step)] if carrier == "electron" else [cbm, *range(vbm, -1, -step)]
+    if window.spin is not None and carrier == "hole":
+        columns = [cbm, *(k + spin for k in range(vbm, -1, -2) for spin in (0, 1))]
     columns = [*(k for k in columns if k not in levels), *levels]
     return window.part(columns, start=1, final=0)
 

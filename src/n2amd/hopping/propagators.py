@@ -42,6 +42,12 @@ def build(path: ClassicalPath, scheme: Scheme, substeps: int = 10) -> NDArray[np
         return cut(build(path.source.window, scheme, substeps), path.source)
     if scheme == "local_diabatic":
         return local_diabatic(path.energies, _given(path.overlap, scheme), path.timestep_fs, path.mixing)
+    if path.spin is not None:
+        raise InputError(
+            "hst propagates by derivative couplings alone, which flip no spin",
+            field="dynamics.scheme",
+            remedy="set it to local_diabatic",
+        )
     return hst(path.energies, _given(path.nac, scheme), path.timestep_fs, substeps)
 
 
