@@ -23,7 +23,7 @@ from n2amd.couplings.store import Couplings, read_couplings
 from n2amd.errors import InputError
 from n2amd.hopping import kinetics
 from n2amd.hopping.checks import check_dephasing, check_gap
-from n2amd.hopping.dephasing import matrix
+from n2amd.hopping.dephasing import matrix, same_for_all
 from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor, path_of
 from n2amd.hopping.propagators import Scheme
 
@@ -135,7 +135,7 @@ def _path(
         path, moved = apply_scissor(path, conditions.scissor)
     check_gap(path, file)
     if conditions.dephasing_fs is not None:
-        tau = conditions.dephasing_fs * (1.0 - np.eye(path.states))
+        tau = same_for_all(path, conditions.dephasing_fs)
     else:
         tau = matrix(path.energies, path.timestep_fs)
     return path, check_dephasing(tau, path.timestep_fs, file, "energies"), moved

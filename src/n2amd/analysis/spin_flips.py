@@ -16,7 +16,7 @@ from n2amd.couplings.store import read_couplings
 from n2amd.errors import InputError
 from n2amd.hopping import kinetics
 from n2amd.hopping.checks import check_dephasing, check_gap
-from n2amd.hopping.dephasing import matrix
+from n2amd.hopping.dephasing import matrix, same_for_all
 from n2amd.hopping.path import ClassicalPath, apply_scissor, path_of
 
 
@@ -48,8 +48,7 @@ def spin_flips_report(couplings: Path, conditions: Conditions) -> dict[str, Any]
     check_gap(path, couplings)
     tau = matrix(path.energies, path.timestep_fs)
     if conditions.dephasing_fs is not None:
-        # two spins of one orbital keep their phase
-        tau = np.where(np.isfinite(tau), conditions.dephasing_fs, tau)
+        tau = same_for_all(path, conditions.dephasing_fs)
     check_dephasing(tau, path.timestep_fs, couplings, "energies")
     rates = rates_of_path(
         path, tau, conditions.temperature, conditions.resampling, conditions.scheme, conditions.substeps

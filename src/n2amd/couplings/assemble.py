@@ -25,6 +25,8 @@ from n2amd.states.store import ShardInfo, StatesShard
 
 #: Levels of the frame that two shards share may differ by this (eV): two runs of one model on two machines.
 _SAME_LEVEL_EV = 1e-4
+#: Splitting of a pair of spinors that is none, eV.
+_ROUNDING_EV = 1e-9
 #: Norm of a shared frame's state within the other shard's states.
 _SAME_STATE = 0.99
 
@@ -241,6 +243,11 @@ def _picture(shard: StatesShard) -> str:
     return "none" if shard.spin_orbit is None else "spin_states"
 
 
+def _mixed(mixing: NDArray, info: ShardInfo) -> bool:
+    """Whether states are mixtures; what is left between the two of a pair of spinors is rounding."""
+    return bool((np.abs(mixing) > (_ROUNDING_EV if info.spin == "spinors" else 0.0)).any())
+
+
 def _between_columns(elements: NDArray | None, gauge: NDArray) -> NDArray | None:
     """Spin-orbit coupling of the states of columns from that of eigenvectors, (F, 3, n, n)."""
     return None if elements is None else adjoint(gauge)[:, None] @ elements @ gauge[:, None]
@@ -272,7 +279,7 @@ def keep_states(
             energies=columns.energies,
             overlap=columns.overlap,
             nac=coupled.nac,
-            mixing=columns.mixing if columns.mixing.any() else None,
+            mixing=columns.mixing if _mixed(columns.mixing, info) else None,
             spin_orbit=_between_columns(joined.spin_orbit, columns.gauge),
         ),
         projection=carried(joined.projections, kept.gauge),
