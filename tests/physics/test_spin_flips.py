@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from n2amd.analysis.kinetics import rates_of_path
 from n2amd.analysis.lifetime import Resampling
+from n2amd.analysis.page.spins import spins_section
 from n2amd.analysis.populations import read_run
+from n2amd.analysis.spin_flips import flips_of_case
 from n2amd.commands.analysis import app as analysis_app
 from n2amd.commands.dynamics import app as dynamics_app
 from n2amd.couplings.store import read_couplings, write_couplings
@@ -134,6 +136,10 @@ def test_rates_report_and_populations_by_command(tmp_path):
     )
     assert report["recombination_ns"]["value"] is None
     assert report["spin_orbit_rms_meV"][1][4] == pytest.approx(3.0)
+    page = spins_section([{"material": "made <up>", "spin_flips": flips_of_case(out)}, {"material": "other"}])
+    assert page.count("relaxation, spin flip, CBM up to CBM+1 down") == 1
+    assert "made &lt;up&gt;: electron among spin states" in page
+    assert "<th>recombination</th><td>never</td>" in page
     path = path_of(moving, "electron")
     again = rates_of_path(path, np.array(report["dephasing_fs"], dtype=float), 300.0, RESAMPLING)
     assert 1e6 * again.value[1, 4] == pytest.approx(rows["CBM up", "CBM+1 down"]["per_ns"]["value"])
