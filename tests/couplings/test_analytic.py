@@ -344,7 +344,7 @@ def test_parity_with_dft_is_refused(tmp_path):
 
 
 def test_shards_that_are_not_anti_hermitian_are_refused(models, tmp_path):
-    from n2amd.couplings.assemble import read_shards
+    from n2amd.couplings.shards import read_shards
 
     shard: StatesShard = solved(models["pair"], slice_of(np.arange(3) * 0.5))
     wrong = shard.velocity_couplings.copy()

@@ -8,7 +8,8 @@ from test_shards import write_trajectory
 from edited import edited
 from n2amd.config.couplings import CouplingsSettings
 from n2amd.config.states import StatesSettings
-from n2amd.couplings.assemble import assemble, check_trajectory, read_shards
+from n2amd.couplings.assemble import assemble
+from n2amd.couplings.shards import check_trajectory, read_shards
 from n2amd.couplings.store import read_couplings, write_couplings
 from n2amd.errors import InputError
 from n2amd.states.shards import solve_shard

@@ -306,6 +306,7 @@ def test_a_frame_that_cannot_be_certified_is_named():
 
 
 def test_large_cells_choose_block_lanczos():
-    assert choose_method("auto", 720) == "dense"
-    assert choose_method("auto", 8640) == "block_si"
-    assert choose_method("dense", 8640) == "dense"
+    assert choose_method(StatesSettings(), 720) == "dense"
+    assert choose_method(StatesSettings(), 8640) == "block_si"
+    assert choose_method(StatesSettings(solver="dense"), 8640) == "dense"
+    assert choose_method(StatesSettings(spin_orbit="spinors"), 8640) == "dense"

@@ -66,6 +66,13 @@ def test_data_that_suit(demands: Demands) -> None:
     check_suits(deeph, replace(demands, forcefield=None, fits_overlap=True))
 
 
+def test_pseudopotentials_must_know_spin_orbit_coupling(demands: Demands) -> None:
+    asked = replace(demands, states=StatesSettings(spin_orbit="spinors"))
+    check_suits(replace(OFFER, spin_orbit=True), asked)
+    with pytest.raises(InputError, match=r"states.spin_orbit.*no pseudopotential tells j = l \+ 1/2 from"):
+        check_suits(replace(OFFER, spin_orbit=False), asked)
+
+
 @pytest.mark.parametrize(
     ("offer", "field", "message"),
     [

@@ -221,6 +221,20 @@ def test_the_vacancy_study_is_one_job(pristine: Project) -> None:
     assert jobs == total(models, second, *cells, END)
 
 
+def test_the_study_with_spin_orbit_coupling_is_one_job(pristine: Project) -> None:
+    """Spinors and spin states on one force field; rates of flips of the spin states alone."""
+    for file in ("train/frame", "more_densities.h5", "more_forces.extxyz"):
+        path = pristine.folder / "dft/mos2" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    jobs = pristine.planned("config/studies/mos2-soc.yaml")
+    models = {name: n for name, n in MODELS.items() if name not in OF_PARITY}
+    learned = ("ingest_dataset", "train_hamiltonian", "evaluate_hamiltonian", "draw_hamiltonian")
+    second = dict.fromkeys((*learned, "band_structure", "draw_bands", "spin_flips"), 1)
+    cells = [supercell_jobs(shards=4, variants=1, methods=1) for _ in range(2)]
+    assert jobs == total(models, second, *cells, END)
+
+
 def test_what_one_material_takes_from_another_is_there(pristine: Project) -> None:
     def planned_with(**changes: object) -> str:
         def change(document: dict) -> None:

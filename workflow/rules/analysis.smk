@@ -144,6 +144,36 @@ rule rates:
         " --temperature {params.temperature} {params.scissor:q} --out {output.rates:q} > {log:q} 2>&1"
 
 
+rule spin_flips:
+    """How fast spin-orbit coupling flips spins; asked for by states.spin_orbit."""
+    input:
+        couplings=of_parent("<results>/{material}/{supercell}/{functional}/couplings.h5"),
+    output:
+        flips="<results>/{material}/{supercell}/{variant}/analysis/spin_flips.json",
+    log:
+        "<logs>/{material}/{supercell}/{variant}/spin_flips.log",
+    benchmark:
+        "<benchmarks>/{material}/{supercell}/{variant}/spin_flips.tsv"
+    conda:
+        "../../envs/dynamics.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("spin_flips"),
+        runtime=minutes("spin_flips"),
+    params:
+        code=code("commands/rates.py"),
+        settings=settings("analysis", omit=["spectrum_lag_fs", "layers"]),
+        effect=effect("analysis", omit=["spectrum_lag_fs", "layers"]),
+        hopping=settings("dynamics", only=OF_RATES),
+        hopping_effect=effect("dynamics", only=OF_RATES),
+        temperature=lambda w: section("trajectory", w).temperature_K,
+        scissor=scissor_option,
+    shell:
+        "n2amd analysis spin-flips --couplings {input.couplings:q} --settings {params.settings:q}"
+        " --dynamics-settings {params.hopping:q} --temperature {params.temperature} {params.scissor:q}"
+        " --out {output.flips:q} > {log:q} 2>&1"
+
+
 rule case:
     """Everything that one material, supercell and variant gave, in one document."""
     input:
@@ -164,11 +194,14 @@ rule case:
         code=code("commands/analysis.py:case"),
         parity=lambda wildcards, input: (["--nac-parity", input.parity] if "parity" in input.keys() else []),
         rates=lambda wildcards, input: (["--rates", input.rates] if "rates" in input.keys() else []),
+        flips=lambda wildcards, input: (
+            ["--spin-flips", input.spin_flips] if "spin_flips" in input.keys() else []
+        ),
         parts=parts_of_case,
     shell:
         "n2amd analysis case --couplings {input.couplings:q} --trajectory {input.trajectory:q}"
         " --dephasing {input.dephasing:q} --lifetime {input.lifetime:q} --forcefield {input.forcefield:q}"
-        " --hamiltonian {input.hamiltonian:q} {params.parity:q} {params.rates:q} --material {wildcards.material}"
+        " --hamiltonian {input.hamiltonian:q} {params.parity:q} {params.rates:q} {params.flips:q} --material {wildcards.material}"
         " --supercell {wildcards.supercell} --functional {wildcards.variant} --out {output.case:q}"
         " {input.datasets:q} {params.parts:q} > {log:q} 2>&1"
 

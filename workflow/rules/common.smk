@@ -510,6 +510,10 @@ def files_of_case(wildcards):
         files["rates"] = (
             f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/rates.json"
         )
+    if section_of("states", wildcards.material).spin_orbit == "spin_states":
+        files["spin_flips"] = (
+            f"<results>/{wildcards.material}/{wildcards.supercell}/{wildcards.variant}/analysis/spin_flips.json"
+        )
     return files
 
 

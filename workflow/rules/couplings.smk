@@ -3,7 +3,7 @@
 # options of the states that DFT's own frames know nothing of
 NOT_OF_PARITY = ["frames_per_shard", "projections", "partition", "doubt_stride"]
 # what columns are made of, and which of them are levels of a defect
-OF_COLUMNS = ["valence", "conduction", "kpoint", "spin", "defect"]
+OF_COLUMNS = ["valence", "conduction", "kpoint", "spin", "spin_orbit", "defect"]
 # and of the couplings: they have no derivatives, so that both Hamiltonians are compared by differences
 NOT_OF_DFT = ["scheme"]
 

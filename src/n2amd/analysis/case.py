@@ -13,6 +13,7 @@ from n2amd.analysis import shapes
 from n2amd.analysis.defect_case import defect_of_case
 from n2amd.analysis.documents import at, number_at, read_report, without_nan
 from n2amd.analysis.shapes import STAGES, conforming
+from n2amd.analysis.spin_flips import flips_of_case
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
 from n2amd.seals import require_made_from
@@ -40,6 +41,8 @@ class CaseFiles:
         Reports of the models.
     rates
         `rates.json` of levels of a defect.
+    spin_flips
+        `spin_flips.json` of spin states.
     dephasing, lifetime
         Of this stage.
     """
@@ -51,6 +54,7 @@ class CaseFiles:
     hamiltonian: Path | None = None
     nac_parity: Path | None = None
     rates: Path | None = None
+    spin_flips: Path | None = None
     by_stage: dict[str, list[Path]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class CaseFiles:
             ("analysis", self.dephasing),
             ("analysis", self.lifetime),
             ("analysis", self.rates),
+            ("analysis", self.spin_flips),
         ):
             if path is not None:
                 yield stage, path
@@ -177,6 +182,9 @@ def build_case(
     if files.rates is not None:
         require_made_from(files.rates, files.only("couplings"))
         case["defect"] = defect_of_case(files.rates)
+    if files.spin_flips is not None:
+        require_made_from(files.spin_flips, files.only("couplings"))
+        case["spin_flips"] = flips_of_case(files.spin_flips)
     return without_nan(case)
 
 

@@ -125,13 +125,15 @@ def tracked_edges(path: ClassicalPath) -> tuple[NDArray[np.float64], NDArray[np.
     """Weights that put carrier and partner into the start and the final state of the path, (F, n) each.
 
     States that are degenerate with them share evenly: which of them is in the column is a choice of basis.
+    Of Kramers pairs both states of the final one are open to the carrier, as the dynamics have it; so are
+    both spins.
     """
     weights = []
     for columns, edge in zip(sides(path), (path.start, path.final)):
         full = np.zeros_like(path.energies)
         full[:, columns] = np.abs(path.energies[:, columns] - path.energies[:, [edge]]) <= SAME_LEVEL_EV
         weights.append(full / full.sum(axis=1, keepdims=True))
-    return weights[0], weights[1]
+    return weights[0], path.open_spins * weights[1]
 
 
 def within_window(path: ClassicalPath, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,7 +152,8 @@ def band_edge_weights(
 
     The carrier sits on its own side of the gap, the empty state it falls into (for an electron: the hole)
     on the other; each weighted by the distance to its band edge. Without a temperature both are at the edge,
-    shared evenly by states that are degenerate there.
+    shared evenly by states that are degenerate there. Of Kramers pairs, and of two spins, both states are
+    open to the carrier.
     """
     own, other = sides(path)
     weights = []
@@ -163,4 +166,4 @@ def band_edge_weights(
         full = np.zeros_like(path.energies)
         full[:, columns] = factor / factor.sum(axis=1, keepdims=True)
         weights.append(full)
-    return weights[0], weights[1]
+    return weights[0], path.open_spins * weights[1]

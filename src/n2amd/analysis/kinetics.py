@@ -174,10 +174,11 @@ def _within(
     """P after 1..longest steps of the start frames, (longest, F - 1); NaN beyond the trajectory's end."""
     frames, w = pair.energies.shape
     start, final = np.zeros((2, frames, w))
-    start[:, pair.start] = 1.0
+    starts, finals = list(pair.amplitudes_of(pair.start)), list(pair.amplitudes_of(pair.final))
+    start[:, starts] = 1.0 / len(starts)
     costs = pair.hop_costs(temperature)
     uphill = np.maximum(0.0, costs[:, pair.final] - costs[:, pair.start])
-    final[1:, pair.final] = np.exp(-uphill)
+    final[1:, finals] = np.exp(-uphill)[:, None]
     return hop_probabilities(steps, start, final, longest)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from n2amd.analysis.decay import DecayFit, first_arrivals, fit_exponential, statistics, verdict
 from n2amd.analysis.intervals import Interval
 from n2amd.analysis.lifetime import Resampling
+from n2amd.config.states import CHANNELS
 from n2amd.errors import InputError
 from n2amd.fields import array, number, whole, word
 from n2amd.hopping.pairs import by_band
@@ -74,12 +75,20 @@ class Run:
         return f"{self.method}, seed {self.seed}"
 
 
-def state_names(carrier: str, n: int, final: int, defect: int = 0) -> tuple[str, ...]:
+def state_names(carrier: str, n: int, final: int, defect: int = 0, *, spins: bool = False) -> tuple[str, ...]:
     """Names of the columns: where the carrier recombines to, its band edge, and the states behind it.
 
     The final state is the first column, or (files of other programs) the last. The last `defect` states are
-    levels of a defect.
+    levels of a defect. With `spins` all but the final one come up and down.
+
+    Examples
+    --------
+    >>> state_names("electron", 3, 0, spins=True)
+    ('VBM up', 'CBM up', 'CBM down')
     """
+    if spins:
+        first, *others = state_names(carrier, 1 + (n - 1) // 2, final)
+        return (f"{first} up", *(f"{name} {spin}" for name in others for spin in CHANNELS))
     edges, far = (("VBM", "CBM"), "CBM+") if carrier == "electron" else (("CBM", "VBM"), "VBM-")
     levels = [f"defect {k}" for k in range(1, defect + 1)] if defect > 1 else ["defect"] * defect
     names = (*edges, *(f"{far}{k}" for k in range(1, n - defect - 1)), *levels)[:n]
@@ -102,7 +111,8 @@ def columns(
     """
     if carrier != "pair":
         defect = whole(source, "defect_states", 1) if "defect_states" in source.attrs else 0
-        return state_names(carrier, population.shape[2], final, defect), population
+        spins = "spins" in source.attrs
+        return state_names(carrier, population.shape[2], final, defect, spins=spins), population
     names, parts = ["ground state"], [population[:, :, [final]]]
     for particle, edge, sign in (("electron", "CBM", 1), ("hole", "VBM", -1)):
         bands = array(source, f"{particle}_band", (population.shape[2],), "whole")

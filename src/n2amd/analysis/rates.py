@@ -23,7 +23,7 @@ from n2amd.couplings.store import Couplings, read_couplings
 from n2amd.errors import InputError
 from n2amd.hopping import kinetics
 from n2amd.hopping.checks import check_dephasing, check_gap
-from n2amd.hopping.dephasing import matrix
+from n2amd.hopping.dephasing import matrix, same_for_all
 from n2amd.hopping.path import Carrier, ClassicalPath, apply_scissor, path_of
 from n2amd.hopping.propagators import Scheme
 
@@ -135,7 +135,7 @@ def _path(
         path, moved = apply_scissor(path, conditions.scissor)
     check_gap(path, file)
     if conditions.dephasing_fs is not None:
-        tau = conditions.dephasing_fs * (1.0 - np.eye(path.states))
+        tau = same_for_all(path, conditions.dephasing_fs)
     else:
         tau = matrix(path.energies, path.timestep_fs)
     return path, check_dephasing(tau, path.timestep_fs, file, "energies"), moved
@@ -270,17 +270,17 @@ def verdict(report: dict[str, Any]) -> str:
     first, names = report["sources"][0], report["states"]
     wanted = {names[0], names[1], *(name for name in names if name.startswith("defect"))}
     parts = [
-        f"{row['process']} ({row['from']} to {row['to']}) {_text(row['time_ns'])}"
+        f"{row['process']} ({row['from']} to {row['to']}) {time_in_words(row['time_ns'])}"
         for row in first["rates"]
         if {row["from"], row["to"]} <= wanted and row["process"] != "relaxation"
     ]
     share = first["share_through_level"]["value"]
     parts.append(
-        f"recombination {_text(first['lifetime_ns'])}, {100 * share:.1f} % through the level; without it "
-        f"{_text(first['direct_ns'])}"
+        f"recombination {time_in_words(first['lifetime_ns'])}, {100 * share:.1f} % through the level; "
+        f"without it {time_in_words(first['direct_ns'])}"
     )
     if report["pristine"] is not None:
-        parts.append(f"pristine cell {_text(report['pristine']['lifetime_ns'])}")
+        parts.append(f"pristine cell {time_in_words(report['pristine']['lifetime_ns'])}")
     if first["looped"]:
         parts.append(
             f"the {report['n_frames']} frames are fewer than twice the dephasing time and were gone around: "
@@ -289,7 +289,8 @@ def verdict(report: dict[str, Any]) -> str:
     return "; ".join(parts) + "."
 
 
-def _text(found: dict[str, float | None]) -> str:
+def time_in_words(found: dict[str, float | None]) -> str:
+    """Say a time (ns) with its interval."""
     if found["value"] is None:
         return "never"
     if found["value"] > LONGEST_NS:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from n2amd.baseline.nonlocal_potential import nonlocal_matrix
 from n2amd.baseline.projector_table import ProjectorTable, projector_table
+from n2amd.blocks.csr import between_states
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.errors import InputError
 from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
@@ -128,6 +129,36 @@ def with_spin_orbit(hamiltonian: BlockMatrix, spin_orbit: BlockMatrix) -> BlockM
         both[[0, 3]] += blocks[0]
         values[key] = both
     return BlockMatrix(hamiltonian.pairs, values)
+
+
+def between_spin_states(
+    spin_orbit: BlockMatrix, offsets: NDArray[np.int64], vectors: NDArray, k: NDArray[np.float64] | None
+) -> NDArray[np.complex128]:
+    """Elements A between states without spin, of which V_SO is A_x sigma_x + A_y sigma_y + A_z sigma_z.
+
+    Parameters
+    ----------
+    spin_orbit
+        V_SO, n_spin = 4.
+    offsets
+        First orbital of each atom and the total, (n_atoms + 1,).
+    vectors
+        States, (n_orbitals, w).
+    k
+        Fractional k point, (3,), or None for Gamma.
+
+    Returns
+    -------
+    elements
+        (3, w, w), Hermitian, eV; purely imaginary between real states.
+    """
+    found = []
+    for part in range(3):
+        values = {}
+        for key, (upup, updown, downup, _) in spin_orbit.values.items():
+            values[key] = ((updown + downup) / 2, 1j * (updown - downup) / 2, upup)[part][None]
+        found.append(between_states(spin_orbit.map(values), offsets, vectors, k))
+    return np.array(found, dtype=np.complex128)
 
 
 def _as_projectors(atom: AtomIngredients) -> tuple[Projector, ...]:

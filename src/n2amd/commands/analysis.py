@@ -209,6 +209,7 @@ def case(
     hamiltonian: Annotated[Path | None, typer.Option(help="hamiltonian.json.")] = None,
     nac_parity: Annotated[Path | None, typer.Option(help="nac_parity.json.")] = None,
     rates: Annotated[Path | None, typer.Option(help="rates.json of levels of a defect.")] = None,
+    spin_flips: Annotated[Path | None, typer.Option(help="spin_flips.json of spin states.")] = None,
     dataset: Annotated[list[Path] | None, typer.Option(help="dataset.h5; may be repeated.")] = None,
     files: Annotated[
         list[Path] | None,
@@ -229,6 +230,7 @@ def case(
         hamiltonian=hamiltonian,
         nac_parity=nac_parity,
         rates=rates,
+        spin_flips=spin_flips,
     )
     document = build_case(gathered, functional=functional, material=material, supercell=supercell)
     document["warnings"] = _cell_warnings(hamiltonian, trajectory)
@@ -337,6 +339,7 @@ def report(
 
 
 app.command()(rates.rates)
+app.command()(rates.spin_flips)
 # where the states live and what moves them
 app.command()(spectra.spectrum)
 app.command()(spectra.character)

@@ -46,7 +46,7 @@ def assemble(
     """Join the shards of a trajectory into tracked energies, overlaps and couplings."""
     from n2amd.config.sections import load_section
     from n2amd.couplings.assemble import assemble as join_shards
-    from n2amd.couplings.assemble import check_trajectory, read_shards
+    from n2amd.couplings.shards import check_trajectory, read_shards
     from n2amd.couplings.store import write_couplings
 
     chosen = load_section("couplings", settings)
@@ -65,8 +65,7 @@ def _show(out: Path, couplings: Couplings) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    valence, conduction = couplings.edges
-    edge = np.abs(couplings.nac[:, valence, conduction])
+    edge = couplings.edge_coupling
     moved = (couplings.tracking.successor != np.arange(len(couplings.band_index))).any(axis=1)
     table = Table("quantity", "value", title=str(out))
     for name, value in (
@@ -163,6 +162,12 @@ def parity(
             remedy="compare with hst",
         )
     states = load_section("states", states_settings)
+    if states.spin_orbit is not None:
+        raise InputError(
+            "DFT's couplings and a model's are compared without spin-orbit coupling",
+            field="states.spin_orbit",
+            remedy="leave it out here",
+        )
     with open_hdf5(dataset, "dataset") as file:
         if not whole(file, "consecutive"):
             raise InputError(
@@ -235,11 +240,21 @@ def export(
     """Write the couplings for another program: Hefei-NAMD's run folder, or vibronic Hamiltonians."""
     from n2amd.config.sections import load_section
     from n2amd.couplings.store import read_couplings
+    from n2amd.errors import InputError
+    from n2amd.hopping.spin_states import have_spins
     from n2amd.interop import hefei, libra, pyxaid
 
-    if format in (Format.pyxaid, Format.libra):
+    vibronic, found = format in (Format.pyxaid, Format.libra), read_couplings(couplings)
+    if have_spins(found) or (found.spin == "spinors" and not vibronic):
+        raise InputError(
+            f"{format.value} knows no " + ("pairs of spinors" if found.spin else "spins that flip"),
+            file=couplings,
+            field="states.spin_orbit",
+            remedy="run `n2amd dynamics run`",
+        )
+    if vibronic:
         writer = pyxaid if format is Format.pyxaid else libra
-        number = writer.write(out, read_couplings(couplings))
+        number = writer.write(out, found)
         typer.echo(f"{out}: {number} Hamiltonians for {format.value}")
         return
     code: hefei.Code = {Format.hefei: "namd", Format.hefei_dish: "dish"}.get(format, "dev")  # type: ignore

@@ -364,10 +364,8 @@ def _default(inp: Namelist, key: str, section: DynamicsSettings, field: str, our
 
 def _dephasing(path: ClassicalPath, section: DynamicsSettings) -> NDArray[np.float64]:
     """Dephasing times of all pairs: one for all where set, else from the fluctuations of the gaps."""
-    import numpy as np
-
-    from n2amd.hopping.dephasing import matrix
+    from n2amd.hopping.dephasing import matrix, same_for_all
 
     if section.dephasing_time_fs is not None:
-        return section.dephasing_time_fs * (1.0 - np.eye(path.states))
+        return same_for_all(path, section.dephasing_time_fs)
     return matrix(path.energies, path.timestep_fs)

@@ -11,7 +11,9 @@ import typer
 from n2amd.errors import InputError
 
 if TYPE_CHECKING:
+    from n2amd.config.states import StatesSettings
     from n2amd.network.predict import HamiltonianPredictor
+    from n2amd.network.spinors import WithSpinOrbit
     from n2amd.states.cross_time import OverlapKind
     from n2amd.states.store import StatesShard
     from n2amd.states.velocity import Coupler
@@ -63,6 +65,15 @@ def solve(
     predictor = load_predictor(model, device)
     if chosen.mesh_refinement != 1:
         predictor = predictor.refined(chosen.mesh_refinement)
+    if analytic and chosen.spin_orbit == "spinors":
+        raise InputError(
+            "couplings of spinors along velocities are not known",
+            field="couplings.scheme",
+            remedy="choose hst, or states.spin_orbit: spin_states",
+        )
+    coupled = _with_spin_orbit(predictor, chosen)
+    # how far a model may be wrong is not told of spinors
+    doubter = predictor if predictor.doubt is not None and chosen.spin_orbit != "spinors" else None
     cross_overlap = predictor.cross_overlap(kind)
     coupler = _coupler(predictor, kind) if analytic else None
     if part.start == 0 and (stored := predictor.training.get("cells")) is not None:
@@ -79,14 +90,15 @@ def solve(
         with frame_progress("solving", target=out, part_of=jobs) as report, within(trajectory):
             result = solve_shard(
                 part,
-                predictor,
+                coupled or predictor,
                 cross_overlap,
                 chosen,
                 kind,
                 checkpoint,
                 report=report,
-                doubter=predictor if predictor.doubt is not None else None,
+                doubter=doubter,
                 coupler=coupler,
+                spin_orbit=coupled if chosen.spin_orbit == "spin_states" else None,
                 middle_of_gap=predictor.training.get("middle_of_gap_eV"),
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
@@ -98,13 +110,24 @@ def _tell(out: Path, result: StatesShard) -> None:
     """Say what was solved, and what is doubtful about it."""
     _warn(result)
     info = result.info
-    channel = f"spin {info.spin}, " if info.spin else ""
+    channel = {"": "", "spinors": "spinors, "}.get(info.spin, f"spin {info.spin}, ")
+    if result.spin_orbit is not None:
+        channel = "spin states, "
     typer.echo(
         f"{out}: solver {info.solver}, {channel}frames {info.start}..{info.stop}, "
         f"states {result.band_index[0]}..{result.band_index[-1]} "
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
     )
+
+
+def _with_spin_orbit(predictor: HamiltonianPredictor, chosen: StatesSettings) -> WithSpinOrbit | None:
+    """Add spin-orbit coupling where it is asked for; refused where the model does not know it."""
+    if chosen.spin_orbit is None:
+        return None
+    from n2amd.network.spinors import WithSpinOrbit
+
+    return WithSpinOrbit.of(predictor, spinors=chosen.spin_orbit == "spinors")
 
 
 def _coupler(predictor: HamiltonianPredictor, kind: OverlapKind) -> Coupler:
@@ -178,6 +201,12 @@ def of_dataset(
             "DFT's own frames have no derivative of H, so that they have no analytic couplings",
             field="couplings.scheme",
             remedy="choose hst",
+        )
+    if chosen.spin_orbit == "spin_states":
+        raise InputError(
+            "DFT's own frames do not tell their spin-orbit coupling apart",
+            field="states.spin_orbit",
+            remedy="set it to spinors for runs with spin-orbit coupling, or leave it out",
         )
     model = FramesAsModel(dataset)
     kind = couplings.overlap

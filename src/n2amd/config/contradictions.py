@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from n2amd.config.dynamics import OF_PAIRS
 from n2amd.config.section import SUPERCELL
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def contradictions(job: Config, name: str) -> Iterator[str]:
         )
     yield from _active_learning(job, name)
     yield from _spin_channels(job, name)
+    if states.spin_orbit is not None:
+        yield from _spin_orbit(job, name)
     if states.defect is not None:
         yield from _levels_of_a_defect(job, name)
     if job.section("couplings", name).scheme == "analytic" and dynamics.scheme != "hst":
@@ -119,6 +122,37 @@ def _spin_channels(job: Config, name: str) -> Iterator[str]:
         )
     if other.supercell not in job.supercells:
         yield f"{place}.supercell = {other.supercell} is none of {', '.join(job.supercells)}"
+
+
+def _spin_orbit(job: Config, name: str) -> Iterator[str]:
+    """Say what does not go with spin-orbit coupling, or has none."""
+    picture, place = job.section("states", name).spin_orbit, f"materials.{name}: states.spin_orbit = "
+    dynamics = job.section("dynamics", name)
+    for label, source in job.materials[name].functionals.items():
+        if source.written_by != "openmx":
+            yield (
+                f"{place}{picture}: the coupling is known of OpenMX' .vps files alone, and {label} is of "
+                f"{source.written_by}: leave it out"
+            )
+        if source.spin is not None:
+            yield f"{place}{picture}: it couples the channels, and {label} names one: leave its spin out"
+    if job.section("hamiltonian", name).model == "pair":
+        yield f"{place}{picture}: it is of H0's pseudopotentials: set hamiltonian.model to auto or density"
+    if dynamics.carrier == "pair":
+        yield f"{place}{picture}: pairs of an electron and a hole are not known with it: set dynamics.carrier"
+    if picture == "spin_states" and dynamics.scheme == "hst":
+        yield f"{place}spin_states: hst flips no spin: set dynamics.scheme to local_diabatic"
+    if picture == "spin_states" and "dish_renewal" in dynamics.methods:
+        yield f"{place}spin_states: dish_renewal is for two states, and each has two spins: take dish"
+    if picture == "spinors":
+        others = [method for method in dynamics.methods if method not in OF_PAIRS]
+        if others:
+            yield (
+                f"{place}spinors: {others[0]} hops between single states, which degenerate pairs are not: "
+                f"take dynamics.methods of {', '.join(OF_PAIRS)}"
+            )
+        if job.section("couplings", name).scheme == "analytic":
+            yield f"{place}spinors: no couplings along velocities are known: set couplings.scheme to hst"
 
 
 def _levels_of_a_defect(job: Config, name: str) -> Iterator[str]:

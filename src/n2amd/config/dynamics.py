@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from n2amd.config.section import Section, Seed, Unique
 
 Method = Literal["dish", "dish_renewal", "fssh", "fssh_mc", "ehrenfest", "sdm", "ida"]
+#: Methods that know Kramers pairs of spinors.
+OF_PAIRS: tuple[Method, ...] = ("dish", "dish_renewal", "ehrenfest")
 
 
 class DynamicsSettings(Section):

@@ -11,6 +11,10 @@ from n2amd.config.section import Section, Unique
 Channel = Literal["up", "down"]
 #: Spin channels in the order of a collinear Hamiltonian's leading axis.
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+SpinOrbitPicture = Literal["spinors", "spin_states"]
+#: What a Hamiltonian's states are of that are not those of a closed shell.
+Component = Literal["up", "down", "spinors"]
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 Fraction = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -58,6 +62,11 @@ class StatesSettings(Section):
     conduction: int = Field(2, ge=1, le=1000, description="States kept at and above the CBM.")
     spin: Channel | None = Field(
         None, description="Channel of a spin-polarised Hamiltonian; default: a closed shell, which has none."
+    )
+    spin_orbit: SpinOrbitPicture | None = Field(
+        None,
+        description="Spin-orbit coupling of the pseudopotentials: spinors (eigenstates with it) or "
+        "spin_states (eigenstates without it, of spin up and down, which it couples); default: none.",
     )
     defect: DefectSettings | None = Field(
         None, description="Levels of a defect to tell from the bands: atoms and states; default: none."
@@ -124,6 +133,35 @@ class StatesSettings(Section):
     def weights_of(self) -> Literal["none", "atoms", "shells"]:
         """What weights of the states are of: levels of a defect are found by those of atoms."""
         return "atoms" if self.defect is not None and self.projections == "none" else self.projections
+
+    @property
+    def component(self) -> Component | None:
+        """What is solved of a Hamiltonian: a spin channel, spinors, or (None) what knows no spin."""
+        return "spinors" if self.spin_orbit == "spinors" else self.spin
+
+    @model_validator(mode="after")
+    def _with_spin_orbit_coupling(self) -> StatesSettings:
+        if self.spin_orbit is None:
+            return self
+        if self.spin is not None:
+            raise ValueError(
+                f"spin_orbit couples the channels, so that there is no spin {self.spin}: leave spin out, or "
+                "spin_orbit"
+            )
+        if self.defect is not None:
+            raise ValueError("levels of a defect are told without spin-orbit coupling: leave spin_orbit out")
+        if self.spin_orbit == "spinors":
+            self._require_spinors_to_be_solved()
+        return self
+
+    def _require_spinors_to_be_solved(self) -> None:
+        for name in ("valence", "conduction", "margin"):
+            if (number := getattr(self, name)) % 2:
+                raise ValueError(
+                    f"{name} = {number} spinors cut a pair of degenerate ones: give an even number"
+                )
+        if self.solver == "block_si":
+            raise ValueError("block_si solves no spinors: set solver to dense, or take spin_states")
 
     @model_validator(mode="after")
     def _room_for_the_defect(self) -> StatesSettings:

@@ -47,7 +47,7 @@ class Request:
 def gpu_helps(settings: ForceFieldSettings | HamiltonianSettings | StatesSettings, n_orbitals: float) -> bool:
     """Whether a stage is worth a GPU where its settings leave the choice to the program: nothing small is."""
     if isinstance(settings, StatesSettings):
-        return choose_method(settings.solver, int(n_orbitals)) == "block_si"
+        return choose_method(settings, int(n_orbitals)) == "block_si"
     return settings.preset != "test"
 
 

@@ -100,13 +100,15 @@ def frame_cost(
 
 
 def _without_couplings(n_atoms: int, n_orbitals: float, settings: StatesSettings, on_gpu: bool) -> FrameCost:
-    solver = choose_method(settings.solver, int(n_orbitals))
-    is_complex = not is_invariant(np.array(settings.kpoint))
+    solver = choose_method(settings, int(n_orbitals))
+    spinors = settings.component == "spinors"
+    is_complex = spinors or not is_invariant(np.array(settings.kpoint))
     # H0: sums over mesh points, of which a finer mesh has more
     hamiltonian = 0.1 + 0.016 * n_atoms * settings.mesh_refinement**3
     blocks_GB = 0.65e-3 * n_atoms * max(1.0, settings.mesh_refinement**3 / 2)
     if solver == "dense":
         # LAPACK's gvx; H, S and three more matrices
+        n_orbitals = 2 * n_orbitals if spinors else n_orbitals
         states = (1.6e-10 * n_orbitals**3) * (3.5 if is_complex else 1.0)
         return FrameCost(
             solver,

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config.couplings import CouplingsSettings
-from n2amd.config.states import StatesSettings
+from n2amd.config.states import CHANNELS, StatesSettings
 from n2amd.couplings.analytic import couplings_of_motion
-from n2amd.couplings.checks import check_overlaps, check_velocity_couplings
 from n2amd.couplings.defect import LevelsOfFrames, find_levels, kept_levels
 from n2amd.couplings.doubt import doubt_of_shards
 from n2amd.couplings.nac import adjoint, hammes_schiffer_tully, polar_factor
@@ -22,13 +20,13 @@ from n2amd.couplings.projection import Projection, carried
 from n2amd.couplings.store import Couplings, CouplingScheme, Tracking, Window
 from n2amd.couplings.tracking import track
 from n2amd.errors import InputError
-from n2amd.seals import made_from
 from n2amd.states.gauge import canonical_gauge
-from n2amd.states.store import ShardInfo, StatesShard, read_shard
-from n2amd.trajectory.slice import count_frames, read_slice
+from n2amd.states.store import ShardInfo, StatesShard
 
 #: Levels of the frame that two shards share may differ by this (eV): two runs of one model on two machines.
 _SAME_LEVEL_EV = 1e-4
+#: Splitting of a pair of spinors that is none, eV.
+_ROUNDING_EV = 1e-9
 #: Norm of a shared frame's state within the other shard's states.
 _SAME_STATE = 0.99
 
@@ -53,6 +51,8 @@ class Joined:
         Weights on atoms or shells that each shard holds.
     velocity_couplings
         <i|d/dt j> of each frame's eigenvectors, (F, w, w), 1/fs; None where the shards hold none.
+    spin_orbit
+        Spin-orbit coupling of the eigenvectors, (F, 3, w, w), eV; None where the shards hold none.
     """
 
     info: ShardInfo
@@ -62,124 +62,7 @@ class Joined:
     first_gauge: NDArray
     projections: tuple[Projection | None, ...] = ()
     velocity_couplings: NDArray | None = None
-
-
-def read_shards(paths: Sequence[str | Path]) -> list[tuple[Path, StatesShard]]:
-    """Read every shard of a trajectory, in any order given, sorted; each with its file.
-
-    Raises
-    ------
-    InputError
-        If a shard is missing, given twice, half-written, or made with other settings than the others.
-    """
-    if not paths:
-        raise InputError("no shards were given", remedy="pass every file that `n2amd states solve` made")
-    found: list[tuple[Path, StatesShard]] = []
-    for path in map(Path, paths):
-        shard = read_shard(path)
-        frames, states = shard.energies.shape
-        check_overlaps(shard.overlap, frames, states, path, shard.info.overlap_kind, start=shard.info.start)
-        if shard.velocity_couplings is not None:
-            check_velocity_couplings(shard.velocity_couplings, path, start=shard.info.start)
-        found.append((path, shard))
-        _check_same(path, shard, *found[0])
-        _check_model(path, found[0][0])
-    found.sort(key=lambda entry: entry[1].info.start)
-    if (first := found[0][1].info.start) != 0:
-        raise _missing(0, first, found[0][0].parent)
-    for (earlier_path, earlier), (path, shard) in pairwise(found):
-        start, stop = shard.info.start, earlier.info.stop
-        if start > stop:
-            raise _missing(stop + 1, start, path.parent)
-        if start < stop:
-            raise InputError(
-                f"frames {start} to {min(stop, shard.info.stop)} were already given in {earlier_path}",
-                file=path,
-                remedy="pass every shard once, all cut alike (states.frames_per_shard)",
-            )
-    return found
-
-
-def _missing(first: int, last: int, folder: Path) -> InputError:
-    return InputError(
-        f"a shard with the frames {first} to {last} is missing",
-        file=folder,
-        remedy=f"run `n2amd states solve --frames {first}-{last}` and pass its file too",
-    )
-
-
-def check_trajectory(found: Sequence[tuple[Path, StatesShard]], trajectory: str | Path) -> None:
-    """Hold shards against the trajectory that they are to be of.
-
-    Parameters
-    ----------
-    found
-        As `read_shards` returns them.
-    trajectory
-        trajectory.h5.
-
-    Raises
-    ------
-    InputError
-        If they end before it does, or were solved of other geometries than it holds.
-    """
-    n_frames, last = count_frames(trajectory), found[-1][1].info.stop
-    if last < n_frames - 1:
-        raise _missing(last + 1, n_frames - 1, found[-1][0].parent)
-    strange = [(path, shard) for path, shard in found if not _is_of(shard, trajectory)]
-    if strange:
-        path, shard = strange[0]
-        more = f", as those of {len(strange) - 1} more shards," if len(strange) > 1 else ""
-        raise InputError(
-            f"the states of frames {shard.info.start} to {shard.info.stop}{more} are of other geometries "
-            f"than {trajectory} holds now",
-            file=path,
-            remedy="delete the file and run again"
-            if not more
-            else f"delete {path.parent}/frames_*.h5 and run again",
-        )
-
-
-def _is_of(shard: StatesShard, trajectory: str | Path) -> bool:
-    """Whether a shard is of the geometries of a trajectory; shards of earlier versions do not say."""
-    own = (shard.info.start + 1 if shard.info.start else 0, shard.info.stop)
-    moving = shard.velocity_couplings is not None
-    found = shard.info.geometry
-    return not found or read_slice(trajectory, own, moving=moving).fingerprint == found
-
-
-def _check_same(path: Path, shard: StatesShard, reference_path: Path, reference: StatesShard) -> None:
-    for name, value in vars(reference.info).items():
-        if name in ("start", "stop", "geometry"):
-            continue
-        if (found := getattr(shard.info, name)) != value:
-            raise InputError(
-                f"{name} is {found!r}, but {value!r} in {reference_path}",
-                file=path,
-                field=name,
-                remedy="make all shards with the same settings from one trajectory",
-            )
-    if not np.array_equal(shard.band_index, reference.band_index):
-        raise InputError(
-            f"states {shard.band_index[0]}..{shard.band_index[-1]} are held, but "
-            f"{reference.band_index[0]}..{reference.band_index[-1]} in {reference_path}",
-            file=path,
-            field="band_index",
-            remedy="make all shards with the same settings",
-        )
-
-
-def _check_model(path: Path, reference_path: Path) -> None:
-    """Raise `InputError` where two shards were solved with different networks; older ones do not tell."""
-    # made from a trajectory, which may have grown since, and a network
-    ours, theirs = made_from(reference_path)[1:], made_from(path)[1:]
-    if ours and theirs and ours != theirs:
-        raise InputError(
-            f"was solved with another network than {reference_path}",
-            file=path,
-            field="inputs",
-            remedy="run `n2amd states solve` for it again, with the network of the others",
-        )
+    spin_orbit: NDArray | None = None
 
 
 def join(shards: Sequence[StatesShard]) -> Joined:
@@ -195,7 +78,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         If the shared frame has other levels or states in the two shards.
     """
     energies, overlap = [shards[0].energies], [shards[0].overlap]
-    along = [shards[0].velocity_couplings]
+    along, spin_orbit = [shards[0].velocity_couplings], [shards[0].spin_orbit]
     for earlier, later in pairwise(shards):
         place = f"frame {later.info.start} shared by two shards"
         difference = np.abs(earlier.energies[-1] - later.energies[0]).max()
@@ -220,6 +103,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         energies.append(later.energies[1:])
         overlap += [first, later.overlap[1:]]
         along.append(None if later.velocity_couplings is None else later.velocity_couplings[1:])
+        spin_orbit.append(None if later.spin_orbit is None else later.spin_orbit[1:])
     start = shards[0]
     return Joined(
         start.info,
@@ -229,6 +113,7 @@ def join(shards: Sequence[StatesShard]) -> Joined:
         canonical_gauge(start.first_coefficients, start.energies[0]),
         tuple(shard.projection for shard in shards),
         _all_of(along),
+        _all_of(spin_orbit),
     )
 
 
@@ -333,7 +218,8 @@ def assemble(
         ("states.kpoint", info.kpoint, states_settings.kpoint),
         ("states.valence", info.valence, states_settings.valence),
         ("states.conduction", info.conduction, states_settings.conduction),
-        ("states.spin", info.spin, states_settings.spin or ""),
+        ("states.spin", info.spin if info.spin in CHANNELS else "", states_settings.spin or ""),
+        ("states.spin_orbit", _picture(shards[0]), states_settings.spin_orbit or "none"),
     ):
         if found != wanted:
             raise InputError(
@@ -348,6 +234,23 @@ def assemble(
     coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme, levels)
     kept = keep_states(joined, coupled, settings.order, levels)
     return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
+
+
+def _picture(shard: StatesShard) -> str:
+    """`states.spin_orbit` of a shard."""
+    if shard.info.spin == "spinors":
+        return "spinors"
+    return "none" if shard.spin_orbit is None else "spin_states"
+
+
+def _mixed(mixing: NDArray, info: ShardInfo) -> bool:
+    """Whether states are mixtures; what is left between the two of a pair of spinors is rounding."""
+    return bool((np.abs(mixing) > (_ROUNDING_EV if info.spin == "spinors" else 0.0)).any())
+
+
+def _between_columns(elements: NDArray | None, gauge: NDArray) -> NDArray | None:
+    """Spin-orbit coupling of the states of columns from that of eigenvectors, (F, 3, n, n)."""
+    return None if elements is None else adjoint(gauge)[:, None] @ elements @ gauge[:, None]
 
 
 def keep_states(
@@ -376,7 +279,8 @@ def keep_states(
             energies=columns.energies,
             overlap=columns.overlap,
             nac=coupled.nac,
-            mixing=columns.mixing if columns.mixing.any() else None,
+            mixing=columns.mixing if _mixed(columns.mixing, info) else None,
+            spin_orbit=_between_columns(joined.spin_orbit, columns.gauge),
         ),
         projection=carried(joined.projections, kept.gauge),
         spin=info.spin,

@@ -80,7 +80,7 @@ class BothStates:
             conduction=states.conduction,
             overlap_kind=couplings.overlap,
             kpoint=states.kpoint,
-            spin=states.spin or "",
+            spin=states.component or "",
         )
         return Joined(
             info,

@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config.states import CHANNELS
+from n2amd.config.states import COMPONENTS
 from n2amd.couplings import checks
 from n2amd.couplings.defect import DefectLevels, band_edges
 from n2amd.couplings.doubt import EdgeDoubt, read_edge_doubt, write_edge_doubt
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
+from n2amd.states.gauge import DEGENERATE_EV
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -68,6 +69,9 @@ class Window:
     mixing
         <i|H|j> of states that were transported together and so are no eigenstates, diagonal zero,
         (F, w, w), eV; None where all are eigenstates.
+    spin_orbit
+        Spin-orbit coupling A of states without spin, V_SO = sum over x, y, z of A sigma, (F, 3, w, w), eV;
+        None where they have no spin, or are spinors.
     """
 
     first: int
@@ -75,6 +79,7 @@ class Window:
     overlap: NDArray
     nac: NDArray
     mixing: NDArray | None = None
+    spin_orbit: NDArray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Couplings:
     timestep_fs
         Time between frames.
     n_occupied
-        Doubly occupied bands of the cell, or filled ones of the channel.
+        Doubly occupied bands of the cell, or filled ones of the channel or of spinors.
     vbm, cbm
         Columns of the highest filled and lowest empty state, levels of a defect included (`edges`: without).
     overlap_kind
@@ -115,7 +120,7 @@ class Couplings:
     scheme
         "hst" (Hammes-Schiffer-Tully, of `overlap`) or "analytic" (along the velocities).
     spin
-        "up" or "down": the channel the states are of; empty of a closed shell.
+        "up" or "down": the channel the states are of; "spinors"; empty of a closed shell.
     defect
         Columns of levels of a defect; None where none were looked for.
     """
@@ -155,6 +160,15 @@ class Couplings:
         """Columns of the band edges, levels of a defect left out."""
         return edges_of(self)
 
+    @property
+    def edge_coupling(self) -> NDArray[np.float64]:
+        """|hbar d| between the band edges, (F - 1,), eV; of pairs that of an unpolarised carrier to both."""
+        valence, conduction = self.edges
+        if not in_kramers_pairs(self):
+            return np.abs(self.nac[:, valence, conduction])
+        square = np.abs(self.nac[:, valence - 1 : valence + 1, conduction : conduction + 2]) ** 2
+        return np.sqrt(square.sum(axis=(1, 2)) / 2)
+
 
 @dataclass(frozen=True)
 class States:
@@ -170,7 +184,19 @@ class States:
     nac: NDArray
     band_index: NDArray[np.int64]
     window: Window | None
+    spin: str = ""
     defect: DefectLevels | None = None
+
+
+def in_kramers_pairs(states: States | Couplings) -> bool:
+    """Whether states are spinors that are degenerate two by two, as time reversal makes them at Gamma."""
+    even, odd = states.energies[:, ::2], states.energies[:, 1::2]
+    return (
+        states.spin == "spinors"
+        and even.shape == odd.shape
+        and states.cbm % 2 == 0
+        and bool((np.abs(even - odd) <= DEGENERATE_EV).all())
+    )
 
 
 def edges_of(states: States | Couplings) -> tuple[int, int]:
@@ -191,7 +217,7 @@ def write_couplings(
     path: str | Path, couplings: Couplings, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write couplings atomically."""
-    with create_hdf5(path, "couplings", version="1.4", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "couplings", version="1.5", config=config, inputs=inputs) as file:
         file.attrs["n_frames"] = couplings.n_frames
         for name in _NUMBERS:
             file.attrs[name] = getattr(couplings, name)
@@ -214,6 +240,8 @@ def write_couplings(
             if couplings.window.mixing is not None:
                 # nearly all of it is zero
                 group.create_dataset("mixing", data=couplings.window.mixing, compression="gzip")
+            if couplings.window.spin_orbit is not None:
+                group.create_dataset("spin_orbit", data=couplings.window.spin_orbit)
 
 
 def read_states(path: str | Path) -> States:
@@ -251,6 +279,7 @@ def _states(file: h5py.File, path: str | Path) -> States:
         nac,
         band_index.astype(np.int64),
         _window(file, energies, timestep, kind, path) if "window" in file else None,
+        word(file, "spin", COMPONENTS) if "spin" in file.attrs else "",
         _defect(file, n, path) if "defect" in file else None,
     )
 
@@ -289,6 +318,8 @@ def _window(file: h5py.File, kept: NDArray, timestep: float, kind: str, path: st
     mixing = array(file, "window/mixing", (frames, w, w), "any") if "window/mixing" in file else None
     if mixing is not None:
         checks.check_mixing(mixing, path)
+    held = "window/spin_orbit" in file
+    spin_orbit = array(file, "window/spin_orbit", (frames, 3, w, w), "any") if held else None
     first = whole(file["window"], "first", 0)
     if len(kept) != frames or not np.array_equal(kept, energies[:, first : first + kept.shape[1]]):
         raise InputError(
@@ -297,7 +328,7 @@ def _window(file: h5py.File, kept: NDArray, timestep: float, kind: str, path: st
             field="window/energies",
             remedy="run `n2amd couplings assemble` again",
         )
-    return Window(first, energies, overlap, nac, mixing)
+    return Window(first, energies, overlap, nac, mixing, spin_orbit)
 
 
 def read_couplings(path: str | Path) -> Couplings:
@@ -331,7 +362,6 @@ def read_couplings(path: str | Path) -> Couplings:
             projection=read_projection(file),
             doubt=read_edge_doubt(file),
             scheme=word(file, "scheme", get_args(CouplingScheme)) if "scheme" in file.attrs else "hst",  # type: ignore[arg-type]
-            spin=word(file, "spin", CHANNELS) if "spin" in file.attrs else "",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from n2amd.errors import InputError
 from n2amd.hopping.correlation import autocorrelation, corrected
 from n2amd.units import HBAR_EV_FS
+
+if TYPE_CHECKING:
+    from n2amd.hopping.path import ClassicalPath
 
 #: Longest time looked at, fs: far beyond any dephasing of a solid.
 MAX_TIME_FS = 200.0
@@ -235,6 +238,15 @@ def matrix(
         i, j = rows[begin : begin + _TOGETHER], columns[begin : begin + _TOGETHER]
         result[i, j] = result[j, i] = times(by_state[i] - by_state[j], timestep, definition)
     return result
+
+
+def same_for_all(path: ClassicalPath, time_fs: float) -> NDArray[np.float64]:
+    """One time for all pairs of states, (n, n), fs; the two spins of an orbital keep their phase."""
+    times_fs = time_fs * (1.0 - np.eye(path.states))
+    if path.spin is not None:
+        same = path.band_index[:, None] == path.band_index
+        times_fs[same & (path.spin[:, None] != path.spin)] = np.inf
+    return times_fs
 
 
 def _enough(frames: int) -> None:

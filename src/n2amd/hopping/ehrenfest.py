@@ -25,6 +25,7 @@ def run_sample(
     stride: int,
     trajectories: range,
     open_states: int | None = None,
+    members: int = 1,
 ) -> Outcome:
     """Populations of one sample; `propagators` are (frames - 1, n, n), seed and sample do not matter.
 
@@ -32,15 +33,22 @@ def run_sample(
     ----------
     open_states
         How many states, the first ones, a carrier can be in: they share what the amplitudes have on others.
+    members
+        How many neighbouring states are one, whose populations are added: it starts in all of them alike.
     """
     n = propagators.shape[1]
     never = np.full((2, len(trajectories)), -1, dtype=np.int64)
     stored = np.zeros((steps // stride + 1, n))
-    _populations(np.ascontiguousarray(propagators), start_frame, start_state, steps, stride, stored)
+    for state in range(start_state * members, (start_state + 1) * members):
+        part = np.zeros_like(stored)
+        _populations(np.ascontiguousarray(propagators), start_frame, state, steps, stride, part)
+        stored += part / members
     if open_states is not None and open_states < n:
         stored[:, open_states:] = 0.0
         stored /= stored.sum(axis=1, keepdims=True)
-    return Outcome(stored, np.zeros((n, n), dtype=np.int64), never[0], never[1])
+    levels = n // members
+    together = stored.reshape(len(stored), levels, members).sum(axis=2)
+    return Outcome(together, np.zeros((levels, levels), dtype=np.int64), never[0], never[1])
 
 
 @njit(cache=True)

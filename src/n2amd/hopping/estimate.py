@@ -148,7 +148,7 @@ def estimate(path: ClassicalPath, plan: Plan) -> Estimate:
         setup_seconds=setup,
         cpu_seconds=seconds * units,
         slice_seconds=seconds,
-        memory_bytes=16.0 * _TABLES * len(path.energies) * n**2
+        memory_bytes=16.0 * _TABLES * len(path.energies) * (path.members * n) ** 2
         + 2 * stored
         + 32 * samples * plan.trajectories,
         output_bytes=stored + 40 * samples * plan.trajectories,

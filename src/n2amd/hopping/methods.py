@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from n2amd.config.dynamics import OF_PAIRS
 from n2amd.errors import InputError
-from n2amd.hopping import decoherence, dish, ehrenfest, fssh, propagators, renewal, renewal_bias
+from n2amd.hopping import decoherence, dish, dish_pairs, ehrenfest, fssh, propagators, renewal, renewal_bias
 from n2amd.hopping.outcome import Outcome
 from n2amd.hopping.path import ClassicalPath
 
@@ -50,8 +51,15 @@ class Method:
 
 
 def check(path: ClassicalPath, plan: Plan) -> None:
-    """Raise InputError if the method does not take an option of the plan."""
+    """Raise InputError if the method does not take an option of the plan, or states that the path has."""
     method = METHODS[plan.method]
+    if path.members > 1 and plan.method not in OF_PAIRS:
+        raise InputError(
+            f"{plan.method} hops between single states, which Kramers pairs of spinors are not: which state "
+            "of a pair is which is a choice",
+            field="dynamics.methods",
+            remedy=f"choose of {', '.join(OF_PAIRS)}",
+        )
     if method.absorbing == "always" and not plan.absorbing:
         raise InputError(
             f"{plan.method} is absorbing only: it gives first arrivals at the final state",
@@ -67,7 +75,8 @@ def check(path: ClassicalPath, plan: Plan) -> None:
 
 
 def _dish(path: ClassicalPath, plan: Plan) -> Run:
-    tables = dish.prepare(
+    module = dish if path.members == 1 else dish_pairs
+    tables = module.prepare(
         path,
         propagators.build(path, plan.scheme, plan.substeps),
         plan.dephasing_time,
@@ -75,7 +84,7 @@ def _dish(path: ClassicalPath, plan: Plan) -> Run:
         waiting=plan.waiting,
         absorbing=plan.absorbing,
     )
-    return partial(dish.run_block, tables)
+    return partial(module.run_block, tables)
 
 
 def _dish_renewal(path: ClassicalPath, plan: Plan) -> Run:
@@ -95,7 +104,9 @@ def _fssh(path: ClassicalPath, plan: Plan, counted: bool) -> Run:
 
 def _ehrenfest(path: ClassicalPath, plan: Plan) -> Run:
     steps = propagators.build(path, plan.scheme, plan.substeps)
-    return partial(ehrenfest.run_sample, steps, open_states=path.open_states)
+    return partial(
+        ehrenfest.run_sample, steps, open_states=path.members * path.open_states, members=path.members
+    )
 
 
 def _corrected(path: ClassicalPath, plan: Plan, correction: decoherence.Correction) -> Run:

@@ -65,8 +65,14 @@ def _with(path: ClassicalPath, added: list[int]) -> ClassicalPath:
 
 def _outside(window: ClassicalPath, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Columns of the window beyond the final state and beyond the open ones, the nearest first."""
-    down = np.arange(own.min() - 1, -1, -1)
-    up = np.arange(own.max() + 1, window.states)
+    if window.spin is not None:
+        # spins that are closed lie between those that are open
+        others = np.setdiff1d(np.arange(window.states), own)
+        down, up = others[others < own.max()][::-1], others[others > own.max()]
+        return (down, up) if window.final < window.start else (up, down)
+    step = window.multiplicity
+    down = np.arange(own.min() - step, -1, -step)
+    up = np.arange(own.max() + step, window.states, step)
     return (down, up) if window.final < window.start else (up, down)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.config.scissor import Scissor
-from n2amd.couplings.store import Couplings, States, edges_of, read_states
+from n2amd.couplings.store import Couplings, States, edges_of, in_kramers_pairs, read_states
 from n2amd.errors import InputError
 from n2amd.hopping import pairs
 from n2amd.hopping.pairs import Pairs
+from n2amd.hopping.spin_states import have_spins, with_spins
 from n2amd.units import BOLTZMANN_EV_K
 
 Carrier = Literal["electron", "hole", "pair"]
@@ -31,14 +32,18 @@ class Source:
     window
         Path of all states that the couplings file holds.
     columns
-        Columns of the window, (n,): the states of the path, or those that its pairs are made of.
+        Columns of the window, (n,): the states of the path (of Kramers pairs the first of each), or those
+        that its electron-hole pairs are made of.
     pairs
         Which pairs, or None: the states are the window's own.
+    members
+        How many columns of the window, from that one on, each state of the path is: 2 of a Kramers pair.
     """
 
     window: ClassicalPath
     columns: NDArray[np.int64]
     pairs: Pairs | None = None
+    members: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class ClassicalPath:
     level
         States that are levels of a defect, (n,); None where there are none. Of a carrier's path they are the
         last open ones.
+    multiplicity
+        Neighbouring columns that are one level: 2 of a window of Kramers pairs, whose start and final state
+        are the first ones of theirs.
+    spin
+        Of each state, (n,), 0 up and 1 down; None where states have no spin, or are spinors. Start and final
+        state are those of spin up.
     """
 
     energies: NDArray[np.float64]
@@ -95,11 +106,28 @@ class ClassicalPath:
     closed: int = 0
     source: Source | None = None
     level: NDArray[np.bool_] | None = None
+    multiplicity: int = 1
+    spin: NDArray[np.int64] | None = None
 
     @property
     def states(self) -> int:
         """Number of states."""
         return self.energies.shape[1]
+
+    @property
+    def members(self) -> int:
+        """How many states of the window each state of the path is: 2 where its states are Kramers pairs."""
+        return 1 if self.source is None else self.source.members
+
+    @property
+    def open_spins(self) -> int:
+        """How many of the states that are degenerate with the final one a carrier recombines to."""
+        return self.multiplicity if self.spin is None else 2
+
+    def amplitudes_of(self, state: int) -> range:
+        """Columns of the propagators that the level of a state has: two of a Kramers pair."""
+        first, count = state * self.members, self.members * self.multiplicity
+        return range(first, first + count)
 
     @property
     def open_states(self) -> int:
@@ -174,10 +202,16 @@ class ClassicalPath:
         return self.open_states - self.defect - 1
 
     def part(self, columns: list[int], start: int, final: int, closed: int = 0) -> ClassicalPath:
-        """Some of the states, propagated as before; `start` and `final` are columns of the result."""
+        """Some of the states, propagated as before; `start` and `final` are columns of the result.
+
+        Of a window of Kramers pairs, whose columns are those of the first of each: pairs.
+        """
 
         def square(matrices: NDArray | None) -> NDArray | None:
-            return None if matrices is None else np.ascontiguousarray(matrices[:, columns][:, :, columns])
+            # between pairs there is no number
+            if matrices is None or self.multiplicity > 1:
+                return None
+            return np.ascontiguousarray(matrices[:, columns][:, :, columns])
 
         return replace(
             self,
@@ -193,13 +227,17 @@ class ClassicalPath:
             nac=square(self.nac),
             mixing=square(self.mixing),
             source=self._source_of(columns),
+            multiplicity=1,
+            spin=None if self.spin is None else self.spin[columns],
         )
 
     def _source_of(self, columns: list[int]) -> Source | None:
         if self.source is None:
-            return Source(self, np.asarray(columns)) if self.hole_band is None else None
+            source = Source(self, np.asarray(columns), members=self.multiplicity)
+            return source if self.hole_band is None else None
         if self.source.pairs is None:
-            return replace(self.source, columns=self.source.columns[columns])
+            members = self.multiplicity * self.source.members
+            return replace(self.source, columns=self.source.columns[columns], members=members)
         return replace(self.source, pairs=self.source.pairs.part(columns))
 
 
@@ -216,7 +254,10 @@ def read_window(file: str | Path) -> ClassicalPath:
 
 def window_of(states: States | Couplings) -> ClassicalPath:
     """Every kept state of couplings, valence and conduction, as the path of an electron."""
+    if spins := have_spins(states):
+        states = with_spins(states)
     (vbm, cbm), n = edges_of(states), states.energies.shape[1]
+    multiplicity = 2 if in_kramers_pairs(states) else 1
     levels = [] if states.defect is None else list(states.defect.columns)
     kept = ClassicalPath(
         energies=states.energies,
@@ -224,7 +265,10 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         carrier="electron",
         band_index=states.band_index,
         start=cbm,
-        final=vbm,
+        # the first of two degenerate ones
+        final=vbm - 1 if spins else vbm + 1 - multiplicity,
+        multiplicity=multiplicity,
+        spin=np.arange(n) % 2 if spins else None,
         overlap=states.overlap,
         nac=states.nac,
         **_sides(n, states.cbm, levels),
@@ -238,10 +282,11 @@ def window_of(states: States | Couplings) -> ClassicalPath:
         overlap=window.overlap,
         nac=window.nac,
         mixing=window.mixing,
-        band_index=states.n_occupied - (first + states.cbm) + np.arange(w),
+        band_index=(states.n_occupied - (first + states.cbm) + np.arange(w)) // (2 if spins else 1),
         **_sides(w, first + states.cbm, [first + k for k in levels]),
         start=first + cbm,
-        final=first + vbm,
+        final=first + kept.final,
+        spin=np.arange(w) % 2 if spins else None,
     )
     return replace(kept, source=Source(whole, first + np.arange(n)))
 
@@ -258,7 +303,8 @@ def read_couplings(file: str | Path, carrier: Carrier, pair_states: int | None =
     An electron moves among [VBM, CBM, CBM+1, ...] and starts at the CBM; a hole among
     [CBM, VBM, VBM-1, ...] and starts at the VBM; levels of a defect follow the states of the bands. A pair
     moves among [ground state, (VBM, CBM), ...], the further pairs by mean energy, and starts as (VBM, CBM).
-    Column 0 is where it recombines to.
+    Column 0 is where it recombines to. Of Kramers pairs of spinors each pair is a state; of spin states,
+    which start and recombine with spin up, down follows up.
 
     Parameters
     ----------
@@ -278,6 +324,12 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
     window = replace(window_of(states), carrier=carrier)
     levels = [] if window.level is None else np.flatnonzero(window.level).tolist()
     if carrier == "pair":
+        if states.spin == "spinors" or window.spin is not None:
+            raise InputError(
+                "pairs of an electron and a hole are not known with spin-orbit coupling",
+                field="dynamics.carrier",
+                remedy="choose electron or hole",
+            )
         if levels:
             raise InputError(
                 "pairs of an electron and a hole know no levels of a defect",
@@ -285,8 +337,10 @@ def path_of(states: States | Couplings, carrier: Carrier, pair_states: int | Non
                 remedy="choose electron or hole, or leave states.defect out",
             )
         return pair_path(window, pair_states)
-    vbm, cbm, n = window.final, window.start, window.states
-    columns = [vbm, *range(cbm, n)] if carrier == "electron" else [cbm, *range(vbm, -1, -1)]
+    vbm, cbm, n, step = window.final, window.start, window.states, window.multiplicity
+    columns = [vbm, *range(cbm, n, step)] if carrier == "electron" else [cbm, *range(vbm, -1, -step)]
+    if window.spin is not None and carrier == "hole":
+        columns = [cbm, *(k + spin for k in range(vbm, -1, -2) for spin in (0, 1))]
     columns = [*(k for k in columns if k not in levels), *levels]
     return window.part(columns, start=1, final=0)
 

@@ -71,6 +71,8 @@ def write(
         )
         if path.defect:
             out.attrs["defect_states"] = path.defect
+        if path.spin is not None:
+            out.attrs["spins"] = 1
         out["time"] = steps * path.timestep_fs
         out.create_dataset("population", data=result.population, compression="gzip", shuffle=True)
         out["mean_population"] = mean

@@ -42,6 +42,12 @@ def build(path: ClassicalPath, scheme: Scheme, substeps: int = 10) -> NDArray[np
         return cut(build(path.source.window, scheme, substeps), path.source)
     if scheme == "local_diabatic":
         return local_diabatic(path.energies, _given(path.overlap, scheme), path.timestep_fs, path.mixing)
+    if path.spin is not None:
+        raise InputError(
+            "hst propagates by derivative couplings alone, which flip no spin",
+            field="dynamics.scheme",
+            remedy="set it to local_diabatic",
+        )
     return hst(path.energies, _given(path.nac, scheme), path.timestep_fs, substeps)
 
 
@@ -49,9 +55,10 @@ def cut(propagators: NDArray[np.complex128], source: Source) -> NDArray[np.compl
     """Propagators of the states of a path from those of the window they belong to, (frames - 1, n, n).
 
     A state that leaves the path's states hands its place to the one that enters them (`nearest_unitary`).
-    Those of pairs are determinants of the window's (`hopping.pairs`).
+    Those of electron-hole pairs are determinants of the window's (`hopping.pairs`). Where the states are
+    Kramers pairs, they are of both states of each, next to each other.
     """
-    columns = source.columns
+    columns = np.ravel(source.columns[:, None] + np.arange(source.members))
     kept = propagators[:, columns[:, None], columns[None, :]]
     if len(columns) < propagators.shape[1]:
         kept = nearest_unitary(kept)

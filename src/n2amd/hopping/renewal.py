@@ -10,6 +10,7 @@ was met once (else the decay is not one exponential, and depends on where it sta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numba import njit
@@ -90,7 +91,8 @@ def hop_probabilities(
     """Probability of hopping at the end of coherent intervals, by the frame where they begin.
 
     A carrier hops from the start to the final state, but amplitudes go through all states of the path: where
-    edge states swap with neighbours, the two alone would not do (docs/decisions/local-diabatic-step.md).
+    edge states swap with neighbours, the two alone would not do (docs/decisions/local-diabatic-step.md). Of
+    Kramers pairs: from either state of the one, the mean of both, to both of the other.
 
     Parameters
     ----------
@@ -113,7 +115,7 @@ def hop_probabilities(
     cost = path.midstep_energies * (path.sign / (BOLTZMANN_EV_K * temperature))
     factor = np.exp(-np.maximum(0.0, cost[:, path.final] - cost[:, path.start]))
     begin = np.arange(lap)
-    back = total[begin].conj()[:, path.start]
+    starts, finals = path.amplitudes_of(path.start), path.amplitudes_of(path.final)
     probability = np.empty((len(steps), lap))
     for index, m in enumerate(steps):
         end = begin + int(m)
@@ -122,8 +124,12 @@ def hop_probabilities(
             here = laps == k
             through = np.linalg.matrix_power(whole, int(k))
             frame = end[here] - k * lap
-            amplitude = np.einsum("fj,jk,fk->f", total[frame][:, path.final], through, back[here])
-            probability[index, here] = np.abs(amplitude) ** 2 * factor[frame - 1]
+            arrived = np.zeros(len(frame))
+            for first, last in product(starts, finals):
+                back = total[begin].conj()[:, first]
+                amplitude = np.einsum("fj,jk,fk->f", total[frame][:, last], through, back[here])
+                arrived += np.abs(amplitude) ** 2
+            probability[index, here] = arrived / len(starts) * factor[frame - 1]
     return probability
 
 

@@ -45,6 +45,8 @@ class Offer:
     electrons
         Of the frames looked at: name, atomic numbers, electrons beyond the neutral atoms, and of spin up
         less those of spin down (None without collinear spins, or where nothing tells).
+    spin_orbit
+        Whether a pseudopotential tells j = l + 1/2 from l - 1/2; None where it was not looked at.
     """
 
     n_frames: int
@@ -53,6 +55,7 @@ class Offer:
     n_spin: int
     without: Mapping[str, str]
     electrons: tuple[tuple[str, NDArray[np.int64], float, float | None], ...] = ()
+    spin_orbit: bool | None = None
 
 
 def offer_of_dataset(path: str | Path) -> Offer:
@@ -153,4 +156,7 @@ def offer_of_frames(
     }
     n_spin = frames[0].hamiltonian.n_spin
     electrons = tuple((f.name, f.structure.numbers, -f.charge + 0.0, spin_of(f)) for f in frames)
-    return Offer(len(folders), Census.of_frames(frames), Basis(atoms), n_spin, without, electrons)
+    split = any(
+        atom.split_projectors for f in frames if f.ingredients for atom in f.ingredients.atoms.values()
+    )
+    return Offer(len(folders), Census.of_frames(frames), Basis(atoms), n_spin, without, electrons, split)

@@ -2,14 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from n2amd.baseline.spin_orbit import SpinOrbit, with_spin_orbit
+from numpy.typing import NDArray
+
+from n2amd.baseline.spin_orbit import SpinOrbit, between_spin_states, with_spin_orbit
 from n2amd.blocks.matrix import BlockMatrix
+from n2amd.config.states import Channel
 from n2amd.errors import InputError
 from n2amd.frames.frame import Frame
 from n2amd.network.predict import HamiltonianPredictor
+from n2amd.orbitals.basis import Basis
+from n2amd.states.cross_time import CrossOverlap, OverlapKind
 from n2amd.structure import Structure
+
+
+def spin_orbit_of(predictor: HamiltonianPredictor) -> SpinOrbit:
+    """Return the spin-orbit coupling of the pseudopotentials that a model's H0 knows.
+
+    Raises
+    ------
+    InputError
+        If the model has no H0, or its pseudopotentials are scalar relativistic.
+    """
+    if predictor.model.zeroth is None:
+        raise InputError(
+            "the model has no H0: it knows no pseudopotentials, whose spin-orbit coupling is added",
+            field="spin_orbit",
+            remedy="train it on data with the ingredients of H0 (OpenMX: .vps files)",
+        )
+    return SpinOrbit.of(predictor.basis, predictor.model.zeroth.ingredients)
+
+
+@dataclass(frozen=True)
+class WithSpinOrbit:
+    """A model that was trained without spin, with the spin-orbit coupling of its pseudopotentials.
+
+    Attributes
+    ----------
+    scalar
+        The model.
+    coupling
+        V_SO of any structure.
+    spinors
+        Whether it predicts spinor matrices; else the scalar ones, with V_SO between states beside.
+    """
+
+    scalar: HamiltonianPredictor
+    coupling: SpinOrbit
+    spinors: bool
+
+    @classmethod
+    def of(cls, predictor: HamiltonianPredictor, *, spinors: bool) -> WithSpinOrbit:
+        """Prepare the tables.
+
+        Raises
+        ------
+        InputError
+            If the model has spins or no H0, or its pseudopotentials are scalar relativistic.
+        """
+        _require_scalar(predictor.n_spin)
+        return cls(predictor, spin_orbit_of(predictor), spinors)
+
+    @property
+    def basis(self) -> Basis:
+        """Orbital basis."""
+        return self.scalar.basis
+
+    def electrons_in(self, structure: Structure, spin: Channel | None) -> float:
+        """Return the electrons of a cell."""
+        return self.scalar.electrons_in(structure, spin)
+
+    def cross_overlap(self, kind: OverlapKind) -> CrossOverlap:
+        """Return the function that gives S between two geometries, which knows no spin."""
+        return self.scalar.cross_overlap(kind)
+
+    def predict(self, structure: Structure) -> tuple[BlockMatrix, BlockMatrix]:
+        """Return (H, S), the Hermitian half; H with V_SO where spinors are predicted."""
+        hamiltonian, overlap = self.scalar.predict(structure)
+        if not self.spinors:
+            return hamiltonian, overlap
+        return with_spin_orbit(hamiltonian, self.coupling.matrix(structure, hamiltonian.pairs)), overlap
+
+    def spin_orbit_elements(
+        self, structure: Structure, vectors: NDArray, kpoint: NDArray | None = None
+    ) -> NDArray:
+        """V_SO between states without spin; see `n2amd.states.spin_orbit.SpinOrbitElements`."""
+        offsets = self.basis.orbital_offsets(structure.numbers)
+        return between_spin_states(self.coupling.matrix(structure), offsets, vectors, kpoint)
+
+
+def _require_scalar(n_spin: int) -> None:
+    if n_spin != 1:
+        raise InputError(
+            f"H has {n_spin} spin components already",
+            field="spin_orbit",
+            remedy="use a model that was trained without spin",
+        )
 
 
 def spinor_hamiltonian(
@@ -36,19 +125,8 @@ def spinor_hamiltonian(
     InputError
         If the model has no H0, or its pseudopotentials are scalar relativistic.
     """
-    if predictor.model.zeroth is None:
-        raise InputError(
-            "the model has no H0: it knows no pseudopotentials, whose spin-orbit coupling is added",
-            field="spin_orbit",
-            remedy="train it on data with the ingredients of H0 (OpenMX: .vps files)",
-        )
-    if hamiltonian.n_spin != 1:
-        raise InputError(
-            f"H has {hamiltonian.n_spin} spin components already",
-            field="spin_orbit",
-            remedy="use a model that was trained without spin",
-        )
-    coupling = SpinOrbit.of(predictor.basis, predictor.model.zeroth.ingredients)
+    coupling = spin_orbit_of(predictor)
+    _require_scalar(hamiltonian.n_spin)
     return with_spin_orbit(hamiltonian, coupling.matrix(structure, hamiltonian.pairs))
 
 

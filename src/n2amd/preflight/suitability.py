@@ -66,6 +66,12 @@ def check_suits(offer: Offer, demands: Demands) -> None:
             remedy="leave it out, or use spin-polarised runs (collinear: 2 components)",
         )
     _check_spin(offer, demands)
+    if demands.states.spin_orbit is not None and offer.spin_orbit is False:
+        raise InputError(
+            "no pseudopotential tells j = l + 1/2 from l - 1/2: there is no spin-orbit coupling to add",
+            field="states.spin_orbit",
+            remedy="put the .vps files of OpenMX' DFT_DATA beside the frames (vps/), or leave it out",
+        )
     _check_radial_functions(offer.basis, demands.fits_overlap)
     _check_split(offer.n_frames, "hamiltonian", demands.hamiltonian)
     if demands.forcefield is not None:

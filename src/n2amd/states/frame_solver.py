@@ -10,14 +10,14 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from n2amd.blocks.csr import fold_csr
-from n2amd.blocks.matrix import BlockMatrix, fold, spin_channel
-from n2amd.config.states import CHANNELS, Channel, StatesSettings
+from n2amd.blocks.matrix import BlockMatrix, fold, fold_spinor, spin_channel
+from n2amd.config.states import CHANNELS, Channel, Component, StatesSettings
 from n2amd.errors import InputError
 from n2amd.orbitals.basis import Basis
 from n2amd.states.choice import choose_method
 from n2amd.states.projection import Sites, first_orbitals, site_weights, sites_of
 from n2amd.states.solver import WindowStates, solve_window
-from n2amd.states.window import StateWindow, state_window
+from n2amd.states.window import StateWindow, spin_factor, state_window
 from n2amd.structure import Structure
 
 if TYPE_CHECKING:
@@ -67,17 +67,25 @@ def window_electrons(predictor: Predictor, structure: Structure, spin: Channel |
     return predictor.basis.valence_electrons(structure.numbers)
 
 
-def channel_of(hamiltonian: BlockMatrix, spin: Channel | None, frame: int | str) -> BlockMatrix:
-    """Return the H of one spin channel, or of a closed shell where none is named.
+def channel_of(hamiltonian: BlockMatrix, component: Component | None, frame: int | str) -> BlockMatrix:
+    """Return the H of one spin channel, of spinors, or of a closed shell where neither is named.
 
     Raises
     ------
     InputError
-        If H has no such channel, or several where none is named.
+        If H is not of that kind.
     """
-    if hamiltonian.n_spin != (1 if spin is None else len(CHANNELS)):
-        wanted = "no spin channel is chosen" if spin is None else f"spin {spin} is asked for"
+    if hamiltonian.n_spin != {None: 1, "spinors": 4}.get(component, len(CHANNELS)):
         plural = "" if hamiltonian.n_spin == 1 else "s"
+        if component == "spinors" or (component is None and hamiltonian.n_spin == 4):
+            asked = "no spinors are asked for" if component is None else "spinors are asked for"
+            raise InputError(
+                f"the Hamiltonian has {hamiltonian.n_spin} spin component{plural}, and {asked}",
+                frame=frame,
+                field="states.spin_orbit",
+                remedy="set it to spinors for runs with spin-orbit coupling (4 components) alone",
+            )
+        wanted = "no spin channel is chosen" if component is None else f"spin {component} is asked for"
         raise InputError(
             f"the Hamiltonian has {hamiltonian.n_spin} spin component{plural}, and {wanted}",
             frame=frame,
@@ -85,7 +93,7 @@ def channel_of(hamiltonian: BlockMatrix, spin: Channel | None, frame: int | str)
             remedy="choose up or down of a collinear Hamiltonian (2 components); leave it out "
             "of a closed shell",
         )
-    return hamiltonian if spin is None else spin_channel(hamiltonian, CHANNELS.index(spin))
+    return spin_channel(hamiltonian, CHANNELS.index(component)) if component in CHANNELS else hamiltonian
 
 
 @dataclass(frozen=True)
@@ -140,13 +148,18 @@ class FrameSolver:
         window = state_window(electrons, int(offsets[-1]), settings)
         level = settings.weights_of
         sites = None if level == "none" else sites_of(structure, basis, level)
-        method = choose_method(settings.solver, int(offsets[-1]))
+        method = choose_method(settings, int(offsets[-1]))
         return cls(predictor, settings, window, offsets, sites, method)
 
     @property
     def kpoint(self) -> NDArray[np.float64]:
         """Fractional k point, (3,)."""
         return np.asarray(self.settings.kpoint)
+
+    @property
+    def n_functions(self) -> int:
+        """Size of the matrices: orbitals of the cell, of spinors each with spin up and down."""
+        return spin_factor(self.settings) * int(self.offsets[-1])
 
     @property
     def needs_shift(self) -> bool:
@@ -165,13 +178,15 @@ class FrameSolver:
         """
         frame = "the first one of the trajectory"
         hamiltonian, overlap = self.predictor.predict(first)
-        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
+        hamiltonian = channel_of(hamiltonian, self.settings.component, frame)
         states, _ = replace(self, shift=guess)._solve(hamiltonian, overlap, frame, count_ends=False)
         edge = self.window.n_occupied - self.window.low
         return replace(self, shift=float(states.energies[edge - 1 : edge + 1].mean()))
 
     def folded(self, matrix: BlockMatrix) -> NDArray | scipy.sparse.csr_array:
-        """Fold at the k point, dense or sparse as this cell is solved, (n, n)."""
+        """Fold at the k point, dense or sparse as this cell is solved, (n, n); of spinors (2 n, 2 n)."""
+        if self.settings.component == "spinors":
+            return fold_spinor(matrix, self.offsets, self.kpoint[None])[0]
         if self.method == "dense":
             return fold(matrix, self.offsets, self.kpoint)
         return fold_csr([matrix], self.offsets, self.kpoint)[0]
@@ -188,9 +203,9 @@ class FrameSolver:
         Raises
         ------
         InputError
-            If H has not the spin channel of the settings, or several where they name none.
+            If H has not the spin channel or spinors of the settings, or several where they name none.
         """
-        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
+        hamiltonian = channel_of(hamiltonian, self.settings.component, frame)
         counted = not isinstance(frame, int) or frame % COUNTED_EVERY == 0
         states, folded_overlap = self._solve(hamiltonian, overlap, frame, count_ends=counted)
         return self.weighed(states, folded_overlap)
@@ -201,7 +216,7 @@ class FrameSolver:
         """States of the window, and S at the k point."""
         tolerance = self.settings.residual_tolerance_eV
         if self.method == "dense":
-            h, s = (fold(matrix, self.offsets, self.kpoint) for matrix in (hamiltonian, overlap))
+            h, s = self.folded(hamiltonian), self.folded(overlap)
             return solve_window(h, s, self.window, residual_tolerance=tolerance, frame=frame), s
         h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
         return self.solve_folded((h, s), frame, count_ends=count_ends)[0], s
@@ -209,7 +224,7 @@ class FrameSolver:
     def folded_pair(self, structure: Structure, frame: int | str) -> FoldedPair:
         """H and S of one geometry, sparse, at the k point."""
         hamiltonian, overlap = self.predictor.predict(structure)
-        hamiltonian = channel_of(hamiltonian, self.settings.spin, frame)
+        hamiltonian = channel_of(hamiltonian, self.settings.component, frame)
         h, s = fold_csr([hamiltonian, overlap], self.offsets, self.kpoint)
         return h, s
 
@@ -243,7 +258,9 @@ class FrameSolver:
         """Add the weights on sites where they are asked for."""
         if self.sites is None:
             return states
+        n, spins = int(self.offsets[-1]), spin_factor(self.settings)
         starts = first_orbitals(self.sites, self.predictor.basis)
+        starts = np.concatenate([starts + n * spin for spin in range(spins)])
         partition = self.settings.partition
         if partition == "loewdin" and not isinstance(folded_overlap, np.ndarray):
             folded_overlap = folded_overlap.toarray()  # it is diagonalised
@@ -254,4 +271,4 @@ class FrameSolver:
             starts,
             partition,
         )
-        return replace(states, weights=weights)
+        return replace(states, weights=weights.reshape(len(weights), spins, -1).sum(axis=1))

@@ -17,6 +17,7 @@ from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.neighbours import NeighbourSolver
 from n2amd.states.projection import Projection, Sites
 from n2amd.states.solver import WindowStates
+from n2amd.states.spin_orbit import SpinOrbitElements
 from n2amd.states.store import OF_FRAMES, ShardInfo, StatesShard
 from n2amd.states.velocity import Coupler
 from n2amd.states.window import StateWindow
@@ -35,6 +36,7 @@ def solve_shard(
     report: Callable[[int, int], None] = lambda done, total: None,
     doubter: Doubter | None = None,
     coupler: Coupler | None = None,
+    spin_orbit: SpinOrbitElements | None = None,
     middle_of_gap: float | None = None,
 ) -> StatesShard:
     """Solve every frame of a shard and the overlaps between neighbours.
@@ -57,6 +59,9 @@ def solve_shard(
         is not asked.
     coupler
         Gives the couplings of each frame along the velocities of `frames`; None: there are none.
+    spin_orbit
+        Gives the spin-orbit coupling between the states of each frame; None: they have no spin, or are
+        spinors.
     middle_of_gap
         Energy near which the gap of the material is, eV; None: it is searched for.
 
@@ -99,6 +104,9 @@ def solve_shard(
         rows.append(states)
         if coupler is not None:
             rows.velocity_couplings.append(_along_velocities(coupler, frames, frame, states, solver.kpoint))
+        if spin_orbit is not None:
+            elements = spin_orbit.spin_orbit_elements(frames[frame], states.coefficients, solver.kpoint)
+            rows.spin_orbit.append(elements)
         if doubter is not None and frame in doubted:
             rows.changes[frame] = doubter.doubt_elements(frames[frame], states.coefficients, solver.kpoint)
         report(len(rows.energies), total)
@@ -110,14 +118,14 @@ def solve_shard(
         stop=last,
         geometry=frames.fingerprint,
         n_occupied=solver.window.n_occupied,
-        n_orbitals=int(solver.offsets[-1]),
+        n_orbitals=solver.n_functions,
         timestep_fs=frames.timestep_fs,
         valence=settings.valence,
         conduction=settings.conduction,
         overlap_kind=overlap_kind,
         kpoint=settings.kpoint,
         solver=solver.method,
-        spin=settings.spin or "",
+        spin=settings.component or "",
     )
     doubt = None
     if doubter is not None and len(asked):
@@ -152,6 +160,7 @@ class _Rows:
     weights: list[NDArray] = field(default_factory=list)
     changes: dict[int, NDArray] = field(default_factory=dict)
     velocity_couplings: list[NDArray] = field(default_factory=list)
+    spin_orbit: list[NDArray] = field(default_factory=list)
 
     def append(self, states: WindowStates) -> None:
         self.energies.append(states.energies)
@@ -176,6 +185,7 @@ class _Rows:
             "last_overlap_coefficients": self.last.overlap_coefficients,
             **({"weights": np.array(self.weights)} if self.weights else {}),
             **({"velocity_couplings": np.array(self.velocity_couplings)} if self.velocity_couplings else {}),
+            **({"spin_orbit": np.array(self.spin_orbit)} if self.spin_orbit else {}),
             **({"changed": np.array(list(self.changes))} if self.changes else {}),
             **({"changes": np.array(list(self.changes.values()))} if self.changes else {}),
         }
@@ -199,6 +209,7 @@ class _Rows:
             if "changed" in arrays
             else {},
             list(arrays.get("velocity_couplings", [])),
+            list(arrays.get("spin_orbit", [])),
         )
 
     def shard(

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config.states import CHANNELS
+from n2amd.config.states import COMPONENTS
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
@@ -34,7 +34,7 @@ class ShardInfo:
     start, stop
         First and last frame, both included; `stop` is also the first frame of the next shard.
     n_occupied, n_orbitals
-        Doubly occupied bands, or filled ones of the channel; size of the basis.
+        Doubly occupied bands, or filled ones of the channel or of spinors; size of the matrices.
     timestep_fs
         Time between frames.
     valence, conduction
@@ -48,7 +48,7 @@ class ShardInfo:
     geometry
         `TrajectorySlice.fingerprint` of the frames; empty where they are not known.
     spin
-        "up" or "down": the channel the states are of; empty of a closed shell.
+        "up" or "down": the channel the states are of; "spinors"; empty of a closed shell.
     """
 
     start: int
@@ -98,6 +98,9 @@ class StatesShard:
     velocity_couplings
         <i|d/dt j> of the eigenvectors of each frame along its velocities, (f, w, w), 1/fs; None where they
         were not asked for.
+    spin_orbit
+        Spin-orbit coupling A between the eigenvectors, V_SO = sum over x, y, z of A sigma, (f, 3, w, w), eV;
+        None where it was not asked for or is in the Hamiltonian.
     """
 
     info: ShardInfo
@@ -116,6 +119,7 @@ class StatesShard:
     projection: Projection | None = None
     doubt: StateDoubt | None = None
     velocity_couplings: NDArray | None = None
+    spin_orbit: NDArray | None = None
 
     @property
     def coefficient_norm(self) -> NDArray[np.float64]:
@@ -163,14 +167,22 @@ _COUNTED = ("inertia", "shift", "ends_counted")
 #: What is known of each frame beside energies and overlap; fields of `WindowStates` too.
 OF_FRAMES = (*_ERRORS, "coefficient_norms", *_COUNTED)
 _COEFFICIENTS = ("first_coefficients", "last_coefficients", "last_overlap_coefficients")
-_ARRAYS = ("energies", "band_index", "overlap", *OF_FRAMES, *_COEFFICIENTS, "velocity_couplings")
+_ARRAYS = (
+    "energies",
+    "band_index",
+    "overlap",
+    *OF_FRAMES,
+    *_COEFFICIENTS,
+    "velocity_couplings",
+    "spin_orbit",
+)
 
 
 def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.6", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.7", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
             if (name, value) != ("spin", ""):
                 file.attrs[name] = value
@@ -199,7 +211,7 @@ def read_shard(path: str | Path) -> StatesShard:
             kpoint=(kpoint[0], kpoint[1], kpoint[2]),
             solver=word(file, "solver", ("dense", "block_si")) if "solver" in file.attrs else "dense",
             geometry=word(file, "geometry") if "geometry" in file.attrs else "",
-            spin=word(file, "spin", CHANNELS) if "spin" in file.attrs else "",
+            spin=word(file, "spin", COMPONENTS) if "spin" in file.attrs else "",
         )
         frames = info.stop - info.start + 1
         if frames < 2:
@@ -222,7 +234,8 @@ def read_shard(path: str | Path) -> StatesShard:
             **{name: array(file, name, (n, w), "any") for name in _COEFFICIENTS},
             projection=read_projection(file),
             doubt=read_doubt(file, w),
-            velocity_couplings=_velocity_couplings(file, frames, w),
+            velocity_couplings=_of_pairs(file, "velocity_couplings", (frames, w, w)),
+            spin_orbit=_of_pairs(file, "spin_orbit", (frames, 3, w, w)),
         )
     _check_window(shard, path)
     return shard
@@ -234,10 +247,9 @@ def _norms(file: h5py.File, frames: int, states: int) -> NDArray[np.float64]:
     return np.repeat(array(file, "coefficient_norm", (frames,))[:, None], states, axis=1)
 
 
-def _velocity_couplings(file: h5py.File, frames: int, states: int) -> NDArray | None:
-    if "velocity_couplings" not in file:
-        return None
-    return array(file, "velocity_couplings", (frames, states, states), "any")
+def _of_pairs(file: h5py.File, name: str, shape: tuple[int, ...]) -> NDArray | None:
+    """What is known of pairs of states of each frame, None where it was not asked for."""
+    return array(file, name, shape, "any") if name in file else None
 
 
 def _counted(file: h5py.File, frames: int) -> dict[str, NDArray]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2amd.config.states import Channel, StatesSettings
+from n2amd.config.states import CHANNELS, Component, StatesSettings
 from n2amd.errors import InputError
 
 #: Electron counts further than this from an even number are refused.
@@ -26,8 +26,8 @@ class StateWindow:
     low, high
         Absolute band indices, 0-based, `high` exclusive; the margin is included.
     n_occupied
-        Doubly occupied bands, or filled ones of a spin channel: the VBM is n_occupied - 1, the CBM
-        n_occupied.
+        Doubly occupied bands, or filled ones of a spin channel or of spinors: the VBM is n_occupied - 1, the
+        CBM n_occupied.
     """
 
     low: int
@@ -43,26 +43,27 @@ class StateWindow:
         return np.arange(self.low, self.high, dtype=np.int64)
 
 
-def occupied_bands(n_electrons: float, spin: Channel | None = None) -> int:
-    """Return the doubly occupied bands of a closed shell, or the filled bands of a spin channel.
+def occupied_bands(n_electrons: float, component: Component | None = None) -> int:
+    """Return the doubly occupied bands of a closed shell, or the filled ones of a spin channel or of spinors.
 
     Parameters
     ----------
     n_electrons
         In the cell, or in the channel.
-    spin
-        The channel; None: a closed shell.
+    component
+        The channel, or spinors; None: a closed shell.
 
     Raises
     ------
     InputError
         If the electrons do not fill whole bands, or there are none.
     """
-    per_band = 2 if spin is None else 1
+    per_band = 1 if component in CHANNELS else 2
     n_occupied = round(n_electrons / per_band)
     if n_occupied >= 1 and abs(n_electrons - per_band * n_occupied) <= _COUNT_TOLERANCE:
-        return n_occupied
-    if spin is None:
+        # an even number, so that no pair of degenerate spinors is half filled
+        return 2 * n_occupied if component == "spinors" else n_occupied
+    if component not in CHANNELS:
         raise InputError(
             f"{n_electrons:g} valence electrons do not fill whole bands",
             field="n_electrons",
@@ -70,7 +71,7 @@ def occupied_bands(n_electrons: float, spin: Channel | None = None) -> int:
             "channel (states.spin)",
         )
     raise InputError(
-        f"{n_electrons:g} electrons of spin {spin} do not fill whole bands",
+        f"{n_electrons:g} electrons of spin {component} do not fill whole bands",
         field="states.spin",
         remedy="use runs whose channels hold whole numbers of electrons: a gap in each, or a fixed moment",
     )
@@ -104,6 +105,11 @@ def band_named(name: str, n_occupied: int) -> int:
     )
 
 
+def spin_factor(settings: StatesSettings) -> int:
+    """Return how many functions the solved matrices have for each orbital: of spinors two."""
+    return 2 if settings.component == "spinors" else 1
+
+
 def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) -> StateWindow:
     """Choose the states to solve.
 
@@ -112,7 +118,7 @@ def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) 
     n_electrons
         Valence electrons in the cell, or in the spin channel of the settings.
     n_orbitals
-        Size of the basis: the number of bands there are.
+        Size of the basis: the number of bands there are, of spinors half of it.
     settings
         Numbers of valence and conduction states and of margin states on each side; the spin channel.
 
@@ -121,8 +127,9 @@ def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) 
     InputError
         If the electrons do not fill whole bands, or the window reaches beyond the spectrum.
     """
-    n_occupied = occupied_bands(n_electrons, settings.spin)
-    empty = n_orbitals - n_occupied
+    n_occupied = occupied_bands(n_electrons, settings.component)
+    n_bands = spin_factor(settings) * n_orbitals
+    empty = n_bands - n_occupied
     for side, wanted, available in (
         ("valence", settings.valence, n_occupied),
         ("conduction", settings.conduction, empty),
@@ -130,7 +137,7 @@ def state_window(n_electrons: float, n_orbitals: int, settings: StatesSettings) 
         if wanted + settings.margin > available:
             raise InputError(
                 f"{wanted} {side} states and a margin of {settings.margin} are asked for, "
-                f"but the cell has {max(available, 0)} ({n_orbitals} orbitals, {n_occupied} occupied)",
+                f"but the cell has {max(available, 0)} ({n_bands} orbitals, {n_occupied} occupied)",
                 field=f"states.{side}",
                 remedy="lower it or states.margin, or take a larger cell",
             )
@@ -154,6 +161,7 @@ def with_margin_that_fits(settings: StatesSettings, n_electrons: float, n_orbita
     >>> with_margin_that_fits(StatesSettings(valence=2, conduction=2, margin=6), 8.0, 26).margin
     2
     """
-    n_occupied = occupied_bands(n_electrons, settings.spin)
-    room = min(n_occupied - settings.valence, n_orbitals - n_occupied - settings.conduction)
+    n_occupied = occupied_bands(n_electrons, settings.component)
+    n_bands = spin_factor(settings) * n_orbitals
+    room = min(n_occupied - settings.valence, n_bands - n_occupied - settings.conduction)
     return settings.model_copy(update={"margin": max(0, min(settings.margin, room))})

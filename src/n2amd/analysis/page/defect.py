@@ -31,7 +31,7 @@ def _table(case: dict[str, Any], defect: dict[str, Any]) -> str:
     if defect["pristine_ns"] is not None:
         rows.append(("pristine cell", defect["pristine_ns"]))
     body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{_time(found['value'])}</td><td>{_interval(found)}</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td>{time_or_never(found['value'])}</td><td>{interval_text(found)}</td></tr>"
         for name, found in rows
     )
     channel = f", spin {defect['spin']}" if defect["spin"] else ""
@@ -45,12 +45,14 @@ def _table(case: dict[str, Any], defect: dict[str, Any]) -> str:
     )
 
 
-def _time(value: float | None) -> str:
+def time_or_never(value: float | None) -> str:
+    """Say a mean time, ns."""
     if value is None:
         return "never"
     return "longer than 1 s" if value > LONGEST_NS else time_text(value)
 
 
-def _interval(found: dict[str, float | None]) -> str:
+def interval_text(found: dict[str, float | None]) -> str:
+    """Say the interval of a mean time, ns."""
     low, high = found["low"], found["high"]
-    return "no interval" if low is None or high is None else f"{_time(low)} to {_time(high)}"
+    return "no interval" if low is None or high is None else f"{time_or_never(low)} to {time_or_never(high)}"

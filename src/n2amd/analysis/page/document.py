@@ -13,6 +13,7 @@ from n2amd.analysis.page.comparison import comparison_section
 from n2amd.analysis.page.defect import defect_section
 from n2amd.analysis.page.gallery import anchor, figures_of, stage_sections, within_limit
 from n2amd.analysis.page.rule_graph import draw_graph, read_graph
+from n2amd.analysis.page.spins import spins_section
 from n2amd.analysis.shapes import SUMMARY, conforming
 from n2amd.analysis.spoken import label
 from n2amd.analysis.tables import number
@@ -88,6 +89,7 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
     sections = [
         answer_section(case),
         defect_section(summary["cases"]),
+        spins_section(summary["cases"]),
         comparison_section(results, summary),
         _withheld(summary),
         stage_sections(figures, 2 if scaling else 1),
@@ -103,8 +105,9 @@ def page(summary: dict[str, Any], results: Path, graph: str | None, figures: lis
     stages = dict.fromkeys(figure.stage for figure in figures)
     links = [("answer", "Answer")]
     links += [("defect", "Through the defect")] if sections[1] else []
-    links += [("comparison", "Comparison")] if sections[2] else []
-    links += [("withheld", "Not finished")] if sections[3] else []
+    links += [("spins", "Spins that flip")] if sections[2] else []
+    links += [("comparison", "Comparison")] if sections[3] else []
+    links += [("withheld", "Not finished")] if sections[4] else []
     links += [(anchor(stage), stage) for stage in stages]
     links += [("making", "How it was made")] + ([("rules", "Rules")] if graph else [])
     return _PAGE.format(
