@@ -58,11 +58,14 @@ class FrameCost:
         """Seconds of the frame."""
         return self.hamiltonian_s + self.states_s + self.couplings_s
 
-    def seconds_of_group(self, size: int) -> float:
-        """Mean seconds of frames of which so many share a factor."""
-        if self.neighbour_s is None:
-            return self.seconds
-        return self.seconds + (self.neighbour_s - self.states_s) * (size - 1) / size
+    def seconds_of(self, frames: int, group: int = 1) -> float:
+        """Seconds of consecutive frames of which so many share a factor: one that lies beside them, at worst."""
+        alone = frames * self.seconds
+        if self.neighbour_s is None or group == 1:
+            return alone
+        anchors = math.ceil(frames / group) + 1
+        rest = frames * (self.seconds - self.states_s + self.neighbour_s)
+        return min(alone, rest + anchors * (self.hamiltonian_s + self.states_s))
 
 
 def frame_cost(
@@ -179,7 +182,7 @@ def estimate_shard(
     of_shard = min(n_frames, settings.frames_per_shard + 1)
     # overlaps of neighbouring frames and the doubt of the model together cost less than a quarter of H
     group = FactorGroups.of(settings.factor_reach_fs, timestep_fs, n_frames - 1)
-    states = frame.seconds if group is None else frame.seconds_of_group(2 * group.half)
-    seconds = START_S + SLOWER * of_shard * (0.25 * frame.hamiltonian_s + states)
+    of_frames = frame.seconds_of(of_shard, 1 if group is None else 2 * group.half)
+    seconds = START_S + SLOWER * (0.25 * of_shard * frame.hamiltonian_s + of_frames)
     memory = 1000 * SPARE * frame.memory_GB
     return ShardCost(frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500)
