@@ -59,7 +59,7 @@ class FrameCost:
         return self.hamiltonian_s + self.states_s + self.couplings_s
 
     def seconds_of(self, frames: int, group: int = 1) -> float:
-        """Seconds of consecutive frames of which so many share a factor: one that lies beside them, at worst."""
+        """Seconds of consecutive frames; of a group that shares a factor the anchor may lie beside them."""
         alone = frames * self.seconds
         if self.neighbour_s is None or group == 1:
             return alone
