@@ -59,13 +59,13 @@ class FrameCost:
         return self.hamiltonian_s + self.states_s + self.couplings_s
 
     def seconds_of(self, frames: int, group: int = 1) -> float:
-        """Seconds of consecutive frames; of a group that shares a factor the anchor may lie beside them."""
+        """Seconds of consecutive frames, of which groups of some size share a factor."""
         alone = frames * self.seconds
         if self.neighbour_s is None or group == 1:
             return alone
-        anchors = math.ceil(frames / group) + 1
-        rest = frames * (self.seconds - self.states_s + self.neighbour_s)
-        return min(alone, rest + anchors * (self.hamiltonian_s + self.states_s))
+        saved = (frames - math.ceil(frames / group)) * (self.states_s - self.neighbour_s)
+        # the anchors of the first and the last group may lie beside these frames
+        return min(alone, alone - saved + 2 * (self.hamiltonian_s + self.states_s))
 
 
 def frame_cost(
