@@ -88,7 +88,7 @@ class StatesSettings(Section):
         4.0,
         ge=0,
         le=1000,
-        description="With block_si: frames up to this far before and after one share its factor, each "
+        description="With block_si: frames up to so many fs before and after one share its factor, each "
         "certified by itself; one that differs too much gets its own. 0: every frame has its own.",
     )
     kpoint: tuple[Fraction, Fraction, Fraction] = Field(
