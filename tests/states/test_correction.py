@@ -208,8 +208,8 @@ def test_frames_that_move_far_get_their_own_factors_and_the_user_is_told(caplog)
     assert "lower states.factor_reach_fs" in caplog.text
 
 
-def test_torch_is_the_only_random_source() -> None:
-    """The change is the same at each call, whatever was drawn before."""
+def test_the_change_is_the_same_at_each_call() -> None:
+    """Whatever random numbers were drawn before."""
     first, occupied = rutile("0000")
     second, _ = rutile("0004")
     solver, found = anchored(first, occupied)
