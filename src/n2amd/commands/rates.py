@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from n2amd.config.analysis import AnalysisSettings
     from n2amd.config.dynamics import DynamicsSettings
 
+#: Options that both commands take.
+AnalysisSection = Annotated[
+    str | None, typer.Option(help='Section "analysis": inline "{...}" or a YAML file.')
+]
+DynamicsSection = Annotated[
+    str | None,
+    typer.Option(help="Section `dynamics` (carrier, scheme, substeps, dephasing_time_fs)."),
+]
+Temperature = Annotated[float, typer.Option(min=0.1, help="Temperature, K.")]
+ScissorSection = Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")]
+
 
 def _conditions(
     section: AnalysisSettings, hopping: DynamicsSettings, temperature: float, scissor: str | None
@@ -41,15 +52,10 @@ def rates(
     pristine: Annotated[
         Path | None, typer.Option(help="couplings.h5 of the cell without the defect, to compare with.")
     ] = None,
-    settings: Annotated[
-        str | None, typer.Option(help='Section "analysis": inline "{...}" or a YAML file.')
-    ] = None,
-    dynamics_settings: Annotated[
-        str | None,
-        typer.Option(help="Section `dynamics` (carrier, scheme, substeps, dephasing_time_fs)."),
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0.1, help="Temperature, K.")] = 300.0,
-    scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
+    settings: AnalysisSection = None,
+    dynamics_settings: DynamicsSection = None,
+    temperature: Temperature = 300.0,
+    scissor: ScissorSection = None,
 ) -> None:
     """Rates of electron capture, hole capture and direct recombination; the lifetime through the defect."""
     from n2amd.analysis.rates import rates_report
@@ -75,15 +81,10 @@ def rates(
 def spin_flips(
     couplings: Annotated[Path, typer.Option(help="couplings.h5 of spin states (states.spin_orbit).")],
     out: Annotated[Path, typer.Option(help="spin_flips.json to write.")],
-    settings: Annotated[
-        str | None, typer.Option(help='Section "analysis": inline "{...}" or a YAML file.')
-    ] = None,
-    dynamics_settings: Annotated[
-        str | None,
-        typer.Option(help="Section `dynamics` (carrier, scheme, substeps, dephasing_time_fs)."),
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0.1, help="Temperature, K.")] = 300.0,
-    scissor: Annotated[str | None, typer.Option(help="Scissor to apply: inline JSON or a YAML file.")] = None,
+    settings: AnalysisSection = None,
+    dynamics_settings: DynamicsSection = None,
+    temperature: Temperature = 300.0,
+    scissor: ScissorSection = None,
 ) -> None:
     """Rates at which spin-orbit coupling flips spins, and how long the spin of a carrier lives."""
     from n2amd.analysis.spin_flips import spin_flips_report
