@@ -17,6 +17,11 @@ from n2amd.network.features import Channels, Features
 from n2amd.network.layers import BondGeometry
 from n2amd.network.radial import cubic_splines
 
+#: Weight of first differences, beside that of third ones: slopes that nothing fixes are none.
+SLOPE = 1e-4
+#: Elements of the design below this part of the largest are rounding of single precision.
+ROUNDING = 1e-5
+
 
 class TwoCentreReference(nn.Module):
     """Reference of the natural irreducible parts; its weights are fitted, then fixed.
@@ -96,7 +101,8 @@ def smooth_least_squares(design: Tensor, targets: Tensor, n_splines: int, roughn
     """Penalised least squares of spline coefficients (P-splines, Eilers and Marx 1996), float64.
 
     The third differences of neighbouring coefficients are damped, so that where no bond of the training set
-    fixes a spline the function goes on as a parabola instead of dropping to zero.
+    fixes a spline the function goes on as a parabola instead of dropping to zero, and slightly the first ones:
+    where all bonds of a kind have one length nothing else tells its slope.
 
     Parameters
     ----------
@@ -115,12 +121,15 @@ def smooth_least_squares(design: Tensor, targets: Tensor, n_splines: int, roughn
         (n_groups * n_splines, n_targets).
     """
     design, targets = design.double(), targets.double()
+    # by symmetry neighbours may cancel in all training frames (like atoms of a two-atom cell): their
+    # functions are not known, and rounding must not make them up
+    design = torch.where(design.abs() < ROUNDING * design.abs().max(), 0.0, design)
     normal = design.T @ design
-    difference = torch.eye(n_splines, dtype=torch.float64)
-    for _ in range(3):
-        difference = difference[1:] - difference[:-1]
+    first = torch.eye(n_splines, dtype=torch.float64).diff(dim=0)
+    third = first.diff(n=2, dim=0)
     groups = design.shape[1] // n_splines
-    penalty = torch.block_diag(*[difference.T @ difference] * groups).to(design.device)
+    curved = roughness * third.T @ third + SLOPE * first.T @ first
+    penalty = torch.block_diag(*[curved] * groups).to(design.device)
     scale = normal.diagonal().mean().clamp(min=1e-30)
     eye = torch.eye(len(normal), dtype=torch.float64, device=design.device)
-    return torch.linalg.solve(normal + scale * (roughness * penalty + 1e-10 * eye), design.T @ targets)
+    return torch.linalg.solve(normal + scale * (penalty + 1e-10 * eye), design.T @ targets)
