@@ -12,13 +12,16 @@ from n2amd.baseline.model_density import ModelDensity
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, add_overlap, fold, gauge_shift
 from n2amd.blocks.pairs import find_pairs
+from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.errors import ComputationError, InputError
 from n2amd.frames.frame import Frame
 from n2amd.frames.ingredients import AtomIngredients, Ingredients, Projector
+from n2amd.network import pair_training
 from n2amd.network.checkpoint import HamiltonianModel, load_model, load_state, save_model
 from n2amd.network.data import Targets, align_gauge, hamiltonian_ranges, make_sample
 from n2amd.network.density_model import DensityArchitecture, DensityNetwork
 from n2amd.network.doubt import DensityDoubt, n_weights
+from n2amd.network.graph import build_graph
 from n2amd.network.loop import learning_rate
 from n2amd.network.presets import PRESETS
 from n2amd.network.ranks import ALONE
@@ -26,6 +29,7 @@ from n2amd.network.reference_fit import fit_reference, residual_targets
 from n2amd.network.state_loss import solve_states, state_error
 from n2amd.network.trainer import PairTrainer
 from n2amd.orbitals.basis import RadialFunction, Shell
+from n2amd.structure import Structure
 
 
 def synthetic_frame(basis, structure, seed, range_=None):
@@ -58,6 +62,13 @@ def frames(basis, rutile):
 
 def samples_of(model, frames):
     return [make_sample(f, model.numbers, 4.0, RANGES) for f in frames]
+
+
+def remade_by(model, sample):
+    """The sample with the blocks that the model's reference gives."""
+    with torch.no_grad():
+        parts = model(sample.graph, correct=False)
+    return replace(sample, targets=Targets(*({k: b.double() for k, b in part.items()} for part in parts)))
 
 
 def trainer_for(basis, frames, workdir, ranks=ALONE, **schedule):
@@ -113,11 +124,35 @@ def test_training_lowers_the_loss(basis, frames, tmp_path):
     trainer = trainer_for(basis, frames, tmp_path)
     with torch.no_grad():  # something learnable: what another network of the same kind would say
         teacher = random_network(basis, seed=9, channels=(4, 3, 2, 1, 1))
-        trainer.residuals = [Targets(*teacher.correction(s.graph)) for s in trainer.train]
+        trainer.residuals = [
+            Targets(*teacher.correction(s.graph)) for s in [*trainer.train, *trainer.validation]
+        ]
     trainer.preset = replace(trainer.preset, steps=60, band_steps=0, validate_every=20)
     trainer.schedule = trainer.preset.schedule
     trainer.run(lambda history: None)
     assert trainer.history.loss[-1] < 0.6 * trainer.history.loss[0]
+
+
+def test_what_no_training_frame_tells_is_not_made_up_of_rounding(basis):
+    """In a cell of two atoms like atoms move together: what they do on site cancels but for rounding.
+
+    In a supercell it does not, and the reference has to stay of the size that it has in the frames.
+    """
+    cell = 3.1 * np.eye(3)
+    pair = Structure(cell, np.array([[0.0, 0.0, 0.0], [1.5, 1.6, 1.55]]), np.array([8, 22]))
+    source, model = random_network(basis), random_network(basis, seed=1)
+    frames = [synthetic_frame(basis, pair, seed) for seed in range(8)]
+    remade = [remade_by(source, sample) for sample in samples_of(source, frames)]
+    fit_reference(model, remade)
+    supercell = pair.supercell((2, 2, 1))
+    moved = supercell.with_positions(
+        supercell.positions + np.random.default_rng(0).normal(scale=0.05, size=supercell.positions.shape)
+    )
+    with torch.no_grad():
+        site, _ = model(build_graph(moved, model.numbers, 4.0, {}, torch.float32), correct=False)
+    for z, blocks in site.items():
+        largest = max(float(sample.targets.site[z].abs().max()) for sample in remade)
+        assert float(blocks.abs().max()) < 3 * largest
 
 
 def test_loss_that_is_not_a_number_stops_with_a_remedy(basis, frames, tmp_path):
@@ -131,16 +166,7 @@ def test_reference_reproduces_a_two_centre_hamiltonian(basis, rutile):
     source = random_network(basis)
     frames = [synthetic_frame(basis, rutile, seed) for seed in range(6)]
     samples = samples_of(source, frames)
-    remade = []
-    for sample in samples:
-        with torch.no_grad():
-            site, pair = source(sample.graph, correct=False)
-        targets = replace(
-            sample.targets,
-            site={z: b.double() for z, b in site.items()},
-            pair={k: b.double() for k, b in pair.items()},
-        )
-        remade.append(replace(sample, targets=targets))
+    remade = [remade_by(source, sample) for sample in samples]
     fitted = random_network(basis, seed=1)
     fit_reference(fitted, remade[:5])
     held_out = residual_targets(fitted, remade[5])
@@ -195,6 +221,45 @@ def test_state_error_equals_the_dense_sandwich(basis, frames, k):
         w = np.abs(state.weighted.numpy().conj().T @ dense @ state.weighted.numpy())
         expected += w.sum() / state.norm / 2
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_h0_leaves_is_weighed_by_states_of_the_whole(basis, frames, tmp_path, monkeypatch):
+    """The pair network beside H0 learns a small part of H; its eigenvectors are no states of anything."""
+    parts = [replace(f, hamiltonian=f.hamiltonian.map(_tenth(f.hamiltonian))) for f in frames]
+    made = []
+
+    class Spy(PairTrainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(pair_training, "PairTrainer", Spy)
+    preset = replace(PRESETS["test"], steps=1, band_steps=1, batch_size=3, validate_every=1)
+    pair_training.train_pair(
+        parts[:3],
+        parts[3:],
+        basis,
+        HamiltonianSettings(preset="test"),
+        preset,
+        tmp_path / "pair.pt",
+        "",
+        "cpu",
+        lambda *told: None,
+        wholes=frames,
+        floors=False,
+    )
+    (trainer,) = made
+    assert trainer._solved
+    for (number, k), states in trainer._solved.items():
+        plain = make_sample(frames[number], trainer.model.numbers, 4.0, RANGES)
+        expected = solve_states(plain, states.kpoint)
+        assert k == 0 or states.kpoint.any()
+        assert torch.equal(states.weighted, expected.weighted)
+
+
+def _tenth(matrix):
+    """A tenth of the blocks, on-site ones without their diagonal: another matrix, other eigenvectors."""
+    return {key: 0.1 * blocks * (1 - np.eye(*blocks.shape[-2:])) for key, blocks in matrix.values.items()}
 
 
 def _symmetric(blocks):

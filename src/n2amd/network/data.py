@@ -35,7 +35,9 @@ class Sample:
     Attributes
     ----------
     frame
-        The DFT frame with its Hamiltonian gauge-aligned.
+        The DFT frame with its Hamiltonian, or what H0 leaves of it, gauge-aligned.
+    whole
+        The same frame with its whole Hamiltonian: its states tell which errors matter.
     graph
         Float32 graph; its pairs are the frame's own off-site pairs within range.
     targets
@@ -45,6 +47,7 @@ class Sample:
     """
 
     frame: Frame
+    whole: Frame
     graph: Graph
     targets: Targets
     pair_rows: Mapping[SpeciesPair, NDArray[np.int64]]
@@ -92,9 +95,15 @@ def hamiltonian_ranges(
 
 
 def make_sample(
-    frame: Frame, numbers: Sequence[int], message_cutoff: float, ranges: Mapping[SpeciesPair, float]
+    frame: Frame,
+    numbers: Sequence[int],
+    message_cutoff: float,
+    ranges: Mapping[SpeciesPair, float],
+    whole: Frame | None = None,
 ) -> Sample:
     """Build the graph and targets of one (aligned) frame.
+
+    `whole` is the frame with its whole Hamiltonian where `frame` holds a part of it.
 
     Raises
     ------
@@ -123,7 +132,7 @@ def make_sample(
         chosen[key] = index.select(pair_rows[key])
         pair_targets[key] = torch.from_numpy(blocks[pair_rows[key]])
     graph = build_graph(frame.structure, numbers, message_cutoff, chosen, torch.float32)
-    return Sample(frame, graph, Targets(site_targets, pair_targets), pair_rows, site_rows)
+    return Sample(frame, whole or frame, graph, Targets(site_targets, pair_targets), pair_rows, site_rows)
 
 
 def collate_samples(samples: Sequence[Sample]) -> tuple[Graph, Targets]:

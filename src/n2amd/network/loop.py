@@ -128,6 +128,11 @@ class TrainingLoop(ABC):
     def validate(self) -> dict[str, float]:
         """Scores of the averaged weights; the first is the one to minimise."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether weights of this step may be the ones that are kept."""
+        return True
+
     def resume(self) -> bool:
         """Go on from the checkpoint, if there is one of the same run."""
         state = self.ranks.of_first(self._stored)
@@ -215,7 +220,7 @@ class TrainingLoop(ABC):
             self.history.scores.setdefault(name, []).append(value)
         self._running = []
         first = next(iter(scores.values()))
-        if first <= self.best_score or not self.best:
+        if self.settled and (first <= self.best_score or not self.best):
             self.best_score = first
             self.best = {k: v.clone() for k, v in self.average.items()}
 

@@ -76,6 +76,7 @@ def train_pair(
     device: str,
     report: Callable[[History, int], None],
     *,
+    wholes: Sequence[Frame],
     floors: bool,
     ranks: Ranks = ALONE,
 ) -> tuple[HamiltonianNetwork, History]:
@@ -95,6 +96,8 @@ def train_pair(
         Where to train.
     report
         Called with the history and the number of steps after every validation.
+    wholes
+        `train` and `validation` with their whole H, whose states weigh the errors of what is learned.
     floors
         Hold nearly empty states up on made-up geometries: for the whole H only, H0 has them right.
     ranks
@@ -104,7 +107,8 @@ def train_pair(
     n_train = len(train)
     model = build_model(aligned[:n_train], basis, preset, settings.seed)
     samples = [
-        make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges) for f in aligned
+        make_sample(f, model.numbers, preset.message_cutoff_A, model.architecture.ranges, whole)
+        for f, whole in zip(aligned, wholes, strict=True)
     ]
     fit_reference(model, samples[:n_train])
     residual = join_targets([residual_targets(model, s) for s in samples[:n_train]])

@@ -46,8 +46,8 @@ class States:
 
 
 def solve_states(sample: Sample, kpoint: np.ndarray) -> States:
-    """Solve the DFT eigenproblem in float64 and weight its states."""
-    frame = sample.frame
+    """Solve the DFT eigenproblem of the whole Hamiltonian in float64 and weight its states."""
+    frame = sample.whole
     energies, vectors = scipy.linalg.eigh(
         fold(frame.hamiltonian, sample.offsets, kpoint), fold(frame.overlap, sample.offsets, kpoint)
     )
