@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from n2amd.states.false_states import find_false_states
+from n2amd.states.false_states import TrainedStates, find_false_states
 
 W, F, INNER = 12, 9, slice(2, 10)
 
@@ -59,3 +60,28 @@ def test_states_at_the_edge_of_the_window_may_leave() -> None:
 def test_two_frames_are_enough() -> None:
     energies, norms, overlap = series()
     assert find_false_states(energies[:2], norms[:2], overlap[:1], INNER) == []
+
+
+def test_a_series_that_is_wrong_throughout_is_held_against_the_training_frames() -> None:
+    """False states in all frames are usual; the states of the training frames are another measure."""
+    energies, norms, overlap = series()
+    norms[:] = 20.0
+    assert find_false_states(energies, norms, overlap, INNER) == []
+    assert find_false_states(energies, norms, overlap, INNER, trained=TrainedStates(norm=8.0)) == []
+    found = find_false_states(energies, norms, overlap, INNER, trained=TrainedStates(norm=2.3))
+    assert {state.frame for state in found} == set(range(len(energies)))
+    assert "the sum of its |c|^2 is 20.0, usual are 2.3" in str(found[0])
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_a_gap_far_from_that_of_the_training_frames_is_none(below: bool) -> None:
+    """Sixteen false states at -2000 eV move the window down by as many: its gap is one of deep levels."""
+    energies, norms, overlap = series()
+    middle = float(energies[:, 5:7].mean()) + (11.0 if below else 2.0)
+    found = find_false_states(
+        energies, norms, overlap, INNER, 100, 30, trained=TrainedStates(middle=middle), vbm=5
+    )
+    assert len(found) == (len(energies) if below else 0)
+    if below:
+        assert (found[0].frame, found[0].band) == (100, 35)
+        assert f"in the training frames at {middle:.1f}" in str(found[0])

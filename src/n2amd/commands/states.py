@@ -100,6 +100,7 @@ def solve(
                 coupler=coupler,
                 spin_orbit=coupled if chosen.spin_orbit == "spin_states" else None,
                 middle_of_gap=predictor.training.get("middle_of_gap_eV"),
+                trained=predictor.trained_states,
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from n2amd.baseline.model_density import (
     frames_for_choice,
     require_resolved,
 )
+from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
@@ -105,11 +106,25 @@ class Magnetisation:
         return cls(round(up - down, 6), equations)
 
 
-def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) -> FittedFrame:
+def fit_frame(
+    frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float, *, beside_pairs: bool = False
+) -> FittedFrame:
     """Density, fit, and response of the states of one frame.
 
     The states' missing energies are measured at the fitted density, so that the linear response only has to
     bridge what a network misses.
+
+    Parameters
+    ----------
+    frame
+        DFT frame.
+    zeroth
+        H0 with the density functions.
+    message_cutoff
+        Of the network's graph, Angstrom.
+    beside_pairs
+        H has a part that no density makes (exact exchange), which a pair network learns: the states are
+        those of H0 of the frame's own density. A density bent until H0 has a hybrid's gap is no density.
     """
     basis, ingredients, auxiliary = zeroth.basis, zeroth.ingredients, zeroth.model.auxiliary
     structure = frame.structure
@@ -125,7 +140,10 @@ def fit_frame(frame: Frame, zeroth: ZerothHamiltonian, message_cutoff: float) ->
         coefficients = np.stack([coefficients, magnetic.equations.solve(charges, magnetic.moment)])
     reference = zeroth.matrix(structure, coefficients, frame.hamiltonian.pairs)
     kernel = slope_kernel(zeroth, structure, coefficients)
-    states = state_response(density.frame, basis, ingredients, design, *kernel, reference)
+    wanted = density.frame
+    if beside_pairs:
+        wanted = replace(wanted, hamiltonian=rebuilt_hamiltonian(frame, basis, ingredients))
+    states = state_response(wanted, basis, ingredients, design, *kernel, reference)
     shown = frame.name, structure, -frame.charge, coefficients
     return _fitted(*shown, equations, states, zeroth, message_cutoff, magnetic)
 
@@ -215,11 +233,13 @@ def fit_frames(
     zeroth: ZerothHamiltonian,
     message_cutoff: float,
     report: Callable[[int, int], None],
+    *,
+    beside_pairs: bool = False,
 ) -> list[FittedFrame]:
     """`fit_frame` for each frame; `report` is told how many of how many are done."""
     fitted = []
     for done, frame in enumerate(frames, 1):
-        fitted.append(fit_frame(frame, zeroth, message_cutoff))
+        fitted.append(fit_frame(frame, zeroth, message_cutoff, beside_pairs=beside_pairs))
         report(done, len(frames))
     return fitted
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.dataset.store import read_basis, read_frames, read_ingredients, read_structures
+from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_ingredients, read_structures
 from n2amd.errors import InputError, within
 from n2amd.network.cells import geometry_hash
 from n2amd.network.density_data import choose_model, fit_frame, without_means
@@ -63,7 +63,10 @@ def densities_of(
         model = without_means(read_densities(functions_of, basis, ingredients).auxiliary)
     zeroth = ZerothHamiltonian(basis, ingredients, model)
     cutoff = PRESETS["quick"].density.message_cutoff_A
-    fitted = (fit_frame(frame, zeroth, cutoff) for frame in read_frames(dataset, chosen))
+    lacking = read_attributes(dataset).get("h0") is not None
+    fitted = (
+        fit_frame(frame, zeroth, cutoff, beside_pairs=lacking) for frame in read_frames(dataset, chosen)
+    )
     with within(dataset):
         frames = store(fitted, model.auxiliary, lambda done: report(done, len(chosen)))
     inputs = [path for path in (dataset, functions_of, without) if path is not None]

@@ -70,6 +70,7 @@ class DensityStage:
         report: Callable[[History, int], None],
         *,
         learn: bool,
+        beside_pairs: bool = False,
         further: DensityFile | None = None,
     ) -> DensityResult:
         """Fit the densities of frames and, where asked, train the network.
@@ -82,6 +83,8 @@ class DensityStage:
             Called with the history and the number of steps after every validation.
         learn
             False: only average atoms are wanted.
+        beside_pairs
+            A pair network learns what H0 of a frame's own density leaves of its H: see `fit_frame`.
         further
             Frames of which only the densities are kept, and the functions that all are written in.
         """
@@ -92,7 +95,13 @@ class DensityStage:
             require_resolved(train[0].structure, self.ingredients)
             model = without_means(further.auxiliary)
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, model)
-        fitted = fit_frames([*train, *validation], zeroth, shape.message_cutoff_A, lambda done, total: None)
+        fitted = fit_frames(
+            [*train, *validation],
+            zeroth,
+            shape.message_cutoff_A,
+            lambda done, total: None,
+            beside_pairs=beside_pairs,
+        )
         zeroth = ZerothHamiltonian(self.basis, self.ingredients, with_means(model, fitted[: len(train)]))
         if not learn:
             return DensityResult(zeroth)

@@ -33,6 +33,7 @@ from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import LimitedTable, OverlapLimits
 from n2amd.orbitals.two_centre import OverlapTable, overlap
 from n2amd.states.cross_time import CrossOverlap, OverlapKind
+from n2amd.states.false_states import TrainedStates
 from n2amd.structure import Structure
 
 
@@ -125,6 +126,16 @@ class HamiltonianPredictor:
     def basis(self) -> Basis:
         """Orbital basis."""
         return self.model.basis
+
+    @property
+    def trained_states(self) -> TrainedStates:
+        """States near the gap of the training frames.
+
+        Without a pair network the place of the gap is no sign of false states, which there are none of: it
+        moves with the share of vacuum in the cell.
+        """
+        middle = None if self.model.pair is None else self.training.get("middle_of_gap_eV")
+        return TrainedStates(self.training.get("norm_near_gap"), middle)
 
     @property
     def ranges(self) -> dict[SpeciesPair, float]:

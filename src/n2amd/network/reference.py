@@ -101,8 +101,8 @@ def smooth_least_squares(design: Tensor, targets: Tensor, n_splines: int, roughn
     """Penalised least squares of spline coefficients (P-splines, Eilers and Marx 1996), float64.
 
     The third differences of neighbouring coefficients are damped, so that where no bond of the training set
-    fixes a spline the function goes on as a parabola instead of dropping to zero, and slightly the first ones:
-    where all bonds of a kind have one length nothing else tells its slope.
+    fixes a spline the function goes on as a parabola instead of dropping to zero; and slightly the first
+    ones: where all bonds of a kind have one length nothing else tells its slope.
 
     Parameters
     ----------

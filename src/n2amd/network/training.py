@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from n2amd import provenance
+from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.blocks.matrix import BlockMatrix, gauge_shift
 from n2amd.config.hamiltonian import HamiltonianSettings
 from n2amd.dataset.electrons import Census, with_valence_charges
@@ -27,11 +28,10 @@ from n2amd.network.loop import History
 from n2amd.network.pair_training import train_pair
 from n2amd.network.plan import Plan, choose_plan
 from n2amd.network.precision import require_full_precision
-from n2amd.network.predict import predict_density
 from n2amd.network.presets import Preset, resolve
 from n2amd.network.ranks import ALONE, Ranks
 from n2amd.network.stored_densities import DensityFile, read_densities
-from n2amd.network.training_gap import middle_of_gap
+from n2amd.network.training_gap import middle_of_gap, norm_near_gap
 from n2amd.orbitals.basis import Basis
 from n2amd.orbitals.overlap_fit import OverlapFit, OverlapLimits
 from n2amd.sources import digest_of_program
@@ -157,6 +157,7 @@ def train(
         ).to_document(),
         "mean_gauge_shift_eV": float(np.mean([gauge_shift(f.hamiltonian, f.overlap) for f in frames[0]])),
         "middle_of_gap_eV": middle_of_gap(frames[0], basis),
+        "norm_near_gap": norm_near_gap(frames[0], basis),
         "history": {stage: history.to_dict() for stage, history in stages.histories.items()},
         "settings": settings.model_dump(mode="json"),
         "seed": settings.seed,
@@ -261,7 +262,9 @@ class _Stages:
                 self.ranks,
             )
             progress = self._progress("density")
-            result = stage.run(train, validation, progress, learn=plan.density, further=further)
+            result = stage.run(
+                train, validation, progress, learn=plan.density, beside_pairs=plan.pair, further=further
+            )
             zeroth, density, doubt = result.zeroth, result.network, result.doubt
             if result.history is not None:
                 self.histories["density"] = result.history
@@ -278,6 +281,7 @@ class _Stages:
                 self.fingerprint,
                 self.device,
                 self._progress("pair"),
+                wholes=[*train, *validation],
                 floors=zeroth is None,
                 ranks=self.ranks,
             )
@@ -288,13 +292,18 @@ class _Stages:
 
 
 def what_is_left(model: HamiltonianModel, frame: Frame) -> Frame:
-    """Return the frame with H0 of the model taken from its H; the frame itself where there is no H0."""
-    if model.zeroth is None:
+    """Return the frame with H0 taken from its H; the frame itself where there is no H0.
+
+    H0 is that of average atoms or, where the model's density is learned, that of the frame's own density: the
+    pair network shall know the part that no density makes, not this density network's errors.
+    """
+    zeroth = model.zeroth
+    if zeroth is None:
         return frame
     if model.density is None:
-        coefficients = model.zeroth.model.spherical(frame.structure.numbers)
+        coefficients = zeroth.model.spherical(frame.structure.numbers)
+        h0 = zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
     else:
-        coefficients = predict_density(model.density, frame.structure)
-    h0 = model.zeroth.matrix(frame.structure, coefficients, frame.hamiltonian.pairs)
+        h0 = rebuilt_hamiltonian(frame, model.basis, zeroth.ingredients)
     values = {key: blocks - h0.values[key] for key, blocks in frame.hamiltonian.values.items()}
     return replace(frame, hamiltonian=BlockMatrix(frame.hamiltonian.pairs, values))

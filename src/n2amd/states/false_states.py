@@ -4,6 +4,10 @@ Three signs, each of one state at one frame, against what is usual for the shard
 directions of the basis (a large sum of |c|^2), it is gone from the window a time step before and after, or
 its energy jumps there and back. The largest |c|^2 of a frame alone hides a state that closes the gap behind
 the harmless norms of higher conduction states.
+
+Where all frames are wrong nothing is unusual among them. So two more signs are held against the training
+frames: the norms that states near the gap have there, and where the gap lies. False states below the valence
+band move the window down: what is then called the gap lies far below.
 """
 
 from __future__ import annotations
@@ -20,6 +24,29 @@ LEAST_WEIGHT = 0.5
 #: A level further than this from both neighbours in time, to the same side, jumps (eV); and than this many
 #: times what is usual.
 JUMP_EV, JUMP_RATIO = 0.3, 6.0
+
+
+#: The gap of a frame may lie this far from that of the training frames, eV.
+GAP_SHIFT_EV = 5.0
+
+
+@dataclass(frozen=True)
+class TrainedStates:
+    """States near the gap of the frames that a model was trained on; what is not known is None.
+
+    Attributes
+    ----------
+    norm
+        Largest sum of |c|^2.
+    middle
+        Middle of the gap, eV.
+    """
+
+    norm: float | None = None
+    middle: float | None = None
+
+
+NOTHING_KNOWN = TrainedStates()
 
 
 @dataclass(frozen=True)
@@ -42,6 +69,8 @@ def find_false_states(
     inner: slice,
     start: int = 0,
     first_band: int = 0,
+    trained: TrainedStates = NOTHING_KNOWN,
+    vbm: int | None = None,
 ) -> list[FalseState]:
     """Doubtful states among the inner ones of a window.
 
@@ -55,8 +84,14 @@ def find_false_states(
         States that are looked at: the outermost leave the window by nature.
     start, first_band
         Number of the first frame and of the first band.
+    trained
+        What the training frames of the model had.
+    vbm
+        Place of the VBM in the window, needed where the middle of their gap is known.
     """
     usual = np.median(norms, axis=0)
+    if trained.norm is not None:
+        usual = np.minimum(usual, trained.norm)
     large = norms > NORM_RATIO * usual
     lost = _lost(overlap)
     jumps, distance = _jumps(energies)
@@ -75,7 +110,26 @@ def find_false_states(
         if large[frame, state] or len(reasons) > 1:
             energy = float(energies[frame, state])
             found.append(FalseState(start + int(frame), first_band + int(state), energy, tuple(reasons)))
+    if trained.middle is not None and vbm is not None:
+        found += _of_displaced_gaps(energies[:, vbm : vbm + 2], trained.middle, start, first_band + vbm)
     return found
+
+
+def _of_displaced_gaps(edges: NDArray[np.float64], trained: float, start: int, band: int) -> list[FalseState]:
+    """VBMs of frames whose gap lies nowhere near that of the training frames; edges (f, 2), eV."""
+    middle = edges.mean(axis=1)
+    return [
+        FalseState(
+            start + int(frame),
+            band,
+            float(edges[frame, 0]),
+            (
+                f"the middle of its gap is at {middle[frame]:.1f} eV, in the training frames at "
+                f"{trained:.1f}: false states lie below or above it",
+            ),
+        )
+        for frame in np.flatnonzero(np.abs(middle - trained) > GAP_SHIFT_EV)
+    ]
 
 
 def _lost(overlap: NDArray) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from n2amd.config.states import StatesSettings
 from n2amd.states.checkpoint import Checkpoint
 from n2amd.states.cross_time import CrossOverlap, OverlapKind, check_consecutive, frame_overlap
 from n2amd.states.doubt import Doubter, StateDoubt, moments
+from n2amd.states.false_states import NOTHING_KNOWN, TrainedStates
 from n2amd.states.frame_solver import FrameSolver, Predictor
 from n2amd.states.neighbours import NeighbourSolver
 from n2amd.states.projection import Projection, Sites
@@ -38,6 +39,7 @@ def solve_shard(
     coupler: Coupler | None = None,
     spin_orbit: SpinOrbitElements | None = None,
     middle_of_gap: float | None = None,
+    trained: TrainedStates = NOTHING_KNOWN,
 ) -> StatesShard:
     """Solve every frame of a shard and the overlaps between neighbours.
 
@@ -64,6 +66,8 @@ def solve_shard(
         spinors.
     middle_of_gap
         Energy near which the gap of the material is, eV; None: it is searched for.
+    trained
+        States of the model's training frames, against which false ones are told.
 
     Raises
     ------
@@ -126,6 +130,7 @@ def solve_shard(
         kpoint=settings.kpoint,
         solver=solver.method,
         spin=settings.component or "",
+        trained=trained,
     )
     doubt = None
     if doubter is not None and len(asked):

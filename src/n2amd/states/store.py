@@ -15,7 +15,7 @@ from n2amd.config.states import COMPONENTS
 from n2amd.errors import InputError
 from n2amd.fields import array, number, vector, whole, word
 from n2amd.states.doubt import StateDoubt, read_doubt, write_doubt
-from n2amd.states.false_states import FalseState, find_false_states
+from n2amd.states.false_states import NOTHING_KNOWN, FalseState, TrainedStates, find_false_states
 from n2amd.states.projection import Projection, read_projection, write_projection
 from n2amd.storage import create_hdf5, open_hdf5
 
@@ -49,6 +49,8 @@ class ShardInfo:
         `TrajectorySlice.fingerprint` of the frames; empty where they are not known.
     spin
         "up" or "down": the channel the states are of; "spinors"; empty of a closed shell.
+    trained
+        States near the gap of the frames that the model was trained on, as far as they are known.
     """
 
     start: int
@@ -63,6 +65,7 @@ class ShardInfo:
     solver: str = "dense"
     geometry: str = ""
     spin: str = ""
+    trained: TrainedStates = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,14 @@ class StatesShard:
         info, first = self.info, int(self.band_index[0])
         inner = slice(info.n_occupied - info.valence - first, info.n_occupied + info.conduction - first)
         return find_false_states(
-            self.energies, self.coefficient_norms, self.overlap, inner, info.start, first
+            self.energies,
+            self.coefficient_norms,
+            self.overlap,
+            inner,
+            info.start,
+            first,
+            info.trained,
+            self.vbm,
         )
 
 
@@ -182,10 +192,13 @@ def write_shard(
     path: str | Path, shard: StatesShard, *, config: Any = None, inputs: Iterable[str | Path] = ()
 ) -> None:
     """Write a shard atomically."""
-    with create_hdf5(path, "states", version="1.7", config=config, inputs=inputs) as file:
+    with create_hdf5(path, "states", version="1.8", config=config, inputs=inputs) as file:
         for name, value in vars(shard.info).items():
-            if (name, value) != ("spin", ""):
+            if name != "trained" and (name, value) != ("spin", ""):
                 file.attrs[name] = value
+        for name, value in vars(shard.info.trained).items():
+            if value is not None:
+                file.attrs[f"trained_{name}"] = value
         for name in _ARRAYS:
             if getattr(shard, name) is not None:
                 file.create_dataset(name, data=getattr(shard, name))
@@ -212,6 +225,13 @@ def read_shard(path: str | Path) -> StatesShard:
             solver=word(file, "solver", ("dense", "block_si")) if "solver" in file.attrs else "dense",
             geometry=word(file, "geometry") if "geometry" in file.attrs else "",
             spin=word(file, "spin", COMPONENTS) if "spin" in file.attrs else "",
+            trained=TrainedStates(
+                **{
+                    name: number(file, f"trained_{name}")
+                    for name in ("norm", "middle")
+                    if f"trained_{name}" in file.attrs
+                }
+            ),
         )
         frames = info.stop - info.start + 1
         if frames < 2:
