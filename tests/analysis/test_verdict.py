@@ -179,6 +179,8 @@ def test_each_reason_is_found(change: Callable[[Case], None], outcome: str, said
         (put("hamiltonian.largest_trained_cell_atoms", None), 1),
         (put("forcefield", None), 1),
         (put("forcefield.force_rms_dft_meV_per_A", None), 1),
+        # a frame at its minimum has no forces to be wrong about
+        (put("forcefield.force_rms_dft_meV_per_A", 1e-7), 1),
         (put("states", None), 2),
         (put("runs", None), 1),
         (put("drift_meV_per_atom_per_ps", None), 1),

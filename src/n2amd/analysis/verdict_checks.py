@@ -35,6 +35,8 @@ OUTSIDE_SHARE: Final = 0.5
 #: Mean absolute error of forces over their rms. A force field that predicts no force at all has 0.8; half of
 #: that is no force field. Phonon frequencies shift by about half of the relative error.
 FORCE_CARE, FORCE_BAD = 0.15, 0.4
+#: Rms force below which a frame is at its minimum and tells nothing of forces, meV/A.
+AT_REST: Final = 5.0
 #: Recombinations below which a Monte Carlo lifetime is known to no better than a third (and is not made the
 #: headline), and to 10 %.
 FEWEST_HOPS, ENOUGH_HOPS = 10, 100
@@ -174,6 +176,8 @@ def force_error(case: Case) -> Check:
     error, size = (_at(case, "forcefield", f"force_{key}_meV_per_A") for key in ("mae", "rms_dft"))
     if not _is_number(error) or not _is_number(size) or not size:
         return Check(name, "unknown", "how far the forces are from DFT's")
+    if size < AT_REST:
+        return Check(name, "unknown", "how far the forces are from DFT's (held-out frames at rest)")
     share = error / size
     outcome: Outcome = "bad" if share > FORCE_BAD else "care" if share > FORCE_CARE else "good"
     return Check(

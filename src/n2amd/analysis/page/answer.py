@@ -9,6 +9,7 @@ from n2amd.analysis.page.intervals import interval_bar
 from n2amd.analysis.spoken import lifetime
 from n2amd.analysis.tables import number, time_text
 from n2amd.analysis.verdict import OPENINGS
+from n2amd.analysis.verdict_checks import AT_REST
 
 Case = dict[str, Any]
 
@@ -124,7 +125,7 @@ def _frames(errors: dict[str, Any]) -> str:
 
 def _share(field: dict[str, Any]) -> str:
     error, size = field.get("force_mae_meV_per_A"), field.get("force_rms_dft_meV_per_A")
-    if error is None or not size:
+    if error is None or not size or size < AT_REST:
         return _frames(field)
     return f"{100 * error / size:.2g} % of their rms; {_frames(field)}"
 
