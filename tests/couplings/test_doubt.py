@@ -12,6 +12,7 @@ from synthetic_crystal import SyntheticCrystal, cut, moving_frames
 from n2amd.config.couplings import CouplingsSettings
 from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
+from n2amd.couplings.defect import LevelsOfFrames
 from n2amd.couplings.doubt import doubt_of_shards, edge_doubt, join_edges, read_doubt_of_edges
 from n2amd.couplings.nac import hammes_schiffer_tully
 from n2amd.couplings.store import read_couplings, write_couplings
@@ -29,7 +30,7 @@ class Doubting(SyntheticCrystal):
 
     usual_spread = 0.01
 
-    def doubt_elements(self, structure, vectors, kpoint=None):
+    def doubt_elements(self, structure, vectors, kpoint=None, spin=None):
         rng = np.random.default_rng(zlib.crc32(structure.positions.tobytes()))
         elements = 0.01 * rng.normal(size=(3, vectors.shape[1], vectors.shape[1]))
         return elements + elements.swapaxes(1, 2)
@@ -63,7 +64,7 @@ def test_draws_are_solved_within_the_window(complex_):
     elements = np.array([[v.conj().T @ dv @ v for dv in own] for v, own in zip(vectors, changes)])
     doubt = StateDoubt(np.array([7]), elements[None], 0.01)
     overlap = vectors[0].conj().T @ vectors[1]
-    found = edge_doubt(doubt, np.array(energies)[None], overlap[None], 2, 0.5)
+    found = edge_doubt(doubt, np.array(energies)[None], overlap[None], np.array([[[2, 3]] * 2]), 0.5)
     for k in range(4):
         exact = [np.linalg.eigh(h + own[k]) for h, own in zip(hamiltonians, changes)]
         for side in range(2):
@@ -80,9 +81,24 @@ def test_draws_are_solved_within_the_window(complex_):
 def test_states_that_change_places_have_no_coupling():
     doubt = StateDoubt(np.array([0]), np.zeros((1, 2, 1, 4, 4)), 0.01)
     swapped = np.eye(4)[[0, 2, 1, 3]]
-    found = edge_doubt(doubt, np.tile(np.arange(4.0), (1, 2, 1)), swapped[None], 1, 1.0)
+    energies = np.tile(np.arange(4.0), (1, 2, 1))
+    found = edge_doubt(doubt, energies, swapped[None], np.array([[[1, 2]] * 2]), 1.0)
     assert np.isnan(found.coupling).all()
     assert np.isnan(found.nominal_coupling).all()
+    followed = edge_doubt(doubt, energies, swapped[None], np.array([[[1, 2], [2, 1]]]), 1.0)
+    assert followed.coupling.tolist() == [[0.0]]
+    np.testing.assert_allclose(followed.nominal, [[[1, 2], [2, 1]]])
+
+
+def test_edges_are_those_of_the_bands_where_a_level_lies_between_them():
+    """The level is the highest filled state in one frame and lies within the valence bands in the next."""
+    levels = LevelsOfFrames(np.array([[2], [1]]), np.array([2]), ())
+    assert levels.band_edges(5, 3).tolist() == [[1, 3], [2, 3]]
+    shard = solved(moving_frames(3))
+    middle = len(shard.band_index) // 2
+    edges = np.tile([middle - 2, middle], (3, 1))
+    found = doubt_of_shards([shard], edges)
+    np.testing.assert_allclose(found.nominal[0], shard.energies[:2][:, [middle - 2, middle]])
 
 
 def test_shards_keep_the_doubt_of_their_moments(tmp_path):

@@ -170,8 +170,8 @@ def test_vacuum_does_not_set_the_distance_of_k_points(reference, monkeypatch):
     assert reference_spacing(reference) == pytest.approx(2 * np.pi / 18)
 
 
-def of_electrons(reference, path, *electrons: tuple[float, float | None]):
-    """A data set of the reference's frame with other charges and fixed total spins."""
+def of_electrons(reference, path, *electrons: tuple[float, float | None], spin: float | None = None):
+    """A data set of the reference's frame with other charges and fixed total spins, or a free one."""
     frame, basis = next(iter(read_frames(reference))), read_basis(reference)
     with create_dataset(path, code="honpas") as writer:
         for k, (charge, moment) in enumerate(electrons):
@@ -183,6 +183,7 @@ def of_electrons(reference, path, *electrons: tuple[float, float | None]):
                 charge=charge,
                 n_electrons=frame.n_electrons - charge,
                 fixed_moment=moment,
+                spin=spin,
                 bands=None,
             )
             writer.append(changed, basis, {})
@@ -209,5 +210,28 @@ def test_frames_of_several_charges_or_free_spins_are_no_reference(reference, str
     with pytest.raises(InputError, match=r"charge and total spin \(0.0, 0.0\), of the first frame"):
         compute_frames(ScfCampaign(two, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
     free = of_electrons(reference, tmp_path / "free.h5", (1.0, None))
-    with pytest.raises(InputError, match=r"cycles with spin need a total spin that the reference fixed"):
+    with pytest.raises(InputError, match=r"how many electrons are up and how many down is not known"):
         compute_frames(ScfCampaign(free, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
+    part = of_electrons(reference, tmp_path / "part.h5", (1.0, None), spin=0.8)
+    with pytest.raises(
+        InputError, match=r"frame 0.*: 3.9 electrons up and 3.1 down in a run without a fixed"
+    ):
+        compute_frames(ScfCampaign(part, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
+
+
+def test_electrons_that_contradict_charge_or_spin_are_refused(reference, structures, tmp_path):
+    three = of_electrons(reference, tmp_path / "three.h5", (1.0, 2.0))
+    with pytest.raises(InputError, match=r"electrons of the channels 4.5, 2.5 fill no whole bands"):
+        compute_frames(ScfCampaign(three, 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
+    frame, basis = next(iter(read_frames(reference))), read_basis(reference)
+    with create_dataset(tmp_path / "wrong.h5", code="honpas") as writer:
+        writer.append(replace(frame, charge=1.0), basis, {})
+    with pytest.raises(InputError, match=r"8 electrons; its atoms and a charge of 1 make 7"):
+        compute_frames(ScfCampaign(tmp_path / "wrong.h5", 0.9, 1e-2), structures[:1], tmp_path / "out.h5")
+
+
+def test_the_whole_spin_of_a_free_run_is_held(reference, structures, tmp_path):
+    free = of_electrons(reference, tmp_path / "free.h5", (1.0, None), spin=1.0)
+    compute_frames(ScfCampaign(free, 0.9, 1e-2), structures[1:2], tmp_path / "out.h5")
+    (found,) = read_frames(tmp_path / "out.h5")
+    assert (found.charge, found.n_electrons, found.fixed_moment) == (1, 7, 1)

@@ -1,15 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from n2amd.baseline.scf_kpoints import scf_kpoints
+from n2amd.baseline.self_consistent import ScfSettings, self_consistent
+from n2amd.baseline.smearing import Smearing
+from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.pairs import find_pairs
+from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.dataset.store import create_dataset
+from n2amd.dft.siesta.frame import read_frame
 from n2amd.network.graph import Graph, build_graph, off_site
 from n2amd.network.model import Architecture, HamiltonianNetwork
+from n2amd.network.training import train
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
 from n2amd.structure import Structure
 
+#: How the network of `ions` is trained.
+SPIN_SETTINGS = HamiltonianSettings(
+    preset="test", density_steps=40, validation_fraction=0.2, test_fraction=0.2
+)
+SI2 = Path(__file__).parents[1] / "data" / "honpas-si2" / "frame_0000"
 RANGES = {(8, 8): 4.2, (8, 22): 4.0, (22, 22): 4.6}
 
 
@@ -65,3 +81,21 @@ def random_network(
 def graph_of(structure: Structure, dtype: torch.dtype = torch.float32) -> Graph:
     pairs = off_site(find_pairs(structure, RANGES, half=True))
     return build_graph(structure, (8, 22), 4.0, pairs, dtype)
+
+
+@pytest.fixture(scope="session")
+def ions(tmp_path_factory):
+    """A data set of five displaced cells of Si2 with a charge of 1 and a moment of 1, and a network of it."""
+    frame, basis = read_frame(SI2, "honpas")
+    zeroth = ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
+    points, weights = scf_kpoints(frame)
+    settings = ScfSettings(points[:3], weights[:3] / weights[:3].sum(), Smearing(0.1), energies=False)
+    folder = tmp_path_factory.mktemp("ions")
+    with create_dataset(folder / "d.h5", code="honpas") as writer:
+        for seed in range(5):
+            moved = np.random.default_rng(seed).normal(scale=0.12, size=(2, 3))
+            structure = frame.structure.with_positions(frame.structure.positions + moved)
+            found = self_consistent(zeroth, structure, settings, name=f"ion {seed}", charge=1.0, moment=1.0)
+            writer.append(replace(found, origin={**found.origin, "code": "honpas"}), basis, {})
+    train(folder / "d.h5", SPIN_SETTINGS, folder / "model.pt", folder / "work", lambda *told: None)
+    return folder

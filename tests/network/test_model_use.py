@@ -273,6 +273,34 @@ def test_spinors_of_dft_beside_the_models(folder, relativistic, tmp_path):
     assert "not the four of spinors" in told("bands", relativistic, "--on", folder / "dataset.h5", *bands)
 
 
+def test_densities_of_states_of_spinors(folder, relativistic, tmp_path):
+    out, cube, states = tmp_path / "dos.json", tmp_path / "x.cube", tmp_path / "states.csv"
+    arguments = ["dos", relativistic, RUTILE, "--spin-orbit", "--width", 0.05, "--project", "element"]
+    files = ["--cube", cube, "--state", "48", "--spacing", 0.25, "--states", states]
+    said = run(*arguments, "--out", out, *files)
+    document = json.loads(out.read_text())
+    assert document["n_occupied"] == 48
+    assert "180 states at each of 1 k points" in said
+    energy, total = np.array(document["energy_eV"]), np.array(document["total"])
+    below = energy < document["gap_eV"] / 2
+    assert np.trapezoid(total[below], energy[below]) == pytest.approx(48, abs=1e-3)
+    np.testing.assert_allclose(sum(map(np.array, document["projected"].values())), total, atol=1e-4)
+    predictor = load_predictor(relativistic)
+    h, s = predictor.predict(cell())
+    offsets, gamma = predictor.basis.orbital_offsets(cell().numbers), np.zeros((1, 3))
+    spinors = spinor_hamiltonian(predictor, cell(), h)
+    expected = scipy.linalg.eigvalsh(*(fold_spinor(m, offsets, gamma)[0] for m in (spinors, s)))
+    rows = list(csv.DictReader(states.read_text().splitlines()))
+    found = [float(row["energy_eV"]) + document["zero_eV"] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # the two of a pair live on the same atoms; a pair is one level, and so its charge is that of both
+    assert float(rows[48]["ipr"]) * float(rows[48]["atoms"]) == pytest.approx(1, rel=1e-4)
+    assert "mean of 2 degenerate states" in said
+    assert "norm 1.00" in said
+    assert "scalar relativistic" in told("dos", folder / "model.pt", RUTILE, "--spin-orbit", "--out", out)
+    assert "spin up of a model without spin" in told(*arguments, "--cube", cube, "--spin", "up")
+
+
 def test_the_primitive_cell_of_a_conventional_one(folder, tmp_path):
     """Rutile repeated is not primitive: it is said, and --primitive goes back to six atoms."""
     write(tmp_path / "large.extxyz", cell().supercell((1, 1, 2)).to_ase())

@@ -7,20 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from test_density_model import SHELLS, network, shaken
 
-from n2amd.baseline.scf_kpoints import scf_kpoints
-from n2amd.baseline.self_consistent import ScfSettings, self_consistent
-from n2amd.baseline.smearing import Smearing
-from n2amd.baseline.zeroth import ZerothHamiltonian
-from n2amd.blocks.matrix import spin_channel
+from n2amd.blocks.matrix import fold, spin_channel
 from n2amd.commands.model_bands import predicted_frame
 from n2amd.config.hamiltonian import HamiltonianSettings
+from n2amd.config.states import CHANNELS
 from n2amd.dataset.statistics import describe
 from n2amd.dataset.store import create_dataset, read_frames
 from n2amd.dft.deeph.frame import read_frame as read_deeph
-from n2amd.dft.siesta.frame import read_frame
 from n2amd.errors import InputError
 from n2amd.ingestion.kpoints_like import kpoints_like
 from n2amd.interop.deeph import write_deeph_frame
@@ -28,12 +25,14 @@ from n2amd.interop.npz import write_npz
 from n2amd.network.charge_states import ChargeState, ChargeStates
 from n2amd.network.density_data import fit_frame
 from n2amd.network.density_files import densities_of
+from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
 from n2amd.network.evaluation import report
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.network.hamiltonian_gradient import hamiltonian_gradients
-from n2amd.network.predict import load_predictor
+from n2amd.network.predict import load_predictor, predict_density
 from n2amd.network.rebuilt_frames import rebuild
+from n2amd.network.selection import doubt_of_frames
 from n2amd.network.stored_densities import read_density_electrons, require_one_kind, with_exact_states
 from n2amd.network.training import train
 from n2amd.structure import Structure
@@ -84,6 +83,29 @@ def test_the_density_is_that_of_a_network_without_spin(rutile):
     assert torch.equal(alone, predict(spin, structure, 0.0, 0.0)[0])
 
 
+def test_changes_of_the_magnetisation_are_those_of_a_network_with_other_weights(rutile):
+    structure, model = shaken(rutile), with_spin()
+    inputs = build_graph(structure, (8, 22), 4.0, {}, torch.float32), FieldWaves.of(structure)
+    changes = torch.randn(1, n_weights(model), generator=torch.Generator().manual_seed(3))
+    up, down, none = (weight_changes(model, *inputs, changes, m)[:, 0] for m in (1.0, -1.0, 0.0))
+    assert torch.equal(up, -down)
+    assert not none.any()
+    before, start = predict(model, structure, -1.0, 1.0), 0
+    with torch.no_grad():
+        for z in model.numbers:
+            second = model.magnetic[str(z)].second
+            for l, weight in enumerate(second.natural):
+                width = len(weight) + (l == 0)
+                change = changes[0, start : start + width * weight.shape[1]].reshape(width, -1)
+                start += change.numel()
+                weight.add_(change[: len(weight)])
+                if l == 0:
+                    second.bias.add_(change[-1])
+    after = predict(model, structure, -1.0, 1.0)
+    assert torch.equal(after[0], before[0])
+    assert (after[1] - before[1] - up).abs().max() < 1e-5 * up.abs().max()
+
+
 def numbers(**atoms: int) -> np.ndarray:
     return np.repeat([{"O": 8, "Ti": 22, "N": 7}[name] for name in atoms], list(atoms.values()))
 
@@ -115,24 +137,6 @@ def test_two_charges_of_the_same_atoms_are_refused():
         ChargeStates.of(cells, spin=True)
 
 
-@pytest.fixture(scope="module")
-def ions(tmp_path_factory):
-    """A data set of five displaced cells of Si2 with a charge of 1 and a moment of 1, and a network of it."""
-    frame, basis = read_frame(SI2, "honpas")
-    zeroth = ZerothHamiltonian.of_neutral_atoms(basis, frame.ingredients)
-    points, weights = scf_kpoints(frame)
-    settings = ScfSettings(points[:3], weights[:3] / weights[:3].sum(), Smearing(0.1), energies=False)
-    folder = tmp_path_factory.mktemp("ions")
-    with create_dataset(folder / "d.h5", code="honpas") as writer:
-        for seed in range(5):
-            moved = np.random.default_rng(seed).normal(scale=0.12, size=(2, 3))
-            structure = frame.structure.with_positions(frame.structure.positions + moved)
-            found = self_consistent(zeroth, structure, settings, name=f"ion {seed}", charge=1.0, moment=1.0)
-            writer.append(replace(found, origin={**found.origin, "code": "honpas"}), basis, {})
-    train(folder / "d.h5", SETTINGS, folder / "model.pt", folder / "work", lambda *told: None)
-    return folder
-
-
 def test_a_network_of_a_charged_magnet_is_judged_spin_by_spin(ions):
     predictor = load_predictor(ions / "model.pt")
     frames = list(read_frames(ions / "d.h5"))
@@ -159,6 +163,55 @@ def test_a_network_of_a_charged_magnet_is_judged_spin_by_spin(ions):
     split = [float(np.mean(values[1] - values[0])) for values in own]
     assert split[0] > 0.1
     assert split[1] == pytest.approx(split[0], rel=0.3)
+
+
+def test_channels_change_places_with_the_sign_of_the_moment_in_float64(ions):
+    """H of both channels, eV, of a moment and of the opposite one."""
+    predictor = load_predictor(ions / "model.pt").in_double_precision()
+    structure, zeroth = next(read_frames(ions / "d.h5")).structure, predictor.model.zeroth
+    up, down = (
+        zeroth.matrix(structure, predict_density(predictor.model.density, structure, ChargeState(-1.0, m)))
+        for m in (1.0, -1.0)
+    )
+    for key, blocks in up.values.items():
+        np.testing.assert_allclose(blocks[::-1], down.values[key], rtol=0, atol=1e-10)
+    assert max(np.abs(blocks[0] - blocks[1]).max() for blocks in up.values.values()) > 0.1
+
+
+def test_every_channel_has_its_doubt(ions):
+    predictor = load_predictor(ions / "model.pt")
+    frames = list(read_frames(ions / "d.h5"))
+    structure, model = frames[4].structure, predictor.model
+    # of a local functional, so that the kernel is its own
+    local = replace(model.zeroth, ingredients=replace(model.zeroth.ingredients, functional="LDA"))
+    predictor = replace(predictor, model=replace(model, zeroth=local))
+    draws, mean = predictor.draws(structure), predictor.density(structure)
+    charges = local.model.auxiliary.charges_of(structure.numbers)
+    np.testing.assert_allclose(draws @ charges, np.tile([-1.0, 1.0], (len(draws), 1)), atol=1e-9)
+    offsets = predictor.basis.orbital_offsets(structure.numbers)
+    h, s = predictor.predict(structure)
+    gamma, step = np.zeros(3), 0.001
+    found = []
+    for spin, channel in enumerate(CHANNELS):
+        vectors = scipy.linalg.eigh(fold(h, offsets, gamma, spin).real, fold(s, offsets, gamma).real)[1]
+        vectors = vectors[:, 1:6]
+        elements = predictor.doubt_elements(structure, vectors, spin=channel)
+        found.append(elements)
+        for drawn, changes in zip(draws[:2], elements):
+            ends = (local.matrix(structure, mean + way * step * (drawn - mean)) for way in (1, -1))
+            after, before = (fold(matrix, offsets, gamma, spin).real for matrix in ends)
+            expected = vectors.T @ (after - before) @ vectors / (2 * step)
+            assert np.linalg.norm(changes - expected) < 0.15 * np.linalg.norm(expected)
+    assert np.abs(found[0] - found[1]).max() > 0.1 * np.abs(found[0]).max()
+    predictor = load_predictor(ions / "model.pt")
+    document = report(predictor, frames)
+    assert len(document["doubt"]["frames"]) == 10
+    assert predictor.usual_spread > 0
+    again = DensityDoubt.from_dict(predictor.doubt.to_dict())
+    assert again.noises == predictor.doubt.noises
+    assert len(again.noises) == 2
+    grams = doubt_of_frames(predictor, [f.structure for f in frames], ions / "d.h5")
+    assert np.all(np.linalg.eigvalsh(grams)[:, -1] > 0)
 
 
 def test_what_knows_no_spin_says_so(ions):

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 from synthetic_crystal import SyntheticCrystal, moving_frames
 
-from n2amd.analysis.dos_report import MeshEdges, csv_of_dos, csv_of_states, dos_report
+from n2amd.analysis.dos_report import MeshEdges, SpectralParts, csv_of_dos, csv_of_states, dos_report
 from n2amd.analysis.projection import Groups, groups_of, shares
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, fold
 from n2amd.dft.engines.kmesh import half_mesh
@@ -110,9 +110,8 @@ def test_tables():
     groups: Groups = groups_of(states.projection, "species")
     parts = density_of_states(states.energies, grid, 0.3, states.weights, shares(states.projection, groups))
     total = density_of_states(states.energies, grid, 0.3, states.weights)
-    report = dos_report(
-        grid, total, dict(zip(groups.names, parts.T)), states.kpoints, edges, states.projection
-    )
+    found = SpectralParts(total, dict(zip(groups.names, parts.T)), edges, states.projection)
+    report = dos_report(grid, states.kpoints, found)
     rows = csv_of_dos(report).splitlines()
     assert rows[0] == "energy_eV,total_per_eV,Li_per_eV,F_per_eV"
     first = [float(x) for x in rows[20].split(",")]
@@ -120,7 +119,8 @@ def test_tables():
     assert first[1] == pytest.approx(first[2] + first[3], abs=1e-5)
     assert report["gap_eV"] == edges.cbm - edges.vbm
     assert report["vbm"]["ipr"] == pytest.approx(1 / report["vbm"]["atoms"])
-    rows = csv_of_states(states.kpoints, states.weights, states.energies, states.projection, groups)
+    solved_states = {"": (states.energies, states.projection)}
+    rows = csv_of_states(states.kpoints, states.weights, solved_states, groups)
     header, row = (line.split(",") for line in rows.splitlines()[:2])
     assert header == ["k1", "k2", "k3", "weight", "band", "energy_eV", "ipr", "atoms", "Li", "F"]
     assert len(rows.splitlines()) == 1 + states.energies.size

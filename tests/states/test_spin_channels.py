@@ -18,6 +18,7 @@ from n2amd.config.states import StatesSettings
 from n2amd.couplings.assemble import assemble
 from n2amd.couplings.parity import parity
 from n2amd.couplings.store import read_couplings
+from n2amd.dataset.series import Series
 from n2amd.dataset.store import create_dataset
 from n2amd.errors import InputError
 from n2amd.frames.frame import BandReference, Frame
@@ -160,3 +161,34 @@ def test_parity_of_a_channel_counts_its_own_electrons():
     moved = [replace(frame, spin=0.0) for frame in frames()]
     with pytest.raises(InputError, match="4 electrons in the data set, 3 in the model's basis"):
         parity(moved, model, model.overlap, CouplingsSettings(), settings(spin="down"), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spin": 0.0}, "8 electrons with a total spin of 0, in the frames before it 8 electrons with a"),
+        (
+            {"n_electrons": 7.0, "charge": 1.0, "spin": 1.0},
+            "7 electrons with a total spin of 1, in the frames",
+        ),
+    ],
+)
+def test_a_charge_or_moment_that_changes_along_the_frames_is_one_sentence(tmp_path, change, said):
+    made = frames()
+    made[2] = replace(made[2], **change)
+    path = tmp_path / "changing.h5"
+    with create_dataset(path, code="siesta", timestep_fs=1.0) as writer:
+        for frame in made:
+            writer.append(frame, Magnet().basis, {})
+    with pytest.raises(InputError, match=rf"frame frame_2.*{said}") as caught:
+        FramesAsModel(path).trajectory()
+    assert "\n" not in str(caught.value)
+    model = Magnet()
+    with pytest.raises(InputError, match=rf"frame frame_2.*{said}"):
+        parity(made, model, model.overlap, CouplingsSettings(), settings(spin="up"), 1.0)
+    series = Series(1.0)
+    series.add(made[1])
+    with pytest.raises(InputError, match=said):
+        series.check(made[2])
+    # independent frames may differ
+    Series(None).check(made[2])

@@ -212,11 +212,11 @@ def test_reading_the_graph_loads_nothing_heavy(pristine: Project, config: str) -
 
 
 def test_the_vacancy_study_is_one_job(pristine: Project) -> None:
-    """Two cells and one force field; no bands are drawn with spins, rates of the vacancy alone."""
+    """Two cells and one force field; rates of the vacancy alone."""
     jobs = pristine.planned("config/studies/tio2-vacancy.yaml")
     models = {name: n for name, n in MODELS.items() if name not in OF_PARITY}
-    of_vacancy = ("ingest_dataset", "train_hamiltonian", "evaluate_hamiltonian", "draw_hamiltonian")
-    second = {**dict.fromkeys(of_vacancy, 1), "rates": 1, "draw_defect": 1}
+    learned = ("ingest_dataset", "train_hamiltonian", "evaluate_hamiltonian", "draw_hamiltonian")
+    second = dict.fromkeys((*learned, "band_structure", "draw_bands", "rates", "draw_defect"), 1)
     cells = [supercell_jobs(shards=4, variants=1, methods=methods) for methods in (2, 1)]
     assert jobs == total(models, second, *cells, END)
 

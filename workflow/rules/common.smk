@@ -274,11 +274,6 @@ def code_of_rebuilding(wildcards):
     return code("commands/dataset_rebuild.py:rebuild") if source(wildcards).rebuilt else ""
 
 
-def draws_bands(material, functional):
-    """Whether bands are drawn of a functional's network: not where its Hamiltonian has spins."""
-    return section_of("states", material, functional).spin is None
-
-
 def given_to_ingestion(wildcards):
     """Return what the config says of frames beyond what their files say."""
     given = source(wildcards)
@@ -578,7 +573,7 @@ def every_figure():
     figures = []
     for name, material in JOB.materials.items():
         for label, source in material.functionals.items():
-            wanted = ["hamiltonian", *(["bands"] if draws_bands(name, label) else [])]
+            wanted = ["hamiltonian", "bands"]
             if material.trains_forcefield(label):
                 wanted += ["forcefield-energy", "forcefield-force"]
             if source.trajectory_paths:

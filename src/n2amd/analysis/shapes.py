@@ -140,6 +140,9 @@ SUMMARY = {
     "scaling": Each({}),
 }
 
+#: Of `bands.json` and `dos.json`, or of each spin channel there.
+_BANDS = {"dft_eV": Maybe([[float]]), "model_eV": [[float]], "n_occupied": int}
+_DOS = {"total": [float], "projected": Each([float])}
 #: What each figure of a report is drawn from.
 FIGURES: dict[str, dict[str, Any]] = {
     "forcefield-energy": {"parity": {"energy_dft_eV_per_atom": ANY, "energy_model_eV_per_atom": ANY}},
@@ -176,14 +179,8 @@ FIGURES: dict[str, dict[str, Any]] = {
             }
         )
     },
-    "bands": {
-        "labels": [[ANY]],
-        "distance": [float],
-        "dft_eV": Maybe([[float]]),
-        "model_eV": [[float]],
-        "n_occupied": int,
-    },
-    "dos": {"energy_eV": [float], "total": [float], "gap_eV": float, "projected": Each([float])},
+    "bands": {"labels": [[ANY]], "distance": [float], **_BANDS},
+    "dos": {"energy_eV": [float], "gap_eV": float, **_DOS},
     "dephasing": {
         **{name: [float] for name in ("time_fs", "autocorrelation", "dephasing_function")},
         **dict.fromkeys(("gaussian_fs", "gap_std_eV", "confidence"), float),
@@ -255,6 +252,18 @@ FIGURES: dict[str, dict[str, Any]] = {
     # of lifetime.json, beside the runs
     "populations": {"fits": Each({"lifetime_ns": {"value": Maybe(float)}})},
 }
+
+
+#: What figures are drawn from where the report has spin channels.
+_FIGURES_OF_CHANNELS: dict[str, dict[str, Any]] = {
+    "bands": {"labels": [[ANY]], "distance": [float], "channels": {"up": _BANDS, "down": _BANDS}},
+    "dos": {"energy_eV": [float], "gap_eV": float, "channels": {"up": _DOS, "down": _DOS}},
+}
+
+
+def figure_shape(what: str, report: Report) -> dict[str, Any]:
+    """Shape of the report that a figure is drawn from."""
+    return (_FIGURES_OF_CHANNELS if "channels" in report else FIGURES).get(what, FIGURES[what])
 
 
 def conforming(report: Report, shape: dict[str, Any]) -> Report:

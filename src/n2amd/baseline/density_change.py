@@ -2,8 +2,9 @@
 
     <n|dV|m> = int psi_n* psi_m (v_H[drho] + f_xc drho) dr
 
-One potential a change, whatever the number of states. f_xc is that of the local density approximation, as in
-`n2amd.baseline.state_response`.
+With collinear spins f_xc of the states' channel has two parts, for changes of the density and of the
+magnetisation. One potential a change, whatever the number of states. f_xc is that of the local density
+approximation, as in `n2amd.baseline.state_response`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def elements_of_changes(
     changes: NDArray[np.float64],
     vectors: NDArray,
     kpoint: NDArray[np.float64] | None = None,
+    *,
+    spin: int = 0,
 ) -> NDArray:
     """First-order changes of matrix elements between states with the density.
 
@@ -39,13 +42,16 @@ def elements_of_changes(
     structure
         Atoms.
     coefficients
-        Of the density that the states were solved with, (n_total,).
+        Of the density that the states were solved with, (n_total,), or of density and magnetisation,
+        (2, n_total).
     changes
-        Of the coefficients, (K, n_total), neutral as a whole.
+        Of the coefficients, (K, n_total) or (K, 2, n_total), neutral as a whole.
     vectors
         States, (n_orbitals, w).
     kpoint
         Fractional, (3,); None: Gamma.
+    spin
+        Channel of the states, 0 or 1, where there is a magnetisation.
 
     Returns
     -------
@@ -59,9 +65,15 @@ def elements_of_changes(
     states = states_on_mesh(zeroth.orbitals, structure, mesh, vectors, kpoint)
     states = states.reshape(len(states), -1)
     hartree = 8 * np.pi * ingredients.rydberg * ingredients.bohr / waves.lengths**2
+    fields = changes[:, None] if changes.ndim == 2 else changes
+    kernels = kernel[None] if kernel.ndim == 3 else kernel[spin]
     elements = []
-    for change in _waves_of(zeroth, structure, waves, changes):
-        potential = _on_mesh(hartree * change, waves, mesh) + kernel * _on_mesh(change, waves, mesh)
+    for density, *magnetisation in zip(
+        *(_waves_of(zeroth, structure, waves, field) for field in fields.swapaxes(0, 1))
+    ):
+        potential = _on_mesh(hartree * density, waves, mesh) + kernels[0] * _on_mesh(density, waves, mesh)
+        for change in magnetisation:
+            potential += kernels[1] * _on_mesh(change, waves, mesh)
         elements.append(_between(states, potential.ravel()) * mesh.volume_element)
     return np.array(elements)
 

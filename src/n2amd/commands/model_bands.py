@@ -25,6 +25,13 @@ StructureFile = Annotated[
         metavar="STRUCTURE", help="Any file that ASE reads (POSCAR, CIF, extxyz), or trajectory.h5."
     ),
 ]
+SpinOrbit = Annotated[
+    bool,
+    typer.Option(
+        "--spin-orbit",
+        help="Add the spin-orbit coupling of the pseudopotentials (OpenMX: .vps).",
+    ),
+]
 
 
 def loaded(model: Path) -> HamiltonianPredictor:
@@ -124,8 +131,8 @@ class _Case:
         The cell that was asked about: its lattice gives the path.
     hamiltonian, overlap
         Of the model, for this cell repeated.
-    n_electrons
-        In the repeated cell.
+    electrons
+        In the repeated cell, or in each of its spin channels.
     name
         Of the structure or frame, for messages.
     dft
@@ -137,7 +144,7 @@ class _Case:
     structure: Structure
     hamiltonian: BlockMatrix
     overlap: BlockMatrix
-    n_electrons: float
+    electrons: tuple[float, ...]
     name: str
     dft: BlockMatrix | None = None
     repeats: tuple[int, int, int] = (1, 1, 1)
@@ -178,13 +185,7 @@ def bands(
             "default: its smallest that the model was not trained on."
         ),
     ] = None,
-    spin_orbit: Annotated[
-        bool,
-        typer.Option(
-            "--spin-orbit",
-            help="Add the spin-orbit coupling of the pseudopotentials (OpenMX: .vps).",
-        ),
-    ] = False,
+    spin_orbit: SpinOrbit = False,
 ) -> None:
     """Band structure of a model for any structure, and DFT's beside it, along a path of k points."""
     from n2amd.analysis.figures.draw import draw_report
@@ -228,22 +229,28 @@ def _solved(
     import numpy as np
 
     from n2amd.commands.progress import frame_progress
+    from n2amd.config.states import CHANNELS
     from n2amd.states.band_path import band_path, paths_of
-    from n2amd.states.band_report import band_report
+    from n2amd.states.band_report import Bands, band_report, channel_report
     from n2amd.states.bands import band_structure, followed_vectors
-    from n2amd.states.window import occupied_bands
+    from n2amd.states.spin_parts import filled_bands
 
-    predictor.require_no_spin("bands")
-    occupied = occupied_bands(case.n_electrons) * (2 if case.hamiltonian.n_spin == 4 else 1)
+    filled = filled_bands(case.hamiltonian.n_spin, case.electrons)
     paths = paths_of(case.structure, followed_vectors(case.hamiltonian))
     line = band_path(case.structure, [path] if path else None, points, paths)
     kpoints = line.kpoints * np.array(case.repeats)
     numbers = np.tile(case.structure.numbers, int(np.prod(case.repeats)))
     offsets = predictor.basis.orbital_offsets(numbers)
-    with frame_progress("bands", "k points") as report:
-        own = band_structure(case.hamiltonian, case.overlap, offsets, kpoints, report=report)
-    dft = None if case.dft is None else band_structure(case.dft, case.overlap, offsets, kpoints)
-    document = band_report(line, kpoints, own, occupied, dft)
+    solved = []
+    for spin, n_occupied in enumerate(filled):
+        with frame_progress("bands", "k points") as report:
+            own = band_structure(case.hamiltonian, case.overlap, offsets, kpoints, spin, report)
+        dft = None if case.dft is None else band_structure(case.dft, case.overlap, offsets, kpoints, spin)
+        solved.append(Bands(own, n_occupied, dft))
+    if len(solved) == 1:
+        document = band_report(line, kpoints, solved[0])
+    else:
+        document = channel_report(line, kpoints, dict(zip(CHANNELS, solved)))
     document |= {"frame": case.name, "supercell": case.repeats, "lattice": line.lattice}
     document["space_group"] = None if paths.crystal is None else paths.crystal.space_group
     return document, paths
@@ -280,7 +287,7 @@ def _of_file(
     from n2amd.network.spinors import spinor_hamiltonian
     from n2amd.states.bands import require_dense
     from n2amd.states.special_points import points_of_crystal
-    from n2amd.states.window import occupied_bands
+    from n2amd.states.spin_parts import filled_bands
 
     if frame is not None and not frame.isdecimal():
         raise InputError(f"{frame!r} is no number", field="frame", remedy="count frames of a file from 0")
@@ -293,8 +300,8 @@ def _of_file(
             cell = crystal.primitive
         large = repeated(cell, supercell)
         require_dense((2 if spin_orbit else 1) * int(predictor.basis.orbital_counts(large.numbers).sum()))
-        electrons = predictor.basis.valence_electrons(large.numbers)
-        occupied_bands(electrons)  # before anything is computed
+        electrons = predictor.electrons_of_spins(large)
+        filled_bands(len(electrons), electrons)  # before anything is computed
         hamiltonian, overlap = predictor.predict(large)
         if spin_orbit:
             hamiltonian = spinor_hamiltonian(predictor, large, hamiltonian)
@@ -320,9 +327,10 @@ def _of_dataset(
         predicted = predict_aligned(predictor, scalar_part(chosen) if spin_orbit else chosen).aligned
         if spin_orbit:
             predicted = spinor_hamiltonian(predictor, chosen.structure, predicted)
-    return _Case(
-        chosen.structure, predicted, chosen.overlap, chosen.n_electrons, chosen.name, chosen.hamiltonian
-    )
+        # the model's own are whole numbers; `predict_aligned` held them against the frame's
+        collinear = chosen.hamiltonian.n_spin == 2
+        electrons = predictor.electrons_of_spins(chosen.structure) if collinear else (chosen.n_electrons,)
+    return _Case(chosen.structure, predicted, chosen.overlap, electrons, chosen.name, chosen.hamiltonian)
 
 
 def _frame_of(predictor: HamiltonianPredictor, dataset: Path, file: Path | None, frame: str | None) -> int:

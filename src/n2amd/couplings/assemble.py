@@ -233,7 +233,8 @@ def assemble(
     levels = find_levels(joined.projections, joined.overlap, states_settings.defect, settings.order, filled)
     coupled = couple(joined, info.timestep_fs, degeneracy, settings.order, settings.scheme, levels)
     kept = keep_states(joined, coupled, settings.order, levels)
-    return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards))
+    edges = None if levels is None else levels.band_edges(len(joined.band_index), filled)
+    return replace(kept, scheme=settings.scheme, doubt=doubt_of_shards(shards, edges))
 
 
 def _picture(shard: StatesShard) -> str:

@@ -85,6 +85,12 @@ class LevelsOfFrames:
         result[:, self.columns] = self.ranks
         return result
 
+    def band_edges(self, states: int, filled: int) -> NDArray[np.int64]:
+        """Ranks of VBM and CBM, the nearest to the gap that are no levels, in every frame, (F, 2)."""
+        bands = np.setdiff1d(np.arange(states), self.columns)
+        edges = [bands[bands < filled].max(), bands[bands >= filled].min()]
+        return self.ranks_by_column(states)[:, edges]
+
 
 def find_levels(
     shards: Sequence[Projection | None],

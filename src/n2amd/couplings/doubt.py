@@ -54,7 +54,11 @@ class EdgeDoubt:
 
 
 def edge_doubt(
-    doubt: StateDoubt, energies: NDArray[np.float64], overlap: NDArray, vbm: int, timestep_fs: float
+    doubt: StateDoubt,
+    energies: NDArray[np.float64],
+    overlap: NDArray,
+    edges: NDArray[np.int64],
+    timestep_fs: float,
 ) -> EdgeDoubt:
     """Diagonalise the window with every draw.
 
@@ -64,30 +68,30 @@ def edge_doubt(
         Of the trajectory.
     energies, overlap
         Levels at both frames (p, 2, w), eV, and O(t, t + dt) (p, w, w) between the eigenvectors.
-    vbm
-        Place of the VBM in the window.
+    edges
+        Places of VBM and CBM in the window, at both frames, (p, 2, 2).
     timestep_fs
         Between frames.
     """
-    edge = slice(vbm, vbm + 2)
     levels = np.zeros((*doubt.elements.shape[:3], 2))
     coupling, nominal = np.full(doubt.elements.shape[::2][:2], np.nan), np.full(len(doubt.frame), np.nan)
     for p, elements in enumerate(doubt.elements):
-        nominal[p] = _coupling(overlap[p], vbm, timestep_fs)
+        nominal[p] = _coupling(overlap[p], edges[p], timestep_fs)
         for k in range(elements.shape[1]):
             turned = []
             for side in range(2):
                 found, vectors = np.linalg.eigh(np.diag(energies[p, side]) + elements[side, k])
-                levels[p, side, k] = found[edge]
+                levels[p, side, k] = found[edges[p, side]]
                 turned.append(vectors)
             between = turned[0].conj().T @ overlap[p] @ turned[1]
-            coupling[p, k] = _coupling(between, vbm, timestep_fs)
-    return EdgeDoubt(doubt.frame, levels[..., 0], levels[..., 1], energies[..., edge], coupling, nominal)
+            coupling[p, k] = _coupling(between, edges[p], timestep_fs)
+    own = np.take_along_axis(energies, edges, axis=2)
+    return EdgeDoubt(doubt.frame, levels[..., 0], levels[..., 1], own, coupling, nominal)
 
 
-def _coupling(overlap: NDArray, vbm: int, timestep: float) -> float:
+def _coupling(overlap: NDArray, edges: NDArray[np.int64], timestep: float) -> float:
     """Hammes-Schiffer-Tully |hbar d| between the edges, whatever their phases; NaN where they are swapped."""
-    kept = overlap[vbm : vbm + 2, vbm : vbm + 2]
+    kept = overlap[np.ix_(*edges)]
     diagonal = np.diag(kept)
     if np.abs(diagonal).min() < SMALLEST_OVERLAP:
         return float("nan")
@@ -114,8 +118,18 @@ def join_edges(doubts: Sequence[EdgeDoubt]) -> EdgeDoubt | None:
     return EdgeDoubt(*(np.concatenate([getattr(d, name) for d in doubts]) for name in ("frame", *_EDGES)))
 
 
-def doubt_of_shards(shards: Sequence[StatesShard]) -> EdgeDoubt | None:
+def doubt_of_shards(
+    shards: Sequence[StatesShard], edges: NDArray[np.int64] | None = None
+) -> EdgeDoubt | None:
     """Gather the moments of all shards; None where no shard holds any.
+
+    Parameters
+    ----------
+    shards
+        Of the whole trajectory, in order.
+    edges
+        Places of VBM and CBM among the eigenstates of each frame, (F, 2), where levels of a defect lie
+        between them or cross them; default: the states beside the gap.
 
     Raises
     ------
@@ -127,8 +141,12 @@ def doubt_of_shards(shards: Sequence[StatesShard]) -> EdgeDoubt | None:
         if shard.doubt is not None:
             at = shard.doubt.frame - shard.info.start
             energies = np.stack([shard.energies[at], shard.energies[at + 1]], axis=1)
+            gap, first = np.array([shard.vbm, shard.vbm + 1]), shard.doubt.frame - shards[0].info.start
+            places = np.broadcast_to(gap, (len(at), 2, 2))
+            if edges is not None:
+                places = np.stack([edges[first], edges[first + 1]], axis=1)
             timestep = shard.info.timestep_fs
-            found.append(edge_doubt(shard.doubt, energies, shard.overlap[at], shard.vbm, timestep))
+            found.append(edge_doubt(shard.doubt, energies, shard.overlap[at], places, timestep))
     return join_edges(found)
 
 

@@ -19,7 +19,7 @@ from n2amd.couplings.order import arrange
 from n2amd.couplings.store import Couplings
 from n2amd.couplings.tracking import align, track
 from n2amd.errors import InputError
-from n2amd.frames.channels import electrons_of_window
+from n2amd.frames.channels import Electrons, electrons_of_window
 from n2amd.frames.frame import Frame
 from n2amd.states.cross_time import CrossOverlap, check_consecutive, frame_overlap
 from n2amd.states.frame_solver import FrameSolver, Predictor
@@ -120,9 +120,10 @@ def solve_both(
     Raises
     ------
     InputError
-        If there are fewer than two frames, or they are not consecutive.
+        If there are fewer than two frames, they are not consecutive, or their electrons are not the same.
     """
     solver: FrameSolver | None = None
+    held = Electrons(0.0, None)
     before: tuple[Structure, WindowStates, WindowStates] | None = None
     dft: list[WindowStates] = []
     model: list[WindowStates] = []
@@ -132,6 +133,7 @@ def solve_both(
     for number, frame in enumerate(frames):
         if solver is None:
             solver = FrameSolver.for_structure(predictor, states_settings, frame.structure)
+            held = Electrons.of(frame)
             electrons = electrons_of_window(frame, states_settings.spin)
             window = state_window(electrons, int(solver.offsets[-1]), states_settings)
             if window != solver.window:
@@ -143,6 +145,7 @@ def solve_both(
                     field="n_electrons",
                     remedy="use a model trained on this data set",
                 )
+        held.require_kept(Electrons.of(frame), frame.name)
         states = solver.solve_matrices(frame.hamiltonian, frame.overlap, frame.name)
         predicted = solver.solve(frame.structure, frame.name)
         projection.append(adjoint(states.overlap_coefficients) @ predicted.coefficients)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.baseline.model_density import EXCESS_TOLERANCE
 from n2amd.dataset.store import FORMAT
 from n2amd.errors import InputError
+from n2amd.frames.channels import Electrons
 from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
 from n2amd.storage import open_hdf5
@@ -83,6 +85,35 @@ def charges_and_moments(
         known = "fixed_moment" in frames
         moments = frames["fixed_moment"][...] if known else np.full(len(charges), np.nan)
         return frames["name"].asstr()[...].tolist(), charges, moments
+
+
+def electrons_of_frames(path: str | Path) -> tuple[list[str], list[Electrons]]:
+    """Names of the frames of a data set and their electrons, without reading matrices."""
+    with open_hdf5(path, FORMAT) as file:
+        frames = file["frames"]
+        counts = frames["n_electrons"][...]
+        spins = frames["spin"][...] if "spin" in frames else np.full(len(counts), np.nan)
+        names = frames["name"].asstr()[...].tolist()
+    known = (None if np.isnan(spin) else float(spin) for spin in spins)
+    return names, [Electrons(float(n), spin) for n, spin in zip(counts, known)]
+
+
+def require_charge(frame: Frame, basis: Basis) -> None:
+    """Refuse a frame whose electrons are not those of its atoms and its charge.
+
+    Raises
+    ------
+    InputError
+        Naming the electrons found and wanted.
+    """
+    wanted = basis.valence_electrons(frame.structure.numbers) - frame.charge
+    if abs(frame.n_electrons - wanted) > EXCESS_TOLERANCE:
+        raise InputError(
+            f"{frame.n_electrons:g} electrons; its atoms and a charge of {frame.charge:g} make {wanted:g}",
+            frame=frame.name,
+            field="charge",
+            remedy="ingest the frame again; keep the files of one run together",
+        )
 
 
 def with_valence_charges(basis: Basis, census: Census) -> Basis:

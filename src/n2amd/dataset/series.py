@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from n2amd.dataset.work import work_between
 from n2amd.errors import InputError
+from n2amd.frames.channels import ONE_STATE, Electrons
 from n2amd.frames.frame import Frame
 from n2amd.units import AMU_A2_FS2_IN_EV
 
@@ -164,6 +165,7 @@ def _check_follows(last: Frame, frame: Frame, timestep: float) -> None:
             frame=frame.name,
             remedy="ingest each trajectory into its own data set",
         )
+    Electrons.of(last).require_kept(Electrons.of(frame), frame.name, ONE_STATE)
     speed = np.linalg.norm(frame.structure.positions - last.structure.positions, axis=1) / timestep
     kinetic = 0.5 * AMU_A2_FS2_IN_EV * atomic_masses[frame.structure.numbers] * speed**2
     atom = int(kinetic.argmax())

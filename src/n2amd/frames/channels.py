@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from n2amd.config.states import CHANNELS, Channel
@@ -10,6 +12,8 @@ from n2amd.frames.frame import BandReference, Frame
 
 #: Electrons by which a number of them may miss a whole one and still be one.
 WHOLE = 1e-3
+#: Electrons by which neighbouring frames of a metal may differ in spin and still be in one state.
+ONE_STATE = 0.5
 
 
 def electrons_of_channels(frame: Frame) -> tuple[float, float]:
@@ -63,7 +67,7 @@ def spin_of(frame: Frame) -> float | None:
     """Electrons of spin up less those of spin down; None where nothing tells it, or nothing is collinear."""
     if frame.fixed_moment is not None:
         return frame.fixed_moment
-    if frame.spin is not None or frame.hamiltonian.n_spin != 2 or frame.bands is None:
+    if frame.spin is not None or frame.bands is None or frame.hamiltonian.n_spin != 2:
         return frame.spin
     return spin_of_bands(frame.bands, frame.n_electrons)
 
@@ -87,6 +91,43 @@ def spin_of_bands(bands: BandReference, n_electrons: float) -> float:
     up[:, 0] = 1
     # sums of weights that are no binary fractions leave a rest of some 1e-14
     return round(float(filled @ (2 * up.ravel()[order] - 1)), 9) + 0.0
+
+
+@dataclass(frozen=True)
+class Electrons:
+    """How many electrons a frame has, and how many more are up than down (None: not known, or no spin)."""
+
+    all: float
+    spin: float | None
+
+    @classmethod
+    def of(cls, frame: Frame) -> Electrons:
+        """Count those of a frame."""
+        return cls(frame.n_electrons, spin_of(frame))
+
+    def __str__(self) -> str:
+        spin = "" if self.spin is None else f" with a total spin of {self.spin:.4g}"
+        return f"{self.all:.6g} electrons{spin}"
+
+    def require_kept(self, later: Electrons, frame: str, tolerance: float = WHOLE) -> None:
+        """Refuse a frame of a series in time that has others.
+
+        Raises
+        ------
+        InputError
+            If their number or the total spin differs by more than `tolerance`.
+        """
+        apart = abs(self.all - later.all)
+        if self.spin is not None and later.spin is not None:
+            apart = max(apart, abs(self.spin - later.spin))
+        if apart > tolerance:
+            raise InputError(
+                f"{later}, in the frames before it {self}",
+                frame=frame,
+                field="n_electrons" if abs(self.all - later.all) > tolerance else "spin",
+                remedy="hold charge and total spin along the run (a fixed moment), and make one data set for "
+                "each",
+            )
 
 
 def electrons_of_spins(frame: Frame) -> tuple[float, ...]:

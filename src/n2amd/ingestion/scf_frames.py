@@ -25,7 +25,6 @@ from n2amd.baseline.smearing import Smearing
 from n2amd.baseline.zeroth import ZerothHamiltonian
 from n2amd.blocks.pairs import find_pairs
 from n2amd.checksums import first_damaged
-from n2amd.dataset.electrons import charges_and_moments
 from n2amd.dataset.merge import merge
 from n2amd.dataset.sampled_forces import with_sampled_forces
 from n2amd.dataset.store import (
@@ -39,6 +38,7 @@ from n2amd.dft.engines.kmesh import half_mesh
 from n2amd.errors import InputError
 from n2amd.frames.frame import Frame
 from n2amd.frames.ingredients import Ingredients
+from n2amd.ingestion.scf_electrons import reference_electrons
 from n2amd.orbitals.basis import Basis
 from n2amd.provenance import sha256_of_config
 from n2amd.restart import read_or_set_aside, same_job
@@ -243,7 +243,7 @@ def _reference(path: Path, ingredients: str) -> _Reference:
     """Read once what all frames share; ingredients as JSON."""
     basis, attributes = read_basis(path), read_attributes(path)
     first = next(iter(read_frames(path, [0])))
-    charge, moment = _electrons_of(path)
+    charge, moment = reference_electrons(path)
     smearing, code = Smearing.of_origin(first.origin), str(attributes["code"])
     shared = [GENERATION, basis.to_json(), ingredients, str(smearing), code]
     identity = sha256_of_config([*shared, charge, moment] if charge or moment is not None else shared)
@@ -251,36 +251,6 @@ def _reference(path: Path, ingredients: str) -> _Reference:
     functional = first.origin.get("functional", "unknown")
     label = str(attributes["functional"])
     return _Reference(zeroth, smearing, charge, moment, code, functional, label, identity)
-
-
-def _electrons_of(path: Path) -> tuple[float, float | None]:
-    """Charge and fixed moment of the frames of a data set.
-
-    Raises
-    ------
-    InputError
-        If they differ from frame to frame, or spins are not fixed.
-    """
-    names, charges, moments = charges_and_moments(path)
-    if next(read_frames(path, [0])).hamiltonian.n_spin != 1 and np.isnan(moments).any():
-        raise InputError(
-            "cycles with spin need a total spin that the reference fixed",
-            file=path,
-            frame=names[int(np.isnan(moments).argmax())],
-            field="fixed_moment",
-            remedy="take a data set of runs with a fixed total spin, or without spin",
-        )
-    states = [(float(q), None if np.isnan(m) else float(m)) for q, m in zip(charges, moments)]
-    for name, state in zip(names, states):
-        if state != states[0]:
-            raise InputError(
-                f"charge and total spin {state}, of the first frame {states[0]}",
-                file=path,
-                frame=name,
-                field="charge",
-                remedy="take a data set of one charge and total spin",
-            )
-    return states[0]
 
 
 @lru_cache(maxsize=1)

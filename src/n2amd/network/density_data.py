@@ -18,7 +18,6 @@ from n2amd.baseline.density_fit import (
     normal_equations_of,
 )
 from n2amd.baseline.model_density import (
-    EXCESS_TOLERANCE,
     FrameDensity,
     ModelDensity,
     choose_functions,
@@ -31,6 +30,7 @@ from n2amd.baseline.rebuilt import rebuilt_hamiltonian
 from n2amd.baseline.slope_kernel import slope_kernel
 from n2amd.baseline.state_response import StateResponse, state_response
 from n2amd.baseline.zeroth import ZerothHamiltonian
+from n2amd.dataset.electrons import require_charge
 from n2amd.errors import InputError
 from n2amd.frames.channels import WHOLE, electrons_of_spins
 from n2amd.frames.frame import Frame
@@ -146,24 +146,6 @@ def fit_frame(
     states = state_response(wanted, basis, ingredients, design, *kernel, reference)
     shown = frame.name, structure, -frame.charge, coefficients
     return _fitted(*shown, equations, states, zeroth, message_cutoff, magnetic)
-
-
-def require_charge(frame: Frame, basis: Basis) -> None:
-    """Refuse a frame whose electrons are not those of its atoms and its charge.
-
-    Raises
-    ------
-    InputError
-        Naming the electrons found and wanted.
-    """
-    wanted = basis.valence_electrons(frame.structure.numbers) - frame.charge
-    if abs(frame.n_electrons - wanted) > EXCESS_TOLERANCE:
-        raise InputError(
-            f"{frame.n_electrons:g} electrons; its atoms and a charge of {frame.charge:g} make {wanted:g}",
-            frame=frame.name,
-            field="charge",
-            remedy="ingest the frame again; keep the files of one run together",
-        )
 
 
 def frame_of_density(

@@ -170,9 +170,12 @@ class DensityNetwork(nn.Module):
                 x = self.field(x, graph.positions, graph.species, frames)
         return x
 
-    def last_features(self, graph: Graph, frames: Sequence[FieldWaves]) -> dict[int, Features]:
-        """Features of each element's atoms that the last linear map is applied to."""
-        return self._before_last(self.readout, graph, self.atom_features(graph, frames))
+    def last_features(
+        self, graph: Graph, frames: Sequence[FieldWaves], *, magnetic: bool = False
+    ) -> dict[int, Features]:
+        """Features of each element's atoms that the last linear map of a head is applied to."""
+        head = self.magnetic if magnetic else self.readout
+        return self._before_last(head, graph, self.atom_features(graph, frames))
 
     def _before_last(self, head: nn.ModuleDict, graph: Graph, x: Features) -> dict[int, Features]:
         result = {}

@@ -131,7 +131,7 @@ class DensityStage:
         trainer.run(lambda history: report(history, shape.schedule.steps))
         network.to("cpu")
         doubt = None
-        if self.ranks.first and not network.architecture.spin:
+        if self.ranks.first:
             doubt = density_doubt(
                 network,
                 trainer.train,

@@ -8,6 +8,9 @@ Comput. 4, 448 (1992); J. Snoek et al., ICML 37, 2171 (2015)):
 
 (made in `n2amd.network.doubt_fit`). A few draws of the weights are kept in the model file; the same
 draws are used for every frame, so that errors that frames share stay shared.
+
+Of a network with collinear spins the weights are those of both heads, of the density and then of the
+magnetisation of a positive moment. The states' part of the loss ties them to each other.
 """
 
 from __future__ import annotations
@@ -44,8 +47,9 @@ class DensityDoubt:
         Levels of validation frames that the temperature is made from.
     noise
         Norm of a density's error (`n2amd.baseline.density_fit`) an atom that a label is worth: the precision
-        of
-        a frame's labels is its curvature over this.
+        of a frame's labels is its curvature over this.
+    magnetic_noise
+        The same of a magnetisation's error; None of a network without spin.
     """
 
     draws: Tensor
@@ -54,10 +58,24 @@ class DensityDoubt:
     spread_eV: float
     n_levels: int
     noise: float
+    magnetic_noise: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Tensors and plain types, for the model file."""
-        return {**asdict(self), "draws": self.draws}
+        """Tensors and plain types, for the model file; one without spin does not mention it."""
+        document = {**asdict(self), "draws": self.draws}
+        if self.magnetic_noise is None:
+            del document["magnetic_noise"]
+        return document
+
+    @property
+    def noises(self) -> tuple[float, ...]:
+        """What labels of the density are worth, and of the magnetisation where there is one."""
+        return (self.noise,) if self.magnetic_noise is None else (self.noise, self.magnetic_noise)
+
+    def of_heads(self, network: DensityNetwork) -> tuple[Tensor, Tensor]:
+        """Draws of the density's weights, and of the magnetisation's, (K, n_weights) or (K, 0)."""
+        n = n_weights(network)
+        return self.draws[:, :n], self.draws[:, n:]
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> DensityDoubt:
@@ -94,15 +112,19 @@ def _parts(network: DensityNetwork) -> Iterator[_Part]:
 
 
 def n_weights(network: DensityNetwork) -> int:
-    """Weights of the last layer, biases included."""
+    """Weights of the last layer of a head, biases included; those of the magnetisation's are as many."""
     return sum(part.width * part.n for part in _parts(network))
 
 
 @torch.no_grad()
 def weight_changes(
-    network: DensityNetwork, graph: Graph, waves: FieldWaves, changes: Tensor | None = None
+    network: DensityNetwork,
+    graph: Graph,
+    waves: FieldWaves,
+    changes: Tensor | None = None,
+    moment: float | None = None,
 ) -> Tensor:
-    """Change of one frame's coefficients with the weights of the last layer, electrons conserved.
+    """Change of one frame's coefficients with the weights of a head's last layer, electrons conserved.
 
     Parameters
     ----------
@@ -111,13 +133,17 @@ def weight_changes(
     changes
         Of the weights, (K, n_weights): per element and l the matrix (inputs and, for l = 0, bias; functions),
         row after row. Default: a unit change of each weight.
+    moment
+        None: of the density. Else of the magnetisation of a frame with this moment: the sign is the moment's,
+        and without a moment there is no change.
 
     Returns
     -------
     coefficients
         (n_total, K), float64, in the order of `AuxiliaryBasis.offsets`.
     """
-    features = network.last_features(graph, [waves])
+    of = "" if moment is None else "magnetic_"
+    features = network.last_features(graph, [waves], magnetic=moment is not None)
     if changes is None:
         changes = torch.eye(n_weights(network), dtype=torch.float32)
     changes = changes.to(network.device)
@@ -134,10 +160,11 @@ def weight_changes(
         weights = changes[:, part.weights].reshape(-1, part.width, part.n)
         found = torch.einsum("acm,kcq->aqmk", x, weights)
         by_element[part.number][:, part.columns] = found.flatten(1, 2)
-    return _in_order(network, graph, by_element)
+    found = _in_order(network, graph, by_element, of)
+    return found if moment is None else found * float(np.sign(moment))
 
 
-def _in_order(network: DensityNetwork, graph: Graph, by_element: dict[int, Tensor]) -> Tensor:
+def _in_order(network: DensityNetwork, graph: Graph, by_element: dict[int, Tensor], of: str) -> Tensor:
     """Scale the outputs, sort them by atom and take the electrons out of them."""
     numbers = np.array([network.numbers[k] for k in graph.species.cpu().numpy()])
     offsets = network.auxiliary.offsets(numbers)
@@ -145,7 +172,7 @@ def _in_order(network: DensityNetwork, graph: Graph, by_element: dict[int, Tenso
     total = first.new_zeros(int(offsets[-1]), first.shape[2], dtype=torch.float64)
     charge, spread = (total.new_zeros(len(total)) for _ in range(2))
     for z, values in by_element.items():
-        scale = getattr(network, f"scale_{z}")
+        scale = getattr(network, f"{of}scale_{z}")
         places = offsets[np.flatnonzero(numbers == z)][:, None] + np.arange(len(scale))
         rows = torch.from_numpy(places.ravel()).to(total.device)
         total[rows] = (values.double() * scale[:, None]).flatten(0, 1)

@@ -11,6 +11,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.config.states import Channel
 from n2amd.frames.frame import Frame
 from n2amd.network.predict import HamiltonianPredictor
 
@@ -34,25 +35,35 @@ class DoubtErrors:
         }
 
 
-def doubt_errors(predictor: HamiltonianPredictor, frame: Frame, model: BlockMatrix) -> DoubtErrors:
-    """Compare the edges of a frame at Gamma, with DFT's S for both.
+def doubt_errors(
+    predictor: HamiltonianPredictor,
+    frame: Frame,
+    model: BlockMatrix,
+    n_occupied: int,
+    spin: Channel | None = None,
+) -> DoubtErrors:
+    """Compare the edges of a frame at Gamma, or of one of its spin channels, with DFT's S for both.
 
     Parameters
     ----------
     predictor
         A model with draws.
     frame
-        DFT's.
+        DFT's; its H is that of the channel.
     model
         Predicted H on DFT's pairs, eV.
+    n_occupied
+        Filled bands.
+    spin
+        Channel; None of a closed shell.
     """
     offsets = predictor.basis.orbital_offsets(frame.structure.numbers)
     gamma = np.zeros(3)
     dft, ours, overlap = (fold(m, offsets, gamma).real for m in (frame.hamiltonian, model, frame.overlap))
-    wanted = (frame.n_occupied - 1, frame.n_occupied)
+    wanted = (n_occupied - 1, n_occupied)
     true = scipy.linalg.eigh(dft, overlap, subset_by_index=wanted, eigvals_only=True)
     found, vectors = scipy.linalg.eigh(ours, overlap, subset_by_index=wanted)
-    changes = predictor.doubt_elements(frame.structure, vectors).diagonal(axis1=1, axis2=2)
+    changes = predictor.doubt_elements(frame.structure, vectors, spin=spin).diagonal(axis1=1, axis2=2)
     spreads = np.sqrt((np.column_stack([changes, np.diff(changes)]) ** 2).mean(axis=0))
     errors = found - true
     return DoubtErrors(frame.name, np.append(errors, errors[1] - errors[0]), spreads)

@@ -1,4 +1,4 @@
-"""Posterior of the density network's last layer, calibrated on frames that it was not trained on.
+"""Posterior of the density network's last layers, calibrated on frames that it was not trained on.
 
 The temperature that multiplies the covariance is not known beforehand: it makes the mean square of error over
 spread of the validation frames' levels one.
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from n2amd.network.density_model import DensityNetwork
-from n2amd.network.density_training import DensitySample, loss_scales
+from n2amd.network.density_training import DensitySample, loss_scales, magnetic_scale
 from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
 
 #: Draws that are kept.
 N_DRAWS = 16
 #: Prior: precision of every weight over the mean curvature of the loss. Weaker ones leave directions free
-#: that
-#: no training frame tells of (a layer refitted with 1e-3 was worse on unseen frames); stronger ones see too
-#: little difference between frames. A few validation frames cannot tell: their likelihood is flat in it.
+#: that no training frame tells of (a layer refitted with 1e-3 was worse on unseen frames); stronger ones see
+#: too little difference between frames. A few validation frames cannot tell: their likelihood is flat in it.
 PRIOR = 1e-2
 #: Spreads below this (eV) are taken as this.
 _SMALLEST = 1e-9
@@ -37,24 +37,58 @@ class _Levels:
     edges: list[int]
 
 
+class _Scales(NamedTuple):
+    """What errors count against: of density and magnetisation, an atom, and of states, eV^2."""
+
+    density: float
+    magnetic: float
+    states: float
+
+
+def _size(network: DensityNetwork) -> int:
+    """Weights of the last layers of all heads."""
+    return n_weights(network) * (2 if network.architecture.spin else 1)
+
+
+def _jacobians(network: DensityNetwork, sample: DensitySample) -> list[Tensor]:
+    """Derivatives of each field's coefficients with its own head's weights, (n_total, n_weights) each."""
+    heads = (None,) if sample.magnetic is None else (None, sample.moment)
+    return [weight_changes(network, sample.graph, sample.waves, None, moment) for moment in heads]
+
+
+def _of_states(response: Tensor, jacobians: Sequence[Tensor], size: int) -> Tensor:
+    """Derivatives of elements between states with all weights, (n_elements, size).
+
+    A frame without spins knows the first head's weights alone.
+    """
+    fields = response.split([len(jacobian) for jacobian in jacobians], dim=1)
+    known = torch.cat([field @ jacobian for field, jacobian in zip(fields, jacobians)], dim=1)
+    return torch.nn.functional.pad(known, (0, size - known.shape[1]))
+
+
 def _curvature(
-    network: DensityNetwork, sample: DensitySample, scales: tuple[float, float], state_weight: float
+    network: DensityNetwork, sample: DensitySample, scales: _Scales, state_weight: float
 ) -> Tensor:
-    """Curvature of a frame's part of the loss with the last layer's weights, (n_weights, n_weights)."""
-    jacobian = weight_changes(network, sample.graph, sample.waves).float()
-    curvature = (jacobian.T @ (sample.matrix @ jacobian)).double() / scales[0]
+    """Curvature of a frame's part of the loss with the last layers' weights, (n, n)."""
+    size, n = _size(network), n_weights(network)
+    curvature = torch.zeros(size, size, dtype=torch.float64)
+    jacobians = [jacobian.float() for jacobian in _jacobians(network, sample)]
+    for head, (jacobian, scale) in enumerate(zip(jacobians, (scales.density, scales.magnetic))):
+        own = slice(head * n, (head + 1) * n)
+        curvature[own, own] = (jacobian.T @ (sample.matrix @ jacobian)).double() / scale
     if len(sample.wanted):
-        states = (sample.response @ jacobian).double()
+        states = _of_states(sample.response, jacobians, size).double()
         share = state_weight * sample.n_atoms / len(sample.wanted)
-        curvature += share / scales[1] * states.T @ states
+        curvature += share / scales.states * states.T @ states
     return curvature
 
 
 @torch.no_grad()
 def _levels(network: DensityNetwork, sample: DensitySample) -> _Levels:
-    (c,) = network.coefficients(sample.graph, [sample.waves], [sample.excess])
+    (c,) = network.coefficients(sample.graph, [sample.waves], [sample.excess], [sample.moment])
     rows = list(sample.levels or sample.edges)
-    response = sample.response[rows].double() @ weight_changes(network, sample.graph, sample.waves)
+    wanted = sample.response[rows].double()
+    response = _of_states(wanted, _jacobians(network, sample), _size(network))
     return _Levels(response, sample.state_errors(c)[rows], [rows.index(k) for k in sample.edges])
 
 
@@ -87,8 +121,9 @@ def density_doubt(
     seed
         Of the draws.
     """
-    scales = loss_scales(network, train)
-    curvature = torch.zeros(n_weights(network), n_weights(network), dtype=torch.float64)
+    of_density, of_states = loss_scales(network, train)
+    scales = _Scales(of_density, magnetic_scale(network, train), of_states)
+    curvature = torch.zeros(_size(network), _size(network), dtype=torch.float64)
     for sample in train:
         curvature += _curvature(network, sample, scales, state_weight)
     judged = [_levels(network, sample) for sample in validation or train]
@@ -102,8 +137,11 @@ def density_doubt(
     temperature = _rms(errors / _spread(response @ draws.T))
     edges = torch.cat([levels.response[levels.edges] for levels in judged])
     spread = temperature * _rms(_spread(edges @ draws.T))
-    noise = scales[0] * temperature**2
-    return DensityDoubt((temperature * draws).float(), PRIOR, temperature, spread, len(errors), noise)
+    noise, magnetic = scales.density * temperature**2, None
+    if network.architecture.spin:
+        magnetic = scales.magnetic * temperature**2
+    drawn = (temperature * draws).float()
+    return DensityDoubt(drawn, PRIOR, temperature, spread, len(errors), noise, magnetic)
 
 
 def _spread(changes: Tensor) -> Tensor:

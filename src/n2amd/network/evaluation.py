@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from n2amd.blocks.matrix import BlockMatrix, add_overlap, gauge_shift, spin_channel
 from n2amd.blocks.pair_codes import lay_out
-from n2amd.config.states import CHANNELS
+from n2amd.config.states import CHANNELS, Channel
 from n2amd.errors import InputError
 from n2amd.frames.channels import occupied_bands
 from n2amd.frames.frame import Frame
@@ -126,7 +126,7 @@ def evaluate_frame(predictor: HamiltonianPredictor, frame: Frame) -> list[FrameE
 
 
 def _channel_errors(
-    predictor: HamiltonianPredictor, prediction: AlignedPrediction, n_occupied: int, spin: str | None
+    predictor: HamiltonianPredictor, prediction: AlignedPrediction, n_occupied: int, spin: Channel | None
 ) -> FrameErrors:
     frame, ranges = prediction.frame, predictor.ranges
     elements = Elements.of_frame(frame, prediction.aligned, prediction.raw, predictor.basis, ranges)
@@ -149,7 +149,9 @@ def _channel_errors(
         gap_error=abs(float(gap_error)),
         false_states=spectrum.false_states,
     )
-    doubt = None if predictor.doubt is None else doubt_errors(predictor, frame, prediction.aligned)
+    doubt = None
+    if predictor.doubt is not None:
+        doubt = doubt_errors(predictor, frame, prediction.aligned, n_occupied, spin)
     return FrameErrors(prediction, elements, spectrum, evidence, doubt, spin)
 
 

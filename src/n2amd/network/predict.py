@@ -18,7 +18,7 @@ from n2amd.baseline.model_density import require_electrons
 from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pair_codes import lay_out
 from n2amd.blocks.pairs import find_pairs
-from n2amd.config.states import Channel
+from n2amd.config.states import CHANNELS, Channel
 from n2amd.errors import InputError
 from n2amd.network.charge_states import NEUTRAL, PLAIN, ChargeState, ChargeStates
 from n2amd.network.checkpoint import HamiltonianModel, load_model
@@ -62,10 +62,13 @@ def density_inputs(network: DensityNetwork, structure: Structure) -> tuple[Graph
 
 
 @torch.no_grad()
-def density_draws(network: DensityNetwork, doubt: DensityDoubt, structure: Structure) -> NDArray[np.float64]:
-    """Density coefficients of a neutral structure for each draw of the last layer, (K, n_total).
+def density_draws(
+    network: DensityNetwork, doubt: DensityDoubt, structure: Structure, state: ChargeState = PLAIN
+) -> NDArray[np.float64]:
+    """Density coefficients of a structure for each draw of the last layer, (K, n_total).
 
-    One pass of message passing; the number of electrons is exact in each.
+    With a magnetisation's (K, 2, n_total). One pass of message passing a head; the numbers of electrons are
+    exact in each.
 
     Raises
     ------
@@ -73,8 +76,13 @@ def density_draws(network: DensityNetwork, doubt: DensityDoubt, structure: Struc
         If the structure has an element that the model does not know.
     """
     graph, waves = density_inputs(network, structure)
-    (mean,) = network.coefficients(graph, [waves])
-    return (mean + weight_changes(network, graph, waves, doubt.draws).T).cpu().numpy()
+    (mean,) = network.coefficients(graph, [waves], [state.excess], [state.moment])
+    of_density, of_magnetisation = doubt.of_heads(network)
+    changes = weight_changes(network, graph, waves, of_density).T
+    if state.moment is not None:
+        magnetic = weight_changes(network, graph, waves, of_magnetisation, state.moment).T
+        changes = torch.stack([changes, magnetic], dim=1)
+    return (mean + changes).cpu().numpy()
 
 
 @torch.no_grad()
@@ -203,6 +211,17 @@ class HamiltonianPredictor:
             )
         return (electrons + (state.moment if spin == "up" else -state.moment)) / 2
 
+    def electrons_of_spins(self, structure: Structure) -> tuple[float, ...]:
+        """Electrons of each channel of the predicted H: (all,) without spin, or (up, down).
+
+        Raises
+        ------
+        InputError
+            If the charge of the cell is unknown.
+        """
+        channels = CHANNELS if self.states.spin else (None,)
+        return tuple(self.electrons_in(structure, channel) for channel in channels)
+
     def require_no_spin(self, what: str) -> None:
         """Refuse a model with collinear spins for what is known without them alone.
 
@@ -275,6 +294,8 @@ class HamiltonianPredictor:
     def draws(self, structure: Structure) -> NDArray[np.float64]:
         """Density coefficients of a structure for each draw of the network's last layer, (K, n_total).
 
+        With collinear spins (K, 2, n_total), of density and magnetisation.
+
         Raises
         ------
         ValueError
@@ -282,10 +303,15 @@ class HamiltonianPredictor:
         """
         if self.model.density is None or self.model.doubt is None:
             raise ValueError("a model without draws has no doubt")
-        return density_draws(self.model.density, self.model.doubt, structure)
+        state = self.states.state_of(structure.numbers)
+        return density_draws(self.model.density, self.model.doubt, structure, state)
 
     def doubt_elements(
-        self, structure: Structure, vectors: NDArray, kpoint: NDArray[np.float64] | None = None
+        self,
+        structure: Structure,
+        vectors: NDArray,
+        kpoint: NDArray[np.float64] | None = None,
+        spin: Channel | None = None,
     ) -> NDArray:
         """Changes of the matrix elements between states for each draw, to first order, (K, w, w), eV.
 
@@ -297,6 +323,8 @@ class HamiltonianPredictor:
             States, (n_orbitals, w).
         kpoint
             Fractional; None: Gamma.
+        spin
+            Channel that they are of; None without spin, or where both are alike: of a cell without a moment.
 
         Raises
         ------
@@ -305,7 +333,8 @@ class HamiltonianPredictor:
         """
         draws, mean = self.draws(structure), self.density(structure)
         assert self.model.zeroth is not None
-        return elements_of_changes(self.model.zeroth, structure, mean, draws - mean, vectors, kpoint)
+        changes, channel = draws - mean, CHANNELS.index(spin or "up")
+        return elements_of_changes(self.model.zeroth, structure, mean, changes, vectors, kpoint, spin=channel)
 
     def hamiltonian(
         self, structure: Structure, pairs: Mapping[SpeciesPair, PairIndex] | None = None

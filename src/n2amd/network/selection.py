@@ -56,8 +56,12 @@ def doubt_of_frames(
     for done, structure in enumerate(structures, 1):
         with within(source, done - 1):
             changes = predictor.draws(structure) - predictor.density(structure)
-        gram = gram_of_changes(predictor.model.zeroth, structure, changes)
-        grams.append(gram / (structure.n_atoms * len(changes) * predictor.doubt.noise))
+        # of density and magnetisation, each in units of its own noise
+        fields = changes[:, None] if changes.ndim == 2 else changes
+        size, gram = structure.n_atoms * len(changes), np.zeros((len(changes), len(changes)))
+        for field, noise in zip(fields.swapaxes(0, 1), predictor.doubt.noises):
+            gram += gram_of_changes(predictor.model.zeroth, structure, field) / (size * noise)
+        grams.append(gram)
         report(done, len(structures))
     return np.array(grams)
 

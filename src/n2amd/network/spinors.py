@@ -125,8 +125,8 @@ def spinor_hamiltonian(
     InputError
         If the model has no H0, or its pseudopotentials are scalar relativistic.
     """
-    coupling = spin_orbit_of(predictor)
     _require_scalar(hamiltonian.n_spin)
+    coupling = spin_orbit_of(predictor)
     return with_spin_orbit(hamiltonian, coupling.matrix(structure, hamiltonian.pairs))
 
 
@@ -140,7 +140,7 @@ def scalar_part(frame: Frame) -> Frame:
     """
     if frame.hamiltonian.n_spin != 4:
         raise InputError(
-            f"the Hamiltonian has {frame.hamiltonian.n_spin} spin component, not the four of spinors",
+            f"spin components of the Hamiltonian: {frame.hamiltonian.n_spin}, not the four of spinors",
             frame=frame.name,
             field="hamiltonian",
             remedy="lay bands with spin-orbit coupling over a run that has it",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.config.states import CHANNELS, Channel
 from n2amd.states.band_path import BandPath
 from n2amd.states.bands import BandEdges, band_edges
 
@@ -17,12 +19,41 @@ from n2amd.states.bands import BandEdges, band_edges
 NEAR_THE_GAP = 1.0
 
 
+#: What the channels of a report have in common.
+_SHARED = ("labels", "distance", "kpoints", "zero_eV", "path")
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Bands along a path, of a closed shell, of spinors, or of a spin channel.
+
+    Attributes
+    ----------
+    model, dft
+        Bands of the model and, in the same gauge, of DFT's own H, (n_k, n), eV.
+    n_occupied
+        Filled ones.
+    """
+
+    model: NDArray[np.float64]
+    n_occupied: int
+    dft: NDArray[np.float64] | None = None
+
+    @property
+    def edges(self) -> tuple[BandEdges, BandEdges | None]:
+        """Edges of the model's bands and of DFT's."""
+        theirs = None if self.dft is None else band_edges(self.dft, self.n_occupied)
+        return band_edges(self.model, self.n_occupied), theirs
+
+    @property
+    def zero(self) -> float:
+        """Valence band maximum, DFT's where there is one, eV."""
+        own, theirs = self.edges
+        return own.vbm if theirs is None else theirs.vbm
+
+
 def band_report(
-    path: BandPath,
-    kpoints: NDArray[np.float64],
-    model: NDArray[np.float64],
-    n_occupied: int,
-    dft: NDArray[np.float64] | None = None,
+    path: BandPath, kpoints: NDArray[np.float64], bands: Bands, zero: float | None = None
 ) -> dict[str, Any]:
     """Return the content of `bands.json`.
 
@@ -32,30 +63,30 @@ def band_report(
         Labels and lengths.
     kpoints
         Of the path, in the reciprocal vectors of the cell that was solved, (n_k, 3).
-    model, dft
-        Bands of the model and, in the same gauge, of DFT's own H, (n_k, n), eV.
-    n_occupied
-        Occupied bands.
+    bands
+        What was solved there.
+    zero
+        Energy zero of the report, eV; default: that of the bands.
     """
-    own = band_edges(model, n_occupied)
-    theirs = None if dft is None else band_edges(dft, n_occupied)
-    zero = own.vbm if theirs is None else theirs.vbm
+    own, theirs = bands.edges
+    zero = bands.zero if zero is None else zero
     document = {
         "labels": path.labels,
         "distance": path.distance,
         "kpoints": kpoints,
-        "model_eV": model - zero,
-        "dft_eV": None if dft is None else dft - zero,
+        "model_eV": bands.model - zero,
+        "dft_eV": None if bands.dft is None else bands.dft - zero,
         "zero_eV": zero,
-        "n_occupied": n_occupied,
+        "n_occupied": bands.n_occupied,
         "path": path.text,
         "model": _edges(own, path, kpoints),
         "dft": None if theirs is None else _edges(theirs, path, kpoints),
         "difference": None,
     }
-    if dft is not None and theirs is not None:
-        near = (dft > theirs.vbm - NEAR_THE_GAP) & (dft < theirs.cbm + NEAR_THE_GAP)
-        error = 1e3 * (model - dft)
+    if bands.dft is not None and theirs is not None:
+        low, high = sorted((theirs.vbm, theirs.cbm))  # bands may overlap
+        near = (bands.dft > low - NEAR_THE_GAP) & (bands.dft < high + NEAR_THE_GAP)
+        error = 1e3 * (bands.model - bands.dft)
         document["difference"] = {
             "within_eV": NEAR_THE_GAP,
             "mean_meV": float(np.abs(error[near]).mean()),
@@ -64,6 +95,28 @@ def band_report(
             "cbm_meV": 1e3 * (own.cbm - theirs.cbm),
             "gap_meV": 1e3 * (own.gap - theirs.gap),
         }
+    return document
+
+
+def channel_report(
+    path: BandPath, kpoints: NDArray[np.float64], channels: Mapping[Channel, Bands]
+) -> dict[str, Any]:
+    """Return the content of `bands.json` of collinear spins: a report of each channel, with one zero.
+
+    Parameters
+    ----------
+    path, kpoints
+        As for `band_report`.
+    channels
+        Bands of spin up and of spin down.
+    """
+    zero = max(bands.zero for bands in channels.values())
+    found = {name: band_report(path, kpoints, bands, zero) for name, bands in channels.items()}
+    document = {key: found[CHANNELS[0]][key] for key in _SHARED}
+    document["channels"] = {
+        name: {key: value for key, value in report.items() if key not in _SHARED}
+        for name, report in found.items()
+    }
     return document
 
 
@@ -80,18 +133,27 @@ def _edges(edges: BandEdges, path: BandPath, kpoints: NDArray[np.float64]) -> di
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:
-    """Say in a line each what the gap is, DFT's too, and how far the bands differ."""
-    lines = [_line("", document["model"])]
-    if (difference := document["difference"]) is not None:
-        lines[0] = _line("network: ", document["model"])
-        lines.append(_line("DFT: ", document["dft"]))
-        lines.append(
-            f"bands within {difference['within_eV']:g} eV of the gap: mean difference "
-            f"{difference['mean_meV']:.2g} meV, largest {difference['max_meV']:.2g} meV; "
-            f"VBM {difference['vbm_meV']:+.1f}, CBM {difference['cbm_meV']:+.1f}, "
-            f"gap {difference['gap_meV']:+.1f} meV"
-        )
-    return lines
+    """Say in a line each what the gap is, DFT's too, and how far the bands differ; of each spin channel."""
+    return [line for name, report in _parts(document) for line in _lines(name, report)]
+
+
+def _parts(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Each spin channel with its name, or the whole with none."""
+    return list(document["channels"].items()) if "channels" in document else [("", document)]
+
+
+def _lines(channel: str, report: dict[str, Any]) -> list[str]:
+    spin = f"spin {channel}, " if channel else ""
+    if (difference := report["difference"]) is None:
+        return [_line(spin.replace(", ", ": "), report["model"])]
+    return [
+        _line(f"{spin}network: ", report["model"]),
+        _line(f"{spin}DFT: ", report["dft"]),
+        f"{spin}bands within {difference['within_eV']:g} eV of the gap: mean difference "
+        f"{difference['mean_meV']:.2g} meV, largest {difference['max_meV']:.2g} meV; "
+        f"VBM {difference['vbm_meV']:+.1f}, CBM {difference['cbm_meV']:+.1f}, "
+        f"gap {difference['gap_meV']:+.1f} meV",
+    ]
 
 
 def _line(who: str, edges: dict[str, Any]) -> str:
@@ -109,16 +171,22 @@ def _place(at: dict[str, Any]) -> str:
 
 
 def csv_of_bands(document: dict[str, Any]) -> str:
-    """A row a k point: label, length, fractional coordinates, and the bands over the VBM, eV."""
+    """A row a k point: label, length, fractional coordinates, and the bands over the VBM, eV.
+
+    Of collinear spins the bands of either channel, whose columns begin with its name.
+    """
     names = dict(document["labels"])
-    kinds: Sequence[str] = ["model"] if document["dft_eV"] is None else ["model", "dft"]
-    n_bands = np.shape(document["model_eV"])[1]
-    header = ["label", "distance_1_per_A", "k1", "k2", "k3"]
-    header += [f"{kind}_{band}_eV" for kind in kinds for band in range(n_bands)]
+    header, columns = ["label", "distance_1_per_A", "k1", "k2", "k3"], []
+    for channel, report in _parts(document):
+        for kind in ("model", "dft"):
+            if (energies := report[f"{kind}_eV"]) is not None:
+                columns.append(np.asarray(energies))
+                prefix = f"{channel}_{kind}" if channel else kind
+                header += [f"{prefix}_{band}_eV" for band in range(columns[-1].shape[1])]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
-    bands = np.concatenate([np.asarray(document[f"{kind}_eV"]) for kind in kinds], axis=1)
+    bands = np.concatenate(columns, axis=1)
     for index, (length, k, row) in enumerate(zip(document["distance"], document["kpoints"], bands)):
         numbers = [f"{length:.6f}", *(f"{x:.6f}" for x in k), *(f"{e:.6f}" for e in row)]
         writer.writerow([names.get(index, ""), *numbers])

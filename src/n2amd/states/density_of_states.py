@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from n2amd.blocks.matrix import BlockMatrix, fold
+from n2amd.blocks.matrix import BlockMatrix, fold, fold_spinor
 from n2amd.errors import ComputationError
 from n2amd.states.projection import Partition, Projection, Sites, site_weights
 from n2amd.states.solver import check_finite
@@ -72,7 +72,7 @@ class MeshStates:
     kpoints, weights
         Fractional, (n_k, 3), of k and -k one; weights that add up to 1, (n_k,).
     energies
-        (n_k, n_orbitals), ascending, eV.
+        (n_k, n_orbitals), of spinors twice as many, ascending, eV.
     projection
         Weight of every state on the sites, a k point a frame; None where it was not asked for.
     """
@@ -88,12 +88,17 @@ def states_at(
 ) -> tuple[NDArray[np.float64], NDArray, NDArray]:
     """Energies (n,), eV, states (n, n), c^dagger S c = 1, and S (n, n) at one k point.
 
+    Of spinors all three have 2 n rows: the orbitals with spin up, then those with spin down.
+
     Raises
     ------
     ComputationError
         If matrices are not finite or S is not positive definite.
     """
-    h, s = (fold(matrix, offsets, k) for matrix in (hamiltonian, overlap))
+    if hamiltonian.n_spin == 4:
+        h, s = (fold_spinor(matrix, offsets, k[None])[0] for matrix in (hamiltonian, overlap))
+    else:
+        h, s = (fold(matrix, offsets, k) for matrix in (hamiltonian, overlap))
     place = f"k = {np.round(k, 4).tolist()}: "
     check_finite(h, s, place)
     try:
@@ -130,12 +135,15 @@ def mesh_states(
         Called with (k points done, all).
     """
     kpoints, counted = mesh
-    energies = np.empty((len(kpoints), int(offsets[-1])))
+    n, spins = int(offsets[-1]), 2 if hamiltonian.n_spin == 4 else 1
+    energies = np.empty((len(kpoints), spins * n))
     weights: list[NDArray[np.float32]] = []
     for row, k in enumerate(kpoints):
         energies[row], states, s = states_at(hamiltonian, overlap, offsets, k)
         if sites is not None:
-            weights.append(site_weights(states, s @ states, s, sites[1], partition))
+            starts = np.concatenate([sites[1] + n * spin for spin in range(spins)])
+            found = site_weights(states, s @ states, s, starts, partition)
+            weights.append(found.reshape(len(found), spins, -1).sum(axis=1))
         if report is not None:
             report(row + 1, len(kpoints))
     projection = None if sites is None else Projection(sites[0], partition, np.array(weights))

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from n2amd.config.states import Channel
 from n2amd.fields import array, number
 from n2amd.structure import Structure
 
@@ -29,9 +30,13 @@ class Doubter(Protocol):
         """Spread of the band edges of the frames that it was validated on, eV."""
 
     def doubt_elements(
-        self, structure: Structure, vectors: NDArray, kpoint: NDArray[np.float64] | None = None
+        self,
+        structure: Structure,
+        vectors: NDArray,
+        kpoint: NDArray[np.float64] | None = None,
+        spin: Channel | None = None,
     ) -> NDArray:
-        """Changes of matrix elements between states for each draw, (K, w, w), eV."""
+        """Changes of matrix elements between states, of a spin channel, for each draw, (K, w, w), eV."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.config.states import Channel, StatesSettings
+from n2amd.dataset.electrons import electrons_of_frames
 from n2amd.dataset.store import read_attributes, read_basis, read_frames, read_structures
-from n2amd.errors import InputError
+from n2amd.errors import InputError, within
 from n2amd.frames.channels import electrons_of_window
 from n2amd.frames.frame import Frame
 from n2amd.orbitals.basis import Basis
@@ -135,7 +136,7 @@ class FramesAsModel:
         Raises
         ------
         InputError
-            If they are not consecutive, or fewer than two.
+            If they are not consecutive, fewer than two, or their electrons are not the same.
         """
         attributes, first = read_attributes(self._path), self._structures[0]
         if not attributes["consecutive"] or len(self._structures) < 2:
@@ -145,6 +146,10 @@ class FramesAsModel:
                 field="consecutive",
                 remedy="ingest an MD run with `n2amd dataset ingest --consecutive --timestep-fs`",
             )
+        names, electrons = electrons_of_frames(self._path)
+        with within(self._path):
+            for name, here in zip(names, electrons):
+                electrons[0].require_kept(here, name)
         positions = np.stack([structure.positions for structure in self._structures])
         return TrajectorySlice(0, float(attributes["timestep_fs"]), first, positions)
 

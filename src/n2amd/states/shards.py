@@ -112,7 +112,9 @@ def solve_shard(
             elements = spin_orbit.spin_orbit_elements(frames[frame], states.coefficients, solver.kpoint)
             rows.spin_orbit.append(elements)
         if doubter is not None and frame in doubted:
-            rows.changes[frame] = doubter.doubt_elements(frames[frame], states.coefficients, solver.kpoint)
+            rows.changes[frame] = doubter.doubt_elements(
+                frames[frame], states.coefficients, solver.kpoint, settings.spin
+            )
         report(len(rows.energies), total)
         if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
             checkpoint.save(rows.arrays())

@@ -10,7 +10,7 @@ from n2amd.analysis.documents import read_report
 from n2amd.analysis.edges import edge_series, read_window
 from n2amd.analysis.figures import bands, defect, electrons, lifetimes, parity, reliability, spectra, style
 from n2amd.analysis.populations import read_run
-from n2amd.analysis.shapes import FIGURES, conforming
+from n2amd.analysis.shapes import FIGURES, conforming, figure_shape
 from n2amd.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _figure(what: str, inputs: list[Path]) -> Figure:
         )
     if what == "gap-and-coupling":
         return electrons.gap_and_coupling(edge_series(read_window(inputs[0]), inputs[0]))
-    report = conforming(read_report(inputs[0]), FIGURES[what])
+    report = read_report(inputs[0])
+    conforming(report, figure_shape(what, report))
     return _drawn(what, inputs, lambda: FROM_REPORT[what](report))
 
 

@@ -63,7 +63,8 @@ STAGES: Final[dict[str, dict[str, Caption]]] = {
         "bands": Caption(
             "Bands, network over DFT",
             "Bands of a held-out frame: network blue and dashed, DFT's own Hamiltonian grey, zero at DFT's "
-            "valence band maximum. Good is that they cannot be told apart around the gap.",
+            "valence band maximum; with collinear spins each channel by itself. Good is that they cannot be "
+            "told apart around the gap.",
             "model",
         ),
         "doubt": Caption(

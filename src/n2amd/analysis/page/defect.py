@@ -1,4 +1,4 @@
-"""Rates through the level of a defect beside the pristine cell's, and what is not there with spins."""
+"""Rates through the level of a defect beside the pristine cell's."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from n2amd.analysis.tables import time_text
 
 #: A time that nothing here waits for, ns.
 LONGEST_NS = 1e9
-WITHOUT_BANDS = (
-    "Band structures, and how far edges and couplings may be wrong by the network's own doubt, are not "
-    "made of networks with spins: neither is on this page for this case."
-)
 
 
 def defect_section(cases: Sequence[dict[str, Any]]) -> str:
@@ -23,7 +19,7 @@ def defect_section(cases: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(case: dict[str, Any], defect: dict[str, Any]) -> str:
-    """Rates of one case, and what is not made of its network."""
+    """Rates of one case."""
     rows = [
         (f"{row['process']}, {row['from']} to {row['to']}", row["time_ns"]) for row in defect["processes"]
     ]
@@ -37,11 +33,10 @@ def _table(case: dict[str, Any], defect: dict[str, Any]) -> str:
     channel = f", spin {defect['spin']}" if defect["spin"] else ""
     share = defect["share_through_level"]["value"]
     through = "" if share is None else f"; {100 * share:.1f} % recombine through the level"
-    said = f"<p>{WITHOUT_BANDS}</p>" if defect["spin"] else ""
     return (
         f'<div class="scroll"><table class="errors"><caption>{html.escape(case["material"])}: '
         f"{html.escape(defect['carrier'])} with the level of a defect{channel}, mean times "
-        f"by the rates of pairs{through}</caption>{body}</table></div>{said}\n"
+        f"by the rates of pairs{through}</caption>{body}</table></div>\n"
     )
 
 
