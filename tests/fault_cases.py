@@ -25,6 +25,7 @@ from fault_table import n2amd
 from n2amd import leftovers
 from n2amd.config.states import StatesSettings
 from n2amd.forcefield.calculator import ForceField
+from n2amd.network.checkpoint import save_state
 from n2amd.states.shards import solve_shard
 from n2amd.states.store import write_shard
 from n2amd.storage import write_json
@@ -200,6 +201,19 @@ def solved(change: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarr
     return cause
 
 
+def with_network(damage: Callable[[Path], object]) -> Callable:
+    """A model file of which something is damaged, and a structure to use it on."""
+
+    def cause(folder: Path, patch: pytest.MonkeyPatch) -> Words:
+        cell, model = folder / "Cu.vasp", folder / "hamiltonian.pt"
+        copper(1).to_ase().write(cell)
+        save_state(model, {"format": "n2amd/hamiltonian"})
+        damage(model)
+        return ["hamiltonian", "predict", model, cell, "--out", folder / "matrices.npz"]
+
+    return cause
+
+
 def jump(positions: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     positions[20:, 2, 0] += 0.2
     return positions, velocities
@@ -313,6 +327,14 @@ FAULTS = (
         "a supercell in two numbers",
         configured(lambda document: document.update(supercells=["2x2"])),
     ),
+    Fault(
+        "a number with a 0 before it",
+        configured(lambda document: document.pop("trajectory"), text="trajectory: {frames: 0500}\n"),
+    ),
+    Fault(
+        "results in a place that holds no files",
+        configured(lambda document: document.update(results="/proc/results")),
+    ),
     Fault("a structure file that is not there", of_material(structure="rutil.vasp")),
     Fault("an element of the structure that is in no frame", other_element),
     Fault("a DFT output that is cut short", ingested(cut_matrices)),
@@ -320,6 +342,7 @@ FAULTS = (
     Fault("a bit of `couplings.h5` that flipped", hopping(flip)),
     Fault("`couplings.h5` that is half there", hopping(halve)),
     Fault("a text file under the name of an HDF5 file", hopping(lambda path: path.write_text("notes"))),
+    Fault("a network file that is half there", with_network(halve)),
     Fault("a gap that closes", hopping(lambda path: None, gap=0.02)),
     Fault("a trajectory too short for a dephasing time", short_trajectory),
     Fault("a number in a JSON report changed by hand", edited_report),

@@ -28,6 +28,7 @@ FLOOR = {
     "storage",
     "checksums",
     "leftovers",
+    "part_stream",
     "restart",
     "seals",
     "trust",

@@ -14,6 +14,7 @@ from n2amd.config.data import DataSource
 from n2amd.config.engines import Cp2kSettings, PyscfSettings
 from n2amd.config.job import Config, load, validate
 from n2amd.config.material import Material
+from n2amd.config.meant import USUAL_NAMES, number_meant
 from n2amd.config.scissor import Scissor
 from n2amd.config.sections import SECTIONS
 from n2amd.config.structures import StructureSettings
@@ -218,6 +219,24 @@ def test_all_faults_are_told_at_once() -> None:
         ({"hamiltonian": None}, "'hamiltonian': has no value; give one, or leave the line out"),
         ({"results": "$NO_SUCH_VARIABLE/x"}, "names the variable .NO_SUCH_VARIABLE, which is not set"),
         ({"trajectory": {"timestep_fs": 1e-300}}, "must be at least 0.01"),
+        ({"results": None}, "'results': has no value; give one, or leave the line out"),
+        ({"supercells": None}, r"'supercells': has no value; give one; correct it .supercells as AxBxC"),
+        ({"results": ["there"]}, r"'results': \['there'\] is no path"),
+        ({"results": "x" * 300}, r"has a name of 300 bytes; 255 are what a file may have"),
+        ({"results": "x/" * 2000}, r"is longer than 3800 bytes; take a shorter path"),
+        ({"results": "{material}"}, "holds '{', which the workflow takes for something else; leave it out"),
+        ({"results": "<results>"}, "holds '<', which the workflow takes"),
+        ({"results": "a\nb"}, r"holds '\\n', which the workflow takes"),
+        ({"results": "-x"}, "'-x' begins with a dash, as an option of a command does"),
+        ({"trajectory": {"timestep_fs": "1d-1"}}, "'1d-1' is no number; write 1e-1$"),
+        ({"trajectory": {"temperature_K": "300 K"}}, "'300 K' is no number; write 300 alone, in the unit"),
+        ({"trajectory": {"temperature_K": "300,5"}}, "is no number; write decimals behind a point"),
+        ({"trajectory": {"frames": "1e3"}}, "'1e3' is no whole number; write 1000$"),
+        ({"forcefield": {"test_fraction": "5%"}}, "'5%' is no number; write 0.05$"),
+        ({"trajectory": {"dt": 1}}, r"'trajectory\.dt': there is no such option; did you mean timestep_fs\?"),
+        ({"trajectory": {"steps": 9}}, "no such option; did you mean frames"),
+        ({"trajectory": {"temp": 300}}, "did you mean temperature_K"),
+        ({"output": "there"}, "'output': there is no such option; did you mean results"),
     ],
 )
 def test_what_is_wrong_and_what_was_meant(change: dict[str, Any], sentence: str) -> None:
@@ -287,3 +306,13 @@ def test_an_accepted_job_is_accepted_again(tmp_path: Path, monkeypatch: pytest.M
     assert validate(checked.model_dump(mode="json")) == checked
     (tmp_path / "job.json").write_text(checked.model_dump_json())
     assert load(tmp_path / "job.json") == checked
+
+
+def test_usual_names_stand_for_options_that_there_are() -> None:
+    options = {name for model in (Config, Material, *SECTIONS.values()) for name in model.model_fields}
+    assert {option for meant in USUAL_NAMES.values() for option in meant} <= options
+
+
+@pytest.mark.parametrize("text", ["abc", "", "1e-3", "2x2", "1,5x", "1.5.2"])
+def test_what_is_no_whole_number_is_not_guessed(text: str) -> None:
+    assert number_meant(text, whole=True) is None

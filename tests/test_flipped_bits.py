@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,40 @@ def test_cut_files(tmp_path: Path, name: str) -> None:
         assert str(path) in str(caught.value), length
 
 
+OTHER_FILES = {
+    "half": (lambda whole: whole[: len(whole) // 2], "its end is missing; delete it and train again"),
+    "empty": (lambda whole: b"", "is empty, or nothing but zeros; "),
+    "zeros": (lambda whole: bytes(len(whole)), "is empty, or nothing but zeros; "),
+    "text": (lambda whole: b"notes on the run\n", "no network file; pass a hamiltonian.pt"),
+}
+
+
+@pytest.mark.parametrize("how", OTHER_FILES)
+def test_what_is_no_network_is_told_without_words_of_torch(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "hamiltonian.pt"
+    write_network(path)
+    change, sentence = OTHER_FILES[how]
+    path.write_bytes(change(path.read_bytes()))
+    said = refusal(read_network, path)
+    assert said is not None
+    assert said.startswith(f"{path}: {sentence}")
+    assert "orch" not in said
+
+
+def test_a_folder_and_another_archive_are_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "hamiltonian.pt"
+    path.mkdir()
+    said = refusal(load_state, path)
+    assert said == f"{path}: cannot be read (Is a directory); pass a hamiltonian.pt that you may read"
+    other = tmp_path / "forcefield.model"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("model/a", "1")
+    said = refusal(load_state, other)
+    assert said is not None
+    assert said.startswith(f"{other}: no network file (")
+    assert len(said) < len(str(other)) + 100
+
+
 def test_the_field_is_named(tmp_path: Path) -> None:
     path = tmp_path / "couplings.h5"
     write_hdf5(path)
@@ -152,8 +187,6 @@ def test_files_without_hashes_are_read(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_part_taken_out_of_an_archive_is_seen(tmp_path: Path) -> None:
-    import zipfile
-
     path = tmp_path / "forcefield.model"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model/a", "1")

@@ -214,6 +214,29 @@ def test_a_link_that_leads_nowhere_and_a_link_that_leads_back(check: Check, tmp_
     assert len(said) < 50
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"), [("/proc/x", "No such file"), ("/proc", "No such file"), ("/sys/x", "")]
+)
+def test_places_that_hold_no_files(check: Check, place: str, reason: str) -> None:
+    said = check(lambda job, pbe: job.update(results=place), "--no-frames")
+    (told,) = [line for line in said if "field 'results'" in line]
+    assert f"/{place.split('/')[1]} cannot be written to ({reason}" in told
+    assert "name another folder" in told
+
+
+def test_whether_results_can_be_written_is_tried_without_a_trace(check: Check, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert "ok" in check(lambda job, pbe: job.update(results="my results: Zoë's/of today"), "--no-frames")[-1]
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in before} | {"job.yaml"}
+
+
+def test_a_path_of_another_system_is_told_so(check: Check) -> None:
+    def change(job: dict, pbe: dict) -> None:
+        job["materials"]["TiO2"]["structure"] = "resources\\tio2-honpas\\rutile.vasp"
+
+    assert any("write / between folders, not \\" in line for line in check(change, "--no-frames"))
+
+
 def test_without_frames_the_rest_is_checked(check: Check) -> None:
     said = check(lambda job, pbe: pbe.update(exclude=["frame_9999"], band_path=["K"]), "--no-frames")
     assert len(said) == 1

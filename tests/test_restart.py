@@ -46,6 +46,7 @@ def test_damage_is_put_aside(tmp_path: Path, how: str, capsys: pytest.CaptureFix
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {file} is damaged (")
     assert "kept as x.npz.damaged" in line
+    assert "pickle" not in line
 
 
 def test_a_single_array_is_no_restart_file(tmp_path: Path) -> None:

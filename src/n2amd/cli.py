@@ -8,12 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from n2amd import __version__
 from n2amd.commands.log import show_log
 from n2amd.errors import N2amdError, StoppedElsewhereError
+
+#: Exit code after Ctrl-C.
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="n2amd",
@@ -67,9 +71,15 @@ def main() -> None:
     # one thread a process unless asked: work is spread over processes, and results stay the same to the bit
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     show_log()
-    _register()
     try:
+        _register()
         app()
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer's own end
+            _interrupted()
+        raise
     except StoppedElsewhereError as error:
         sys.exit(error.exit_code)
     except N2amdError as error:
@@ -79,6 +89,16 @@ def main() -> None:
     except OSError as error:
         print(f"error: {_of_the_system(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _interrupted() -> NoReturn:
+    """End as a shell expects it after Ctrl-C."""
+    print(
+        "interrupted: what was finished is kept, nothing is half-written; the same command goes on from "
+        "its last restart point, where it has one",
+        file=sys.stderr,
+    )
+    sys.exit(INTERRUPTED)
 
 
 def _of_the_system(error: OSError) -> str:

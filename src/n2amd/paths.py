@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+#: What file systems of Linux take: bytes of a name, and of a path with room for what is written below it.
+LONGEST_NAME, LONGEST_PATH = 255, 3800
 #: Names that a message lists at most.
 NEAR_NAMES = 3
 
@@ -92,7 +94,27 @@ def written_path(value: object) -> Path:
         raise ValueError(f"is in the home folder of a user that is not known ({text.split('/')[0]})")
     if unset := re.search(r"\$(\w+|\{\w+\})", text):
         raise ValueError(f"names the variable {unset[0]}, which is not set; set it or write the path out")
+    longest = max(len(os.fsencode(name)) for name in text.split("/"))
+    if longest > LONGEST_NAME:
+        raise ValueError(f"has a name of {longest} bytes; {LONGEST_NAME} are what a file may have")
+    if len(os.fsencode(os.path.abspath(text))) > LONGEST_PATH:
+        raise ValueError(f"is longer than {LONGEST_PATH} bytes; take a shorter path")
     return Path(text)
+
+
+def place_of_results(path: Path) -> Path:
+    """Return a path that the workflow can write below; some characters mean something else to it.
+
+    Raises
+    ------
+    ValueError
+        If it has one of them, or begins as an option does.
+    """
+    if found := re.search(r"[{}<>\x00-\x1f\x7f]", str(path)):
+        raise ValueError(f"holds {found[0]!r}, which the workflow takes for something else; leave it out")
+    if str(path).startswith("-"):
+        raise ValueError("begins with a dash, as an option of a command does; take another name")
+    return path
 
 
 def expand_patterns(values: Sequence[object]) -> list[Path]:

@@ -117,6 +117,9 @@ def load_arrays(file: Path, identity: str, wanted: Iterable[str] = ()) -> dict[s
 
 
 def _read_arrays(file: Path) -> dict[str, NDArray]:
+    with open(file, "rb") as stream:
+        if not zipfile.is_zipfile(stream):  # numpy would take it for a pickle, and say how to load that
+            raise ValueError("no archive of arrays, or only its beginning")
     # every array is read whole, so that the checksums of the archive are looked at
     with np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

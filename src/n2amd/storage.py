@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ import h5py
 
 from n2amd import checksums, leftovers, provenance, seals
 from n2amd.errors import ComputationError, InputError
+from n2amd.part_stream import PartStream, interrupted_between_calls
 from n2amd.units import UNITS
 
 log = logging.getLogger(__name__)
@@ -152,32 +152,6 @@ def told_plainly(path: Path, *beside: Path) -> Iterator[None]:
         raise
 
 
-class _PartStream(io.FileIO):
-    """The file under HDF5, which crashes the interpreter where a write fails: keep the error for later."""
-
-    error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write all of `data`, nothing more after the first error."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while len(rest) and self.error is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self.error = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the length, unless a write failed."""
-        if self.error is None:
-            try:
-                return super().truncate(size)
-            except OSError as error:
-                self.error = error
-        return size or 0
-
-
 @contextmanager
 def create_hdf5(
     path: str | Path,
@@ -202,7 +176,7 @@ def create_hdf5(
     inputs
         The files it was made from (hashed).
     """
-    with atomic_path(path) as part, _PartStream(part, "w+") as stream:
+    with atomic_path(path) as part, PartStream(part, "w+") as stream, interrupted_between_calls():
         try:
             with checksums.File(stream, "w", libver=checksums.LIBVER) as file:
                 file.attrs["format"] = format if format.startswith("n2amd/") else f"n2amd/{format}"

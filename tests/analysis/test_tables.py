@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from n2amd.analysis.scaling import scaling_laws
-from n2amd.analysis.tables import functionals_table, number, supercells_table, write_tables
+from n2amd.analysis.tables import functionals_table, number, supercells_table, time_text, write_tables
 
 # the paper's Tables 1 (TiO2) and 2: gap, dephasing, NAC, lifetime
 TIO2 = {
@@ -115,3 +115,19 @@ def test_one_size_leaves_no_scaling_on_the_page(tmp_path: Path) -> None:
 )
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("time_ns", "text"),
+    [
+        (1e-5, "10 fs"),
+        (0.02, "20 ps"),
+        (26.0, "26 ns"),
+        (2.5e4, "25 µs"),
+        (5.7e7, "57 ms"),
+        (1e9, "1 s"),
+        (5e12, "5000 s"),
+    ],
+)
+def test_times_are_in_the_unit_that_suits_them(time_ns: float, text: str) -> None:
+    assert time_text(time_ns) == text

@@ -68,7 +68,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def time_unit(time_ns: float) -> tuple[float, str]:
     """Choose the unit that suits a time, with its number to the ns: (1e-3, "µs"), (1, "ns"), .."""
-    for factor, unit in ((1e-3, "µs"), (1.0, "ns"), (1e3, "ps")):
+    for factor, unit in ((1e-9, "s"), (1e-6, "ms"), (1e-3, "µs"), (1.0, "ns"), (1e3, "ps")):
         if time_ns * factor >= 1:
             return factor, unit
     return 1e6, "fs"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from n2amd.config.meant import number_meant, usual_name
 from n2amd.config.section import Section
 from n2amd.errors import InputError
 from n2amd.paths import near_names
@@ -97,12 +98,18 @@ def _told(
             return f"{_shown(value)} has too few entries", _example(field)
         what = _meaning(field)
         return "is missing", f"add it ({what})" if what else f"add it, see {PAGE}"
+    if value is None and entry["loc"][-1:] != ("[key]",):
+        needed = field is not None and field.is_required()
+        give = "give one" if needed else "give one, or leave the line out"
+        return "has no value", f"{give}; {_example(field)}"
     if kind in ("value_error", "assertion_error"):
         said, _, remedy = entry["msg"].removeprefix("Value error, ").rpartition("; ")
         if not said:
             said, remedy = remedy, _example(field)
         about_value = (
-            said.startswith(("is ", "holds ", "names ")) and isinstance(value, str | int) and value != ""
+            said.startswith(("is ", "holds ", "names ", "has ", "begins "))
+            and value != ""
+            and not isinstance(value, Mapping)
         )
         return f"{_shown(value)} {said}" if about_value else said, remedy
     if kind in ("literal_error", "union_tag_invalid"):
@@ -122,8 +129,6 @@ def _told(
             if kind == "string_type"
             else "give it another name",
         )
-    if value is None:
-        return "has no value", f"give one, or leave the line out; {_example(field)}"
     return _wrong_value(entries, field)
 
 
@@ -155,7 +160,19 @@ def _wrong_value(entries: list[Entry], field: FieldInfo | None) -> tuple[str, st
     wanted = dict.fromkeys(_kind_in_words(e["type"]) for e in entries if e["type"] != "missing")
     if kind.startswith("list") and isinstance(value, str | int | float):
         return f"{_shown(value)} is no list", f"write [{value}]"
+    if kind.startswith("list") and isinstance(value, Mapping):
+        return f"{_shown(value)} is no list", "put `- ` before its first line, two blanks before the others"
+    if isinstance(value, str) and (written := _number_to_write(value, entries)):
+        return f"{_shown(value)} is no {' and no '.join(wanted)}", written
     return f"{_shown(value)} is no {' and no '.join(wanted)}", _example(field)
+
+
+def _number_to_write(value: str, entries: list[Entry]) -> str | None:
+    """How a text is written that was to be a number; None where none was wanted, or it is none."""
+    kinds = [entry["type"] for entry in entries]
+    if not any(kind.startswith(("int", "float", "finite")) for kind in kinds):
+        return None
+    return number_meant(value, whole=any(kind.startswith("int") for kind in kinds))
 
 
 def _kind_in_words(kind: str) -> str:
@@ -180,6 +197,8 @@ def _unknown_option(
 ) -> tuple[str, str]:
     known = holder.model_fields if holder else {}
     elsewhere = [place for place, model in sections.items() if name in model.model_fields and model != holder]
+    if meant := usual_name(name, known):
+        return "there is no such option", f"did you mean {meant}?"
     if near := get_close_matches(name, known, n=1, cutoff=MISSPELT):
         return "there is no such option", f"did you mean {near[0]}?"
     if elsewhere:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from n2amd.config.analysis import AnalysisSettings
 from n2amd.config.contradictions import contradictions
@@ -26,6 +26,7 @@ from n2amd.config.states import StatesSettings
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.config.yaml import read_yaml
 from n2amd.errors import InputError, raise_all
+from n2amd.paths import place_of_results
 
 
 class Config(Section):
@@ -35,7 +36,9 @@ class Config(Section):
         min_length=1, description="Materials by name."
     )
     supercells: Supercells = Field(min_length=1, description="Supercells as AxBxC, e.g. 2x2x2.")
-    results: WrittenPath = Field(Path("results"), description="Output folder.")
+    results: Annotated[WrittenPath, AfterValidator(place_of_results)] = Field(
+        Path("results"), description="Output folder."
+    )
     forcefield: ForceFieldSettings = Field(default_factory=ForceFieldSettings)
     hamiltonian: HamiltonianSettings = Field(default_factory=HamiltonianSettings)
     trajectory: TrajectorySettings = Field(default_factory=TrajectorySettings)

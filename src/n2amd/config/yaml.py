@@ -15,12 +15,21 @@ from n2amd.errors import InputError
 LARGEST_FILE = 10**7
 #: Repeats by which YAML aliases may blow a document up.
 LARGEST_DOCUMENT = 10**6
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+#: Octal, binary and base 60.
+_OTHER_NUMBER = re.compile(r"[-+]?(?:0[0-7_]+|0b[01_]+|[\d_]+(?::\d+)+(?:\.\d*)?)")
 
 
 class _RepeatedKeyError(yaml.YAMLError):
     def __init__(self, key: object, first: int, second: int) -> None:
         super().__init__(key)
         self.key, self.first, self.second = key, first, second
+
+
+class _OtherNumberError(yaml.YAMLError):
+    def __init__(self, place: tuple[str, ...], written: str, read: object, line: int) -> None:
+        super().__init__(written)
+        self.field, self.written, self.read, self.line = ".".join(place), written, read, line
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,6 +47,37 @@ class _Loader(yaml.SafeLoader):
                 raise _RepeatedKeyError(key, lines[key], line)
             lines[key] = line
         return super().construct_mapping(node, deep)
+
+
+def _refuse_other_numbers(
+    loader: _Loader, node: yaml.Node, seen: set[yaml.Node], place: tuple[str, ...] = ()
+) -> None:
+    """Refuse what YAML 1.1 silently reads as a number that nobody means: 0500 is 320, 50:00 is 3000."""
+    if node in seen:  # an alias
+        return
+    seen.add(node)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _refuse_other_numbers(loader, key, seen, place)
+            _refuse_other_numbers(loader, value, seen, (*place, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _refuse_other_numbers(loader, value, seen, (*place, str(position)))
+    elif node.tag in _NUMBERS and _OTHER_NUMBER.fullmatch(node.value):
+        read = loader.construct_object(node)
+        raise _OtherNumberError(place, node.value, read, node.start_mark.line + 1)
+
+
+def _document(text: str) -> Any:
+    loader = _Loader(text)  # a safe loader
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_other_numbers(loader, node, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -95,13 +135,20 @@ def parse_yaml(text: str, path: str | Path) -> Any:
         If it is no YAML, or has a key twice.
     """
     try:
-        document = yaml.load(text, Loader=_Loader)  # a safe loader
+        document = _document(text)
     except _RepeatedKeyError as error:
         raise InputError(
             f"the option is there twice, in lines {error.first} and {error.second}",
             file=path,
             field=str(error.key),
             remedy="keep one of the two: the first would be ignored",
+        ) from None
+    except _OtherNumberError as error:
+        raise InputError(
+            f"{error.written} (line {error.line}) is {error.read} to YAML",
+            file=path,
+            field=error.field or None,
+            remedy="write the plain number, without a 0 before it or a colon in it; a name in quotes",
         ) from None
     except yaml.YAMLError as error:
         raise InputError(_complaint(error, text), file=path, remedy=_remedy(error, text)) from None
@@ -137,6 +184,8 @@ def _remedy(error: yaml.YAMLError, text: str) -> str:
         return "indent with spaces instead of tabs"
     if "a single document" in str(getattr(error, "context", "")):
         return "keep one document: remove the line `---` in its middle"
+    if any(re.match(r"\s*-[^\s-]", shown) for shown in near):
+        return "put a space behind the dash"
     if any(re.match(r"\s*[\w-]+:[^\s:]", shown) for shown in near):
         return "put a space behind the colon"
     return "correct the indentation or quoting"

@@ -52,22 +52,38 @@ def load_state(path: str | Path) -> dict[str, Any]:
         If the file is missing or damaged.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError("the file does not exist", file=path, remedy="train the network first")
-    sealed = not zipfile.is_zipfile(path) or require_sound_archive(path, "delete it and train again")
-    if not sealed:
+    _require_archive(path)
+    if not require_sound_archive(path, "delete it and train again"):
         log.warning("%s holds no hash of itself (an older version wrote it): damage may go unseen", path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # whatever torch, pickle and zip raise, at length
         raise InputError(
-            f"not a readable network file ({first})", file=path, remedy="delete it and train again"
+            f"no network file ({type(error).__name__} in torch)",
+            file=path,
+            remedy="pass a hamiltonian.pt of n2amd",
         ) from error
-    except Exception as error:  # torch raises pickle.UnpicklingError, which it does not export
+
+
+def _require_archive(path: Path) -> None:
+    """Refuse what is not even a zip archive, which all that torch writes is."""
+    if not path.exists():
+        raise InputError("the file does not exist", file=path, remedy="train the network first")
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
         raise InputError(
-            f"not a network file ({type(error).__name__})", file=path, remedy="pass a hamiltonian.pt of n2amd"
+            f"cannot be read ({error.strerror})", file=path, remedy="pass a hamiltonian.pt that you may read"
         ) from error
+    if start == b"PK\x03\x04" and not zipfile.is_zipfile(path):
+        raise InputError("its end is missing", file=path, remedy="delete it and train again")
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            "no network file" if start.strip(b"\0") else "is empty, or nothing but zeros",
+            file=path,
+            remedy="pass a hamiltonian.pt of n2amd, or delete this one and train again",
+        )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _fault(path: Path, folders: bool, file: Path) -> tuple[str, str] | None:
                 f"{path} does not exist in {Path.cwd()}, only beside the configuration",
                 f"write {beside.resolve()}: paths are relative to the folder the workflow is started in",
             )
+        if "\\" in str(path):
+            return f"{path} does not exist", "write / between folders, not \\, and the path on this machine"
         near = near_names(path.name, sorted(os.listdir(path.parent)) if path.parent.is_dir() else [])
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         return (
@@ -72,14 +75,23 @@ def _fault(path: Path, folders: bool, file: Path) -> tuple[str, str] | None:
     return None
 
 
+def _why_not_written(folder: Path) -> str | None:
+    """Why nothing can be made in a folder, None where it can: tried, permissions tell nothing of /proc."""
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".n2amd-", dir=folder))
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def _results(job: Config) -> Iterator[tuple[str, str]]:
     """Say why results cannot be written where they should be."""
     results = job.results
     above = next(place for place in (results, *results.absolute().parents) if place.exists())
     if not above.is_dir():
         yield f"{above} is a file, no folder", "name another folder"
-    elif not os.access(above, os.W_OK | os.X_OK):
-        yield f"{above} may not be written to", "name another folder, or change its permissions"
+    elif (reason := _why_not_written(above)) is not None:
+        yield f"{above} cannot be written to ({reason})", "name another folder, or change its permissions"
     inside = results.resolve()
     for name, material in job.materials.items():
         for label, source in material.functionals.items():
