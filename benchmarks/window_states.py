@@ -1,5 +1,8 @@
 """CPU seconds of states around the gap of rutile: `block_si` beside LAPACK, ARPACK+Pardiso, SLEPc+MUMPS.
 
+`mumps` is `block_si` on a factor of MUMPS, `mumps_mpi` the same as two processes of --mpirun, their CPU
+seconds added up.
+
 20 states at Gamma, 720, 3,240 and 8,640 orbitals, one thread, each method in a process of its own on the same
 matrices: those of a trained model along a trajectory (--model, --structure) or of a model of rutile with
 the same number of orbitals. `block_si` is timed as for a frame inside a trajectory: the shift is that of
@@ -8,11 +11,13 @@ are given the same shift and asked for as many states as hold the window; LAPACK
 Energies and the space of the states are held against LAPACK's, or `block_si`'s where LAPACK is left out.
 Every row has what a matrix product reached meanwhile: rows of one run compare.
 
-pip install pypardiso
+pip install pypardiso pymumps
 apt install python3-slepc4py        (run by --slepc-python, another interpreter than this one)
 
-python benchmarks/window_states.py [--atoms 48 216 576] [--methods lapack block_si neighbour arpack slepc]
-    [--slepc-python /usr/bin/python3] [--model results/TiO2/pbe/hamiltonian.pt --structure rutile.vasp]
+python benchmarks/window_states.py [--atoms 48 216 576]
+    [--methods lapack block_si neighbour mumps mumps_mpi arpack slepc]
+    [--slepc-python /usr/bin/python3] [--mpirun mpirun]
+    [--model results/TiO2/pbe/hamiltonian.pt --structure rutile.vasp]
 """
 
 # ruff: noqa: E402 - threads are set before numerical libraries are loaded
@@ -45,7 +50,9 @@ from numpy.typing import NDArray
 SIDE, MORE = 10, 14
 PROBE = 1000
 REPEATS = {48: "2x2x2", 216: "3x3x4", 576: "4x4x6", 1728: "6x6x8"}
-METHODS = ("lapack", "block_si", "neighbour", "arpack", "slepc")
+METHODS = ("lapack", "block_si", "neighbour", "mumps", "mumps_mpi", "arpack", "slepc")
+#: Those of which loading the program is no part.
+OWN = ("block_si", "neighbour", "mumps", "mumps_mpi")
 #: Between a frame and the one whose factor it shares, fs; k_B T / u at 300 K, (A/fs)^2.
 APART_FS, KT_PER_U = 3.0, 2.494e-4
 
@@ -67,13 +74,25 @@ def by_lapack(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
 def by_block_si(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
     """The program's own."""
     from n2amd.states.solvers.block_ldl import BlockLdl
+
+    return _by_lanczos(BlockLdl(), h, s, facts)
+
+
+def by_mumps(h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
+    """The program's own on a factor of MUMPS."""
+    from n2amd.states.solvers.mumps import Mumps
+
+    return _by_lanczos(Mumps(), h, s, facts)
+
+
+def _by_lanczos(solver: Any, h: Any, s: Any, facts: dict[str, Any]) -> tuple[NDArray, NDArray]:
     from n2amd.states.solvers.block_si import Target, solve_states
     from n2amd.states.solvers.pencil import Pencil
 
     occupied = facts["occupied"]
     pencil = Pencil.from_csr(h, s, np.array(facts["offsets"]))
     target = Target(occupied - SIDE, occupied + SIDE, occupied)
-    found = solve_states(BlockLdl(), pencil, target, facts["shift"])
+    found = solve_states(solver, pencil, target, facts["shift"])
     return found.energies.numpy(), found.states.numpy()
 
 
@@ -172,13 +191,30 @@ SOLVERS: dict[str, Callable[..., tuple[NDArray, NDArray]]] = {
     "lapack": by_lapack,
     "block_si": by_block_si,
     "neighbour": by_neighbour,
+    "mumps": by_mumps,
+    "mumps_mpi": by_mumps,
     "arpack": by_arpack,
     "slepc": by_slepc,
 }
 
 
 def run(method: str, folder: Path) -> None:
-    """One method on one pair of matrices: writes its states, prints its CPU seconds."""
+    """One method on one pair of matrices, by one process or with others that help."""
+    if method not in ("mumps", "mumps_mpi"):
+        run_first(method, folder)
+        return
+    from n2amd.states.solvers.mumps_ranks import helping
+
+    begin = time.process_time()
+    with helping("mumps") as leads:
+        if leads:
+            run_first(method, folder)
+        else:
+            print(json.dumps({"cpu_s": round(time.process_time() - begin, 3)}))
+
+
+def run_first(method: str, folder: Path) -> None:
+    """What the first or only process does: writes its states, prints its CPU seconds."""
     h, s, facts = load(folder)
     probe = np.random.default_rng(0).normal(size=(PROBE, PROBE))
     rates = []
@@ -186,7 +222,7 @@ def run(method: str, folder: Path) -> None:
         begin = time.process_time()
         probe @ probe
         rates.append(2e-9 * PROBE**3 / (time.process_time() - begin))
-    if method in ("block_si", "neighbour"):
+    if method in OWN:
         import torch
 
         import n2amd.states.solvers.block_si  # noqa: F401 - loading it is not part of a frame
@@ -291,14 +327,17 @@ def case(n_atoms: int, arguments: argparse.Namespace) -> list[dict[str, object]]
         done: list[str] = []
         for method in arguments.methods:
             python = arguments.slepc_python if method == "slepc" else sys.executable
-            command = [python, __file__, "--run", method, str(folder)]
+            launcher = [*arguments.mpirun.split(), "-n", "2"] if method == "mumps_mpi" else []
+            command = [*launcher, python, __file__, "--run", method, str(folder)]
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
             row: dict[str, object] = {"processor": processor(), "atoms": n_atoms, "method": method}
             row["matrices"] = "trained network" if arguments.model else "model of rutile"
             if ended.returncode:
                 row["note"] = (ended.stderr.strip().splitlines() or ["ended without a word"])[-1]
             else:
-                row |= json.loads(ended.stdout.splitlines()[-1])
+                told = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+                row |= {name: value for line in told for name, value in line.items()}
+                row["cpu_s"] = round(sum(line["cpu_s"] for line in told), 3)
                 row |= compare(folder, method, done[0]) if done else {}
                 done.append(method)
             print(row, flush=True)
@@ -313,6 +352,7 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, nargs="+", default=[48, 216, 576], choices=list(REPEATS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--slepc-python", default="/usr/bin/python3")
+    parser.add_argument("--mpirun", default="mpirun", help="of the MPI that MUMPS is linked with")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--structure", type=Path)
     default = Path(__file__).parent / "results" / "window_states.csv"

@@ -68,6 +68,45 @@ def _no_mounts() -> str:
         os.rmdir(place)
 
 
+# MPI is loaded once a process, so not in this one
+_ASK_MUMPS = "from n2amd.states.solvers.mumps_ranks import ranks; print(f'[of {ranks().size}]')"
+#: For Open MPI: small machines, tests as root.
+MPI_ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def _ask_mumps(*launcher: str) -> subprocess.CompletedProcess[str]:
+    command = [*launcher, sys.executable, "-c", _ASK_MUMPS]
+    environment = os.environ | MPI_ENVIRONMENT
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=120)
+
+
+def _mumps_cannot_be_loaded() -> str:
+    done = _ask_mumps()
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+@cache
+def launcher_of_mumps() -> list[str]:
+    """Return what starts two processes that see each other in the MPI of MUMPS; nothing where none does."""
+    for name in ("mpirun.openmpi", "mpirun.mpich", "mpirun", "mpiexec"):
+        for folder in dict.fromkeys(search_path().split(os.pathsep)):
+            if (program := shutil.which(name, path=folder)) is not None:
+                launcher = [program, "-n", "2"]
+                if _ask_mumps(*launcher).stdout.count("[of 2]") == 2:
+                    return launcher
+    return []
+
+
+def _mumps_has_no_launcher() -> str:
+    return "" if launcher_of_mumps() else "no mpirun here is of the MPI that MUMPS is linked with"
+
+
 def _no_gpu() -> str:
     import torch
 
@@ -157,6 +196,18 @@ OPTIONAL = (
     ),
     OptionalProgram(marker="pyscf", remedy="pip install 'n2amd[pyscf]'", packages=("pyscf",)),
     OptionalProgram(marker="pardiso", remedy="pip install pypardiso", packages=("pypardiso",)),
+    OptionalProgram(
+        marker="mumps",
+        remedy="apt-get install libmumps-dev, pip install pymumps",
+        packages=("mumps",),
+        obstacle=_mumps_cannot_be_loaded,
+    ),
+    OptionalProgram(
+        marker="mumps_mpi",
+        remedy="apt-get install libmumps-dev openmpi-bin, pip install pymumps",
+        packages=("mumps",),
+        obstacle=_mumps_has_no_launcher,
+    ),
     OptionalProgram(marker="git", remedy="apt-get install git", commands=("git",)),
     OptionalProgram(
         marker="compiler",

@@ -37,6 +37,8 @@ FLOOR = {
     "provenance",
     "config",
     "paths",
+    "launcher",
+    "plugins",
     "__init__",
 }
 # what a part may import besides the floor and itself

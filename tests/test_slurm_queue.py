@@ -10,7 +10,7 @@ import snakemake_executor_plugin_slurm
 
 from n2amd import slurm
 from n2amd.errors import ComputationError
-from n2amd.slurm import QueuedJob, describe, parse_nodes, parse_queue
+from n2amd.slurm import QueuedJob, describe, parse_nodes, parse_queue, shards_of_gpus
 
 RUN = "0f5f1c62-2c7e-4d3e-9a86-0a4f2c7b9d11"
 
@@ -63,6 +63,17 @@ long|infinite|48|190000|gpu:v100:2,gpu:t4:1
         "old": {"max_threads": 8, "max_mem_mb": 4000, "max_gpu": 2, "max_runtime": 30},
         "long": {"max_threads": 48, "max_mem_mb": 190000, "max_gpu": 3},
     }
+
+
+def test_shards_of_gpus_are_counted() -> None:
+    listed = """
+cpu*|(null)
+gpu|gpu:a100:4(S:0-1),shard:a100:32(S:0-1),nvme:1
+gpu|gpu:a100:4,shard:16
+whole|gpu:2
+odd|gpu:4,shard:4
+"""
+    assert shards_of_gpus(listed) == {"gpu": 4}
 
 
 def test_a_command_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

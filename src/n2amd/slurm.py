@@ -171,6 +171,38 @@ def cluster_partitions() -> dict[str, dict[str, int]]:
     return parse_nodes(ask("sinfo", "--noheader", "--Node", "--format", "%P|%l|%c|%m|%G"))
 
 
+def shards_of_gpus(listed: str) -> dict[str, int]:
+    """Return into how many shards each GPU of a partition is shared, of those that are.
+
+    Parameters
+    ----------
+    listed
+        Lines `partition|gres`, one a node.
+    """
+    found: dict[str, int] = {}
+    for line in listed.splitlines():
+        name, _, gres = line.strip().partition("|")
+        gpus, shards = (_count(kind, gres) for kind in ("gpu", "shard"))
+        if gpus and shards >= 2 * gpus:
+            found[name.rstrip("*")] = min(shards // gpus, found.get(name.rstrip("*"), shards))
+    return found
+
+
+def gpu_shards() -> dict[str, int]:
+    """Return into how many shards GPUs of this cluster's partitions are shared (`shards_of_gpus`).
+
+    Raises
+    ------
+    ComputationError
+        If SLURM does not answer.
+    """
+    return shards_of_gpus(ask("sinfo", "--noheader", "--Node", "--format", "%P|%G"))
+
+
+def _count(kind: str, gres: str) -> int:
+    return sum(int(n) for n in re.findall(rf"\b{kind}(?::[^:,(]+)?:(\d+)", gres))
+
+
 def parse_nodes(listed: str) -> dict[str, dict[str, int]]:
     """Return the limits of partitions from lines `partition|time limit|CPUs|MB|gres`, one a node."""
     found: dict[str, dict[str, int]] = {}
@@ -182,7 +214,7 @@ def parse_nodes(listed: str) -> dict[str, dict[str, int]]:
         here = {
             "max_threads": int(cpus.rstrip("+")),
             "max_mem_mb": int(memory.rstrip("+")),
-            "max_gpu": sum(int(n) for n in re.findall(r"\bgpu(?::[^:,(]+)?:(\d+)", gres)),
+            "max_gpu": _count("gpu", gres),
         }
         if (minutes := _minutes(limit)) is not None:
             here["max_runtime"] = minutes

@@ -42,17 +42,21 @@ AccountingStorageType=accounting_storage/none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-GresTypes=gpu
+GresTypes=gpu,shard
 MpiDefault=pmi2
 ReturnToService=2
 MinJobAge=86400
 KillWait=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
-NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 Gres=gpu:fake:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 \
+Gres=gpu:fake:2,shard:8 State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=600 DefMemPerCPU=100 OverTimeLimit=60 State=UP
 PartitionName=gpu Nodes={host} MaxTime=600 DefMemPerCPU=100 OverTimeLimit=60 State=UP
 """
-GRES_CONF = "NodeName={host} Name=gpu Type=fake File={folder}/gpu[0-1] Flags=nvidia_gpu_env\n"
+GRES_CONF = """
+NodeName={host} Name=gpu Type=fake File={folder}/gpu[0-1] Flags=nvidia_gpu_env
+NodeName={host} Name=shard Count=8
+"""
 ETC = Path("/etc/slurm")
 
 

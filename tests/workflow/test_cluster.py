@@ -93,7 +93,7 @@ def test_a_gpu_where_it_helps_and_some_partition_has_one(mine: Project) -> None:
         ({"max_mem_mb": 20000}, {}, r"solve_states TiO2 8x8x13 pbe \d{6}-\d{6} asks for \d{5} MB, \d+ min"),
         ({"max_runtime": 60}, {}, r"train_forcefield TiO2 pbe asks for \d+ MB, \d{3,} min"),
         ({"max_threads": 3}, {}, r"4 threads, which no partition has \(cpu: 3 threads\)"),
-        ({}, {"device": "cuda"}, r"solve_states .* 1 GPU, which no partition has"),
+        ({}, {"device": "cuda"}, r"solve_states .* 1 GPU with \d+ MB, which no partition has"),
     ],
 )
 def test_what_fits_nowhere_is_refused_in_the_dry_run(
@@ -127,6 +127,96 @@ def test_partitions_that_cannot_be_read_are_one_sentence(mine: Project) -> None:
     text = dry_run(mine, "config/test.yaml", check=False)
     assert "partitions.yaml: cannot be read as YAML" in text
     assert "n2amd cluster partitions" in text
+    assert not lines_of_code(text), text
+
+
+def with_large_cell(document: dict) -> None:
+    grow(document)
+    document["supercells"] = ["4x4x6"]
+    document["states"]["frames_per_shard"] = 500
+
+
+SHARD = "results-test/TiO2/4x4x6/pbe/states/frames_000000-000499.h5"
+
+
+def list_gpus(project: Project, **gpus: dict) -> None:
+    """Partitions with GPUs, what is known of these, and one without."""
+    file = project.folder / "profiles/mine/partitions.yaml"
+    limits = {"max_runtime": 6000, "max_threads": 32, "max_mem_mb": 180000}
+    partitions = {name: limits | {"max_gpu": 4} for name in gpus} | {"cpu": limits}
+    known = {name: gpu for name, gpu in gpus.items() if gpu}
+    file.write_text(yaml.safe_dump({"partitions": partitions, "gpus": known}))
+
+
+def test_a_shard_takes_a_part_of_a_gpu_where_gpus_are_shared(mine: Project) -> None:
+    """9,216 orbitals, 11 GB of a GPU: three of eight parts of 40 GB, one of three of 80 GB."""
+    config = mine.config("large", with_large_cell)
+    list_gpus(mine, plain={}, small={"memory_mb": 40000, "shards": 8})
+    asked = shown(dry_run(mine, config, SHARD), "solve_states")
+    assert (asked["gpu"], asked["gres"], asked["slurm_partition"]) == ("0", "shard:3", "small")
+    list_gpus(mine, large={"memory_mb": 80000, "shards": 3})
+    asked = shown(dry_run(mine, config, SHARD), "solve_states")
+    assert (asked["gres"], asked["slurm_partition"]) == ("shard:1", "large")
+    # other jobs have GPUs of their own
+    assert shown(dry_run(mine, config, SHARD), "run_trajectory")["gpu"] == "1"
+    assert "gres" not in shown(dry_run(mine, config, SHARD), "run_trajectory")
+
+
+def test_a_shard_has_a_gpu_of_its_own_where_they_are_not_shared(mine: Project) -> None:
+    list_gpus(mine, plain={}, large={"memory_mb": 80000})
+    asked = shown(dry_run(mine, mine.config("large", with_large_cell), SHARD), "solve_states")
+    assert asked["gpu"] == "1"
+    assert not {"gres", "slurm_partition"} & set(asked)
+
+
+def test_a_shard_on_processors_takes_no_part_of_a_gpu(mine: Project) -> None:
+    def changed(document: dict) -> None:
+        with_large_cell(document)
+        document["states"]["factorisation"] = "pardiso"
+
+    list_gpus(mine, small={"memory_mb": 40000, "shards": 8})
+    asked = shown(dry_run(mine, mine.config("large", changed), SHARD), "solve_states")
+    assert (asked["gpu"], asked.get("gres", "")) == ("0", "")
+
+
+def test_a_shard_that_fits_no_gpu_is_one_sentence(mine: Project) -> None:
+    list_gpus(mine, small={"memory_mb": 6000, "shards": 2})
+    text = dry_run(mine, mine.config("large", with_large_cell), SHARD, check=False)
+    assert re.search(r"solve_states TiO2 4x4x6 pbe \S+ asks for .* 1 GPU with \d+ MB, which no", text), text
+    assert "4 GPU of 6000 MB" in text
+    assert "set states.device to cpu, or list a partition whose GPUs have more memory" in text
+    assert not lines_of_code(text), text
+
+
+def test_processes_that_share_factors_are_started_as_the_profile_says(mine: Project) -> None:
+    change_profile(mine, **{"set-resources": {"solve_states": {"mpi": "srun", "tasks": 3}}})
+    text = dry_run(mine, "config/test.yaml", "results-test/TiO2/1x1x1/pbe/couplings.h5")
+    asked = shown(text, "solve_states")
+    assert (asked["mpi"], asked["tasks"]) == ("srun", "3")
+    assert re.search(r"mpi=srun; \$\{mpi:\+\$mpi -n 3\}\s+n2amd states solve", text)
+
+
+# a driver that knows two GPUs
+NVIDIA_SMI = "#!/bin/sh\nprintf '24576\\n24576\\n'\n"
+
+
+def test_shards_of_one_machine_share_the_memory_of_its_gpu(mine: Project) -> None:
+    program = mine.folder / "bin/nvidia-smi"
+    program.write_text(NVIDIA_SMI)
+    program.chmod(0o755)
+    config = mine.config("large", with_large_cell)
+
+    def on_this_machine(*options: str) -> str:
+        command = ("snakemake", "-n", "--profile", "profiles/local", "--configfile", config, "--quiet")
+        done = mine.run(*command, "host", *options, "--", SHARD, check=False)
+        return done.stdout + done.stderr
+
+    asked = shown(on_this_machine("--printshellcmds"), "solve_states")
+    assert 5000 < int(asked["gpu_mem_mb"]) < 24576
+    assert "gpu" not in asked
+    text = on_this_machine("--resources", "gpu=1", "gpu_mem_mb=3000")
+    assert "1 GPU of 3000 MB" in text
+    assert "set states.device to cpu" in text
     assert not lines_of_code(text), text
 
 

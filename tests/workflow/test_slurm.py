@@ -211,3 +211,46 @@ def test_many_shards_of_which_one_fails(cluster: Path, project: Project) -> None
     assert project.calls[MANY:] == [failing]
     assert made() == set(project.calls)
     assert len(jobs_of_cluster()) - before == MANY + 1
+
+
+SHARING = 4
+SHARING_SHARDS = f"""
+rule all:
+    input:
+        expand("shards/{{number}}", number=range({SHARING})),
+
+
+rule solve_states:
+    output:
+        "shards/{{number}}",
+    resources:
+        gpu=0,
+        gres="shard:2",
+        slurm_partition="gpu",
+    shell:
+        "never called"
+"""
+# each waits until all are there, which they never are one after another
+SHARING_JOB = f"""#!/usr/bin/env bash
+number=$(grep -oP -- 'solve_states:number=\\K\\d+' <<<"$*")
+mkdir -p shards seen
+echo "${{CUDA_VISIBLE_DEVICES-}}" > seen/$number
+for _ in $(seq 600); do [ $(ls seen | wc -l) = {SHARING} ] && touch shards/$number && exit; sleep 0.2; done
+exit 1
+"""
+
+
+def test_shards_share_gpus(cluster: Path, project: Project) -> None:
+    """Two GPUs in four parts each hold four jobs of two parts at once; each sees one GPU."""
+    profile = profile_of(project, retries=0, **{"set-resources": None, "set-threads": None})
+    told = project.run(*N2AMD, "cluster", "partitions").stderr
+    assert "note: each GPU of gpu is shared into 4 shards" in told
+    (project.folder / "Snakefile").write_text(SHARING_SHARDS)
+    (project.folder / "bin/python").write_text(SHARING_JOB)
+    (project.folder / "bin/python").chmod(0o755)
+    project.run("snakemake", "--profile", profile, *OWN_PYTHON, timeout=LIMIT_S)
+    seen = [(project.folder / "seen" / str(number)).read_text().strip() for number in range(SHARING)]
+    assert sorted(seen) == ["0", "0", "1", "1"]
+    jobs = [job for job in jobs_of_cluster() if "shard" in job.get("TresPerNode", "")]
+    assert len(jobs) == SHARING
+    assert {job["Partition"] for job in jobs} == {"gpu"}

@@ -18,7 +18,16 @@ from n2amd.cost.data import (
     size_of_folders,
     size_of_frames_files,
 )
-from n2amd.cost.partitions import Need, grown, offers_gpu, read_partitions, require_fit, spread_over_tries
+from n2amd.cost.partitions import (
+    Need,
+    Partition,
+    grown,
+    offers_gpu,
+    read_partitions,
+    require_fit,
+    share_of_gpu,
+    spread_over_tries,
+)
 
 # jobs inherit it: every Snakemake of a run, the one that submits and those inside jobs, sees the same partitions
 PARTITIONS_VARIABLE = "N2AMD_SLURM_PARTITIONS"
@@ -51,6 +60,25 @@ try:
     PARTITIONS = read_partitions(PARTITIONS_FILE) if PARTITIONS_FILE else ()
 except InputError as error:
     refuse(str(error))
+
+
+def memory_of_gpu():
+    """Return the memory that shards on this machine's GPU share, MB, None without one: the profile's, or all of it."""
+    if ON_SLURM or not workflow.is_main_process or not has_gpu():
+        return None
+    if "gpu_mem_mb" in workflow.global_resources:
+        return getattr(
+            workflow.global_resources["gpu_mem_mb"], "value", workflow.global_resources["gpu_mem_mb"]
+        )
+    ask = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(ask, text=True, capture_output=True, check=False).stdout.split()
+    return int(told[0]) if told and told[0].isdecimal() else None
+
+
+GPU_MB = memory_of_gpu()
+if GPU_MB is not None:
+    workflow.register_resource("gpu_mem_mb", GPU_MB)
+HERE = () if GPU_MB is None else (Partition("this machine", gpus=1, device_MB=GPU_MB),)
 
 
 def takes_gpu(name, wildcards):
@@ -150,7 +178,7 @@ def ranks_of_dynamics():
 def shard(wildcards, threads):
     """Return the request of a shard of states."""
     cost = cost_of_shard(wildcards)
-    return stages.Request(cost.minutes, cost.memory_MB)
+    return stages.Request(cost.minutes, cost.memory_MB, cost.device_MB)
 
 
 def analysed(wildcards, threads):
@@ -279,11 +307,11 @@ def worked_out(rule, wildcards, threads, attempt):
     """Return what a try of a job asks for; refuse what no partition holds."""
     asked = REQUESTS.get(rule, analysed)(wildcards, threads)
     gpu = gpus(rule)(wildcards) if rule in GPU_OF else 0
-    first = Need(asked.minutes, asked.memory_MB, threads, gpu)
+    first = Need(asked.minutes, asked.memory_MB, threads, gpu, asked.device_MB)
     # a mere drawing of the graph (--rulegraph) executes nothing, and has no settings of it
     if workflow.is_main_process and workflow.execution_settings is not None:
         first = spread_over_tries(PARTITIONS, first, 1 + workflow.execution_settings.retries)
-        require_fit(PARTITIONS, first, " ".join([rule, *map(str, wildcards)]), PARTITIONS_FILE)
+        require_fit(PARTITIONS or HERE, first, " ".join([rule, *map(str, wildcards)]), PARTITIONS_FILE)
     return grown(PARTITIONS, first, attempt)
 
 
@@ -300,10 +328,40 @@ def minutes(rule):
 def gpus(rule):
     """Return the resources function for the GPUs of a rule.
 
-    On one machine the count keeps two jobs from sharing a device; shards may, they mostly work on the processor.
+    On one machine the count keeps two jobs from sharing a device; shards may, as far as its memory goes.
     """
-    shared = rule == "solve_states" and not ON_SLURM
-    return lambda wildcards: 0 if shared else int(takes_gpu(GPU_OF[rule], wildcards))
+    return lambda wildcards: int(takes_gpu(GPU_OF[rule], wildcards))
+
+
+def gpu_of_shard():
+    """Return the resources of a shard that are of a GPU: one of its own, or a part of one where they are shared.
+
+    A cluster shares GPUs in SLURM's `gres/shard`, of which the executor knows nothing: it is told the partition. On
+    one machine the memory counts.
+    """
+
+    def share(wildcards, threads, attempt):
+        return share_of_gpu(PARTITIONS, need("solve_states", wildcards, threads, attempt), attempt)
+
+    def whole(wildcards, threads, attempt):
+        return 0 if share(wildcards, threads, attempt) else gpus("solve_states")(wildcards)
+
+    def shards(wildcards, threads, attempt):
+        part = share(wildcards, threads, attempt)
+        return f"shard:{part.shards}" if part else ""
+
+    def partition(wildcards, threads, attempt):
+        part = share(wildcards, threads, attempt)
+        return part.partition if part else ""
+
+    def megabytes(wildcards, threads, attempt):
+        return need("solve_states", wildcards, threads, attempt).device_MB
+
+    if not ON_SLURM:
+        return {"gpu_mem_mb": megabytes} if has_gpu() else {}
+    if any(partition.shards > 1 for partition in PARTITIONS):
+        return {"gpu": whole, "gres": shards, "slurm_partition": partition}
+    return {"gpu": gpus("solve_states")}
 
 
 def hold_jobs_against_queue():

@@ -37,6 +37,9 @@ rule solve_states:
     A trajectory that has only got more frames is a newer file, but no news for its shards (`ancient`): what moves its
     atoms is in the description. That shards are of its frames is checked where they are joined. The model is no input
     of its own, because the description is of it: a sweep has thousands of shards, and Snakemake looks at each input.
+
+    `mpi` is what starts the `tasks` processes that share factors of MUMPS, mpirun or srun; where it is empty there is
+    one process and no MPI.
     """
     input:
         trajectory=ancient("<results>/{material}/{supercell}/trajectory.h5"),
@@ -52,15 +55,18 @@ rule solve_states:
         "../../envs/learning.yaml"
     threads: 1
     resources:
+        **gpu_of_shard(),
+        mpi="",
+        tasks=1,
         mem_mb=memory("solve_states"),
         runtime=minutes("solve_states"),
-        gpu=gpus("solve_states"),
     params:
         code=code("commands/states.py:solve"),
         settings=settings("states"),
         couplings=settings("couplings", only=["overlap", "scheme"]),
         model=model_of_states,
     shell:
-        "n2amd states solve --trajectory {input.trajectory:q} --model {params.model:q}"
+        "mpi={resources.mpi:q}; ${{mpi:+$mpi -n {resources.tasks}}}"
+        " n2amd states solve --trajectory {input.trajectory:q} --model {params.model:q}"
         " --settings {params.settings:q} --couplings-settings {params.couplings:q} --frames {wildcards.shard}"
         " --out {output.states:q} > {log:q} 2>&1"

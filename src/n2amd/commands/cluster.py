@@ -59,7 +59,7 @@ def partitions(
     """Print the partitions of this cluster with their time, cores, memory and GPUs, for `profiles/`."""
     import yaml
 
-    from n2amd.slurm import cluster_partitions
+    from n2amd.slurm import cluster_partitions, gpu_shards
 
     text = yaml.safe_dump({"partitions": cluster_partitions()}, sort_keys=True)
     if out is None:
@@ -67,3 +67,9 @@ def partitions(
     else:
         out.write_text(text)
         typer.echo(f"{out}: look through it, and delete the partitions that you may not use")
+    for name, shards in gpu_shards().items():
+        typer.echo(
+            f"note: each GPU of {name} is shared into {shards} shards; for shards of states to share it, add "
+            f"its memory: gpus: {{{name}: {{memory_mb: 80000, shards: {shards}}}}}",
+            err=True,
+        )

@@ -11,6 +11,7 @@ import typer
 from n2amd.errors import InputError
 
 if TYPE_CHECKING:
+    from n2amd.config.couplings import CouplingsSettings
     from n2amd.config.states import StatesSettings
     from n2amd.network.predict import HamiltonianPredictor
     from n2amd.network.spinors import WithSpinOrbit
@@ -37,11 +38,32 @@ def solve(
         typer.Option(help="Settings of `couplings` (overlap, scheme): inline JSON or a YAML file."),
     ] = None,
 ) -> None:
-    """Solve one shard; started again after an interruption, it goes on where it was."""
+    """Solve one shard; started again after an interruption, it goes on where it was.
+
+    With `factorisation: mumps` it may be started as several processes (mpirun), which share each factor.
+    """
+    from n2amd.config.sections import load_section
+    from n2amd.states.solvers.mumps_ranks import helping
+
+    chosen = load_section("states", settings)
+    couplings = load_section("couplings", couplings_settings)
+    with helping(chosen.factorisation) as leads:
+        if leads:
+            _solve(trajectory, model, out, frames, chosen, couplings)
+
+
+def _solve(
+    trajectory: Path,
+    model: Path,
+    out: Path,
+    frames: str | None,
+    chosen: StatesSettings,
+    couplings: CouplingsSettings,
+) -> None:
+    """Solve one shard on the first process."""
     from math import ceil
 
     from n2amd.commands.progress import frame_progress
-    from n2amd.config.sections import load_section
     from n2amd.device import choose_device
     from n2amd.errors import within
     from n2amd.network.cells import TrainingCells
@@ -55,8 +77,6 @@ def solve(
     from n2amd.storage import single_writer
     from n2amd.trajectory.slice import count_frames, read_cell, read_slice
 
-    chosen = load_section("states", settings)
-    couplings = load_section("couplings", couplings_settings)
     kind, analytic = couplings.overlap, couplings.scheme == "analytic"
     # anchors of the factors that frames share are within twice their reach
     beside = 2 * chosen.factor_reach_fs
@@ -104,18 +124,19 @@ def solve(
             )
         write_shard(out, result, config=config, inputs=(trajectory, model))
         checkpoint.remove()
-    _tell(out, result)
+    _tell(out, result, chosen)
 
 
-def _tell(out: Path, result: StatesShard) -> None:
+def _tell(out: Path, result: StatesShard, chosen: StatesSettings) -> None:
     """Say what was solved, and what is doubtful about it."""
     _warn(result)
     info = result.info
     channel = {"": "", "spinors": "spinors, "}.get(info.spin, f"spin {info.spin}, ")
     if result.spin_orbit is not None:
         channel = "spin states, "
+    solver = "dense" if info.solver == "dense" else f"{info.solver} by {chosen.factorisation}"
     typer.echo(
-        f"{out}: solver {info.solver}, {channel}frames {info.start}..{info.stop}, "
+        f"{out}: solver {solver}, {channel}frames {info.start}..{info.stop}, "
         f"states {result.band_index[0]}..{result.band_index[-1]} "
         f"of {info.n_orbitals}, mean gap {result.gap.mean():.4f} eV "
         f"(sd {result.gap.std():.4f}), largest residual {result.residual.max():.1e} eV"
@@ -217,7 +238,7 @@ def of_dataset(
         )
         config = {"states": chosen.model_dump(mode="json"), "overlap": kind}
         write_shard(out, result, config=config, inputs=(dataset,))
-    _tell(out, result)
+    _tell(out, result, chosen)
 
 
 @app.command()
@@ -267,6 +288,7 @@ def estimate(
     from n2amd.config.trajectory import TrajectorySettings
     from n2amd.cost import USUAL_ORBITALS, estimate_shard
     from n2amd.interop.structures import read_structure
+    from n2amd.states.choice import ON_PROCESSORS
 
     chosen = load_section("states", settings)
     analytic = load_section("couplings", couplings_settings).scheme == "analytic"
@@ -286,7 +308,7 @@ def estimate(
             shard = estimate_shard(
                 *size, frames, chosen, on_gpu=on_gpu, analytic=analytic, timestep_fs=timestep
             )
-            if on_gpu and not shard.frame.device_memory_GB:
+            if on_gpu and (shard.frame.solver == "dense" or chosen.factorisation in ON_PROCESSORS):
                 continue
             memory = f"{shard.frame.memory_GB:.1f} GB"
             if on_gpu:
@@ -298,6 +320,7 @@ def estimate(
                 + (f" and {_seconds(shard.frame.couplings_s)} of couplings" if analytic else "")
                 + f", {memory}; each of {count} shards of "
                 f"up to {shard.n_frames} frames asks for {shard.minutes} min and {shard.memory_MB} MB"
+                + (f", and {shard.device_MB} MB of a GPU" if on_gpu else "")
             )
 
 

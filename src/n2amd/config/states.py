@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from n2amd.config.section import Section, Unique
+from n2amd.plugins import SOLVERS, plugin_names
 
 Channel = Literal["up", "down"]
 #: Spin channels in the order of a collinear Hamiltonian's leading axis.
@@ -16,6 +17,22 @@ SpinOrbitPicture = Literal["spinors", "spin_states"]
 Component = Literal["up", "down", "spinors"]
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 Fraction = Annotated[float, Field(ge=-1, le=1)]
+#: Direct solvers of the program itself.
+FACTORISATIONS = ("block_ldl", "pardiso", "mumps")
+
+
+def _known_solver(name: str) -> str:
+    if name not in FACTORISATIONS:
+        added = plugin_names(SOLVERS)
+        if name not in added:
+            known = ", ".join((*FACTORISATIONS, *added))
+            raise ValueError(
+                f"{name!r} is no direct solver; write one of {known}, or install the package that adds it"
+            )
+    return name
+
+
+Factorisation = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_known_solver)]
 
 
 class DefectSettings(Section):
@@ -79,10 +96,11 @@ class StatesSettings(Section):
         description="Eigensolver: dense (LAPACK), block_si (block shift-invert Lanczos with certified "
         "states), or auto: dense below 2,000 orbitals.",
     )
-    factorisation: Literal["block_ldl", "pardiso"] = Field(
+    factorisation: Factorisation = Field(
         "block_ldl",
-        description="Direct solver of block_si: dense, on CPU or GPU; or sparse, on CPU (pip install "
-        "pypardiso).",
+        description="Direct solver of block_si: block_ldl (dense, on CPU or GPU), pardiso (sparse, on CPU; "
+        "pip install pypardiso), mumps (sparse, on CPUs of one or several processes; pip install pymumps), "
+        "or the name of one that an installed package adds.",
     )
     factor_reach_fs: float = Field(
         4.0,

@@ -1,14 +1,15 @@
 """Partitions of a cluster, and whether a job fits one of them.
 
 The file is that of Snakemake's option `slurm-partition-config`: the partition of each job is chosen from it.
-`n2amd cluster partitions` writes it.
+`n2amd cluster partitions` writes it. Beside `partitions:`, which the executor reads, it may say in `gpus:`
+what GPUs a partition has (`memory_mb` of one) and into how many shards SLURM shares each (`shards`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,29 @@ class Need:
     memory_MB: int
     threads: int = 1
     gpus: int = 0
+    device_MB: int = 0
 
     def __str__(self) -> str:
         gpu = f", {self.gpus} GPU" if self.gpus else ""
+        if self.gpus and self.device_MB:
+            gpu += f" with {self.device_MB} MB"
         return f"{self.memory_MB} MB, {self.minutes} min, {self.threads} threads{gpu}"
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Limits of one partition; infinite where its entry names none."""
+    """Limits of one partition; infinite where its entry names none.
+
+    `device_MB` is the memory of one of its GPUs, `shards` the number of parts that SLURM shares each into.
+    """
 
     name: str
     minutes: float = inf
     memory_MB: float = inf
     threads: float = inf
     gpus: float = 0
+    device_MB: float = inf
+    shards: int = 1
 
     def holds(self, need: Need) -> bool:
         """Whether a job fits."""
@@ -49,13 +58,15 @@ class Partition:
             and need.memory_MB <= self.memory_MB
             and need.threads <= self.threads
             and need.gpus <= self.gpus
+            and (not need.gpus or need.device_MB <= self.device_MB)
         )
 
     def __str__(self) -> str:
         limits = [(self.memory_MB, "MB"), (self.minutes, "min"), (self.threads, "threads")]
         known = [f"{value:g} {unit}" for value, unit in limits if value < inf]
         if self.gpus:
-            known.append(f"{self.gpus:g} GPU")
+            each = f" of {self.device_MB:g} MB" if self.device_MB < inf else ""
+            known.append(f"{self.gpus:g} GPU{each}")
         return f"{self.name}: {', '.join(known) or 'no limits'}"
 
 
@@ -73,7 +84,8 @@ def read_partitions(file: Path) -> tuple[Partition, ...]:
     Parameters
     ----------
     file
-        YAML, `partitions:` by name; of the entries only time, memory, threads and GPUs are looked at.
+        YAML, `partitions:` by name, of whose entries only time, memory, threads and GPUs are looked at; and
+        `gpus:` by the names of partitions.
 
     Raises
     ------
@@ -97,13 +109,54 @@ def read_partitions(file: Path) -> tuple[Partition, ...]:
             field="partitions",
             remedy="write it with `n2amd cluster partitions`, or leave slurm-partition-config out",
         )
-    return tuple(_partition(file, str(name), entry or {}) for name, entry in entries.items())
+    gpus = _mapping(file, "gpus", document.get("gpus") or {})
+    found = {str(name): _partition(file, str(name), entry or {}) for name, entry in entries.items()}
+    for name, entry in gpus.items():
+        field = f"gpus.{name}"
+        if name not in found or not found[name].gpus:
+            raise InputError(
+                "is of no partition with GPUs",
+                file=file,
+                field=field,
+                remedy="correct its name, or delete it",
+            )
+        found[name] = replace(found[name], **_shared_gpus(file, field, _mapping(file, field, entry)))
+    return tuple(found.values())
+
+
+def _mapping(file: Path, field: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"is {value!r}, not a mapping", file=file, field=field, remedy="correct it")
+    return value
+
+
+def _shared_gpus(file: Path, field: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Memory of a GPU and its shards."""
+    if unknown := sorted(set(entry) - {"memory_mb", "shards"}):
+        raise InputError(
+            f"has {unknown[0]}, which is unknown", file=file, field=field, remedy="give memory_mb and shards"
+        )
+    for key, value in entry.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(
+                f"is {value!r}, not a whole number from 1 on",
+                file=file,
+                field=f"{field}.{key}",
+                remedy="correct it",
+            )
+    if "memory_mb" not in entry:
+        raise InputError(
+            "names no memory_mb",
+            file=file,
+            field=field,
+            remedy="give the memory of one GPU, as nvidia-smi shows it, e.g. 81000",
+        )
+    return {"device_MB": entry["memory_mb"], "shards": entry.get("shards", 1)}
 
 
 def _partition(file: Path, name: str, entry: Any) -> Partition:
-    if not isinstance(entry, dict):
-        raise InputError(f"is {entry!r}, not a mapping", file=file, field=f"partitions.{name}")
-    limits = {}
+    entry = _mapping(file, f"partitions.{name}", entry)
+    limits: dict[str, Any] = {}
     for key, field in _KEYS.items():
         if key not in entry:
             continue
@@ -131,6 +184,45 @@ def _minutes(value: object) -> float:
 def offers_gpu(partitions: Sequence[Partition]) -> bool:
     """Whether some partition has GPUs."""
     return any(partition.gpus > 0 for partition in partitions)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part of a GPU of a partition, for one job.
+
+    Attributes
+    ----------
+    partition
+        Its name.
+    shards
+        How many of the GPU's.
+    """
+
+    partition: str
+    shards: int
+
+
+def share_of_gpu(partitions: Sequence[Partition], need: Need, attempt: int = 1) -> Share | None:
+    """Return the smallest part of a GPU that holds a job; None where it gets a GPU of its own, or needs none.
+
+    Parameters
+    ----------
+    partitions
+        Those of the cluster.
+    need
+        What this attempt asks for, the memory of the GPU apart.
+    attempt
+        From 1: a later one gets as many times more of the GPU, up to all of it.
+    """
+    if need.gpus != 1 or not need.device_MB:
+        return None
+    possible = []
+    for partition in partitions:
+        if partition.shards > 1 and partition.holds(need):
+            each = partition.device_MB / partition.shards
+            shards = min(ceil(attempt * need.device_MB / each), partition.shards)
+            possible.append((shards / partition.shards, Share(partition.name, shards)))
+    return min(possible, key=lambda one: one[0], default=(1.0, None))[1]
 
 
 def spread_over_tries(partitions: Sequence[Partition], need: Need, tries: int) -> Need:
@@ -196,9 +288,15 @@ def require_fit(partitions: Sequence[Partition], need: Need, job: str, file: Pat
     """
     if not partitions or any(partition.holds(need) for partition in partitions):
         return
+    remedy = (
+        "make the job smaller (smaller states.frames_per_shard, a smaller supercell, fewer threads) "
+        "or list a larger partition"
+    )
+    if any(partition.holds(replace(need, device_MB=0)) for partition in partitions):
+        # everything else fits
+        remedy = "set states.device to cpu, or list a partition whose GPUs have more memory"
     raise InputError(
         f"{job} asks for {need}, which no partition has ({'; '.join(map(str, partitions))})",
         file=file,
-        remedy="make the job smaller (smaller states.frames_per_shard, a smaller supercell, fewer threads) "
-        "or list a larger partition",
+        remedy=remedy,
     )

@@ -20,7 +20,7 @@ from n2amd.config.states import StatesSettings
 from n2amd.config.trajectory import TrajectorySettings
 from n2amd.cost.data import DataSize
 from n2amd.cost.states import SLOWER, SPARE, START_S, USUAL_ORBITALS, frame_cost
-from n2amd.states.choice import choose_method
+from n2amd.states.choice import ON_PROCESSORS, choose_method
 
 #: Of the two Snakemakes in a job of a cluster, GB.
 SNAKEMAKE_GB = 0.25
@@ -36,18 +36,20 @@ class Request:
 
     Attributes
     ----------
-    minutes, memory_MB
-        With room to spare.
+    minutes, memory_MB, device_MB
+        With room to spare; `device_MB` is memory of a GPU where it is known.
     """
 
     minutes: int
     memory_MB: int
+    device_MB: int = 0
 
 
 def gpu_helps(settings: ForceFieldSettings | HamiltonianSettings | StatesSettings, n_orbitals: float) -> bool:
     """Whether a stage is worth a GPU where its settings leave the choice to the program: nothing small is."""
     if isinstance(settings, StatesSettings):
-        return choose_method(settings, int(n_orbitals)) == "block_si"
+        on_gpu = settings.factorisation not in ON_PROCESSORS
+        return on_gpu and choose_method(settings, int(n_orbitals)) == "block_si"
     return settings.preset != "test"
 
 

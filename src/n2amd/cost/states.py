@@ -9,7 +9,8 @@ import numpy as np
 
 from n2amd.blocks.zone_corners import is_invariant
 from n2amd.config.states import StatesSettings
-from n2amd.states.choice import choose_method
+from n2amd.cost.gpu import DEVICE_SPARE, DRIVER_GB, prediction_GB, states_GB
+from n2amd.states.choice import ON_PROCESSORS, choose_method
 from n2amd.states.factor_groups import FactorGroups
 
 #: Orbitals of an atom where the basis is not known yet: double zeta with polarisation has 13 to 18.
@@ -22,8 +23,8 @@ START_S = 120.0
 SPARE = 1.3
 #: Analytic couplings of a frame in units of its H and S.
 COUPLINGS_TO_HAMILTONIAN = 3.4
-#: Memory of the program without a frame, and on a GPU of its libraries, GB.
-PROGRAM_GB, DRIVER_GB = 0.9, 0.8
+#: Memory of the program without a frame, GB.
+PROGRAM_GB = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class FrameCost:
     hamiltonian_s, states_s
         CPU seconds of H and S, and of the states: on a GPU seconds.
     memory_GB, device_memory_GB
-        Largest memory, and that of a GPU (0 without).
+        Largest memory, and that of a GPU (0 without), which dense states take for the prediction of H alone.
     couplings_s
         CPU seconds of analytic couplings (0 without).
     neighbour_s
@@ -94,7 +95,11 @@ def frame_cost(
     FrameCost
         On the measured machine.
     """
-    plain = _without_couplings(n_atoms, n_orbitals, settings, on_gpu)
+    on_device = on_gpu and settings.factorisation not in ON_PROCESSORS
+    plain = _without_couplings(n_atoms, n_orbitals, settings, on_device)
+    if on_gpu:
+        device = plain.device_memory_GB + DRIVER_GB + prediction_GB(n_atoms)
+        plain = replace(plain, device_memory_GB=device)
     if not analytic:
         return plain
     # features of bonds and their rates in double precision
@@ -121,6 +126,7 @@ def _without_couplings(n_atoms: int, n_orbitals: float, settings: StatesSettings
             0.0,
         )
     share = n_orbitals / 8640
+    neighbour = None
     if on_gpu:
         states = 0.1 + 0.4 * share + 0.0065 * share**3
     else:
@@ -128,11 +134,12 @@ def _without_couplings(n_atoms: int, n_orbitals: float, settings: StatesSettings
         states = 5.2 * share**3 + 5.5 * share**2 + 2.2 * share
         neighbour = 4.2 * share**2 + 2.0 * share
     if is_complex:
-        states, neighbour = 4 * states, 4 * neighbour
+        states, neighbour = 4 * states, neighbour and 4 * neighbour
     factor_GB = _gigabytes(n_orbitals, 1.25, is_complex) + 4e-5 * n_orbitals
     on_cpu = PROGRAM_GB + blocks_GB + 4e-5 * n_orbitals
     if on_gpu:
-        return FrameCost(solver, hamiltonian, states, on_cpu, DRIVER_GB + 1.2e-4 * n_orbitals + factor_GB)
+        device_GB = states_GB(n_orbitals, shares_factors=settings.factor_reach_fs > 0, is_complex=is_complex)
+        return FrameCost(solver, hamiltonian, states, on_cpu, device_GB)
     return FrameCost(solver, hamiltonian, states, on_cpu + factor_GB, 0.0, neighbour_s=neighbour)
 
 
@@ -150,14 +157,15 @@ class ShardCost:
         One frame on the measured machine.
     n_frames
         Most frames that a shard solves: its own and the last one of the shard before.
-    minutes, memory_MB
-        With room to spare, also for a slower machine.
+    minutes, memory_MB, device_MB
+        With room to spare, also for a slower machine; `device_MB` is memory of a GPU, 0 without.
     """
 
     frame: FrameCost
     n_frames: int
     minutes: int
     memory_MB: int
+    device_MB: int = 0
 
 
 def estimate_shard(
@@ -184,5 +192,7 @@ def estimate_shard(
     group = FactorGroups.of(settings.factor_reach_fs, timestep_fs, n_frames - 1)
     of_frames = frame.seconds_of(of_shard, 1 if group is None else 2 * group.half)
     seconds = START_S + SLOWER * (0.25 * of_shard * frame.hamiltonian_s + of_frames)
-    memory = 1000 * SPARE * frame.memory_GB
-    return ShardCost(frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500)
+    memory, device = 1000 * SPARE * frame.memory_GB, 1000 * DEVICE_SPARE * frame.device_memory_GB
+    return ShardCost(
+        frame, of_shard, math.ceil(seconds / 60), math.ceil(memory / 500) * 500, math.ceil(device / 100) * 100
+    )

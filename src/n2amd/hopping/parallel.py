@@ -6,7 +6,6 @@ without any MPI library.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2amd.errors import ComputationError, InputError, N2amdError, StoppedElsewhereError
-
-#: Variables in which MPI launchers tell the number of processes.
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
-#: Set by launchers that tell only the rank through the environment.
-_PRESENT = ("PMIX_RANK", "MPI_LOCALNRANKS")
-#: Tasks of a SLURM job step.
-_SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
+from n2amd.launcher import slurm_tasks, started_by_mpi
 
 
 @dataclass(frozen=True)
@@ -84,11 +77,8 @@ def processes() -> Processes:
     ComputationError
         If a launcher started several processes but MPI cannot be loaded.
     """
-    announced = any(int(os.environ.get(name, "1")) > 1 for name in _SIZES) or any(
-        name in os.environ for name in _PRESENT
-    )
-    tasks = int(os.environ.get(_SLURM_TASKS, "1"))
-    if not announced and tasks <= 1:
+    tasks = slurm_tasks()
+    if not started_by_mpi() and tasks <= 1:
         return Processes()
     try:
         from mpi4py import MPI

@@ -11,7 +11,7 @@ from n2amd.config.section import parse_supercell
 from n2amd.config.sections import SECTIONS
 from n2amd.cost import USUAL_ORBITALS, estimate_shard
 from n2amd.errors import InputError
-from n2amd.states.choice import LARGE_FROM
+from n2amd.states.choice import LARGE_FROM, ON_PROCESSORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +100,10 @@ def _compilation(settings: Any, machine: Machine) -> str:
 
 
 def _states(settings: Any, machine: Machine, job: Config | None) -> Iterator[str]:
-    on_gpu = settings.device != "cpu" and machine.gpus > 0
-    large = "GPU" if on_gpu else "CPU" + (", Pardiso" if settings.factorisation == "pardiso" else "")
+    on_gpu = settings.device != "cpu" and machine.gpus > 0 and settings.factorisation not in ON_PROCESSORS
+    large = "GPU" if on_gpu else "CPU"
+    if settings.factorisation != "block_ldl":
+        large += f", {settings.factorisation}"
     at_once = 1 if on_gpu else machine.cores
     yield f"shards of {settings.frames_per_shard} frames, {at_once} at a time"
     sizes = list(_sizes(job)) if job is not None else []

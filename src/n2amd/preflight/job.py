@@ -29,6 +29,9 @@ from n2amd.preflight.structures import structure_faults, supercell_faults, times
 from n2amd.states.band_path import band_path
 from n2amd.structure import Structure
 
+#: Package and module of direct solvers that need one.
+PACKAGES = {"pardiso": ("pypardiso", "pypardiso"), "mumps": ("pymumps", "mumps")}
+
 
 def check_job(job: Config, file: Path, *, frames: bool = True) -> Faults:
     """Open everything that a job names, and hold it against the rest of the job.
@@ -58,13 +61,14 @@ def _check_material(
     job: Config, name: str, file: Path, wrong: set[str], faults: Faults, frames: bool
 ) -> None:
     material, place = job.materials[name], f"materials.{name}"
-    if job.section("states", name).factorisation == "pardiso" and find_spec("pypardiso") is None:
+    package, module = PACKAGES.get(job.section("states", name).factorisation, ("", ""))
+    if package and find_spec(module) is None:
         faults.add(
             place,
             InputError(
-                "pypardiso is not installed",
+                f"{package} is not installed",
                 field="states.factorisation",
-                remedy="pip install pypardiso, or set it to block_ldl",
+                remedy=f"pip install {package}, or set it to block_ldl",
             ),
         )
     structure = None

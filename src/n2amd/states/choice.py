@@ -6,6 +6,8 @@ from n2amd.config.states import StatesSettings
 
 #: From this number of orbitals on, `auto` takes block shift-invert Lanczos.
 LARGE_FROM = 2000
+#: Direct solvers that work on processors alone, whatever the device.
+ON_PROCESSORS = ("pardiso", "mumps")
 
 
 def choose_method(settings: StatesSettings, n_orbitals: int) -> str:

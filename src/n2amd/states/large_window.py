@@ -10,17 +10,16 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from n2amd.config.states import StatesSettings
-from n2amd.device import choose_device
 from n2amd.errors import ComputationError
 from n2amd.states.gauge import canonical_gauge
 from n2amd.states.solver import WindowStates, check_finite, coefficient_norms
-from n2amd.states.solvers.block_ldl import BlockLdl
 from n2amd.states.solvers.block_si import Options, Target, solve_states
 from n2amd.states.solvers.certificate import CertificateError, CertifiedStates, Tolerances
 from n2amd.states.solvers.correction import correct_states
 from n2amd.states.solvers.lanczos import Anchor
 from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError, Solver
+from n2amd.states.solvers.registry import choose_solver
 from n2amd.states.window import StateWindow
 
 log = logging.getLogger(__name__)
@@ -35,21 +34,6 @@ class HeldFactor:
 
     solver: Solver
     anchor: Anchor
-
-
-def choose_solver(settings: StatesSettings) -> Solver:
-    """Return the direct solver that the settings ask for.
-
-    Raises
-    ------
-    InputError
-        If its package or device is missing.
-    """
-    if settings.factorisation == "pardiso":
-        from n2amd.states.solvers.pardiso import Pardiso
-
-        return Pardiso()
-    return BlockLdl(choose_device(settings.device))
 
 
 def solve_large_window(

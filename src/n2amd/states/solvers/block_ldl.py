@@ -8,7 +8,6 @@ residual, refined, and refused where refinement does not help.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,7 @@ import torch
 from n2amd.states.solvers.device_pencil import DevicePencil
 from n2amd.states.solvers.pencil import Pencil
 from n2amd.states.solvers.protocol import FactorisationError
+from n2amd.states.solvers.refinement import Refinement
 
 #: A pivot this much smaller than the largest element of its block counts as zero.
 _VANISHING = {torch.float64: 1e-15, torch.float32: 1e-8}
@@ -155,15 +155,10 @@ class BlockLdl:
     single
         Factorise in float32 and refine each solution in float64: half the memory, on CPUs half the time.
     tolerance
-        Largest residual of a linear system that is accepted, relative to its right-hand side. Times the
-        distance from the shift (some eV) it is what states are off by, eV: far below what they are checked
-        against in the end.
+        Largest residual of a linear system that is accepted (`Refinement`).
     blocking
         Sizes of blocks.
     """
-
-    #: Refinements tried before a factor is given up.
-    _REFINEMENTS = 12
 
     def __init__(
         self,
@@ -173,11 +168,10 @@ class BlockLdl:
         tolerance: float = 1e-8,
         blocking: Blocking | None = None,
     ) -> None:
-        self.device, self.single, self.tolerance, self.blocking = device, single, tolerance, blocking
+        self.device, self.single, self.blocking = device, single, blocking
+        self._refinement = Refinement(tolerance, always=single)
         self._factors: Factors | None = None
         self._pencil: DevicePencil | None = None
-        self._shift = 0.0
-        self._exact = False
 
     @property
     def inertia(self) -> int:
@@ -201,54 +195,13 @@ class BlockLdl:
         self._factors = None  # its memory is needed for the new one
         dtype = _HALF[self._pencil.dtype] if self.single else self._pencil.dtype
         self._factors = factorise(self._pencil.shifted(shift, dtype), self.blocking)
-        self._shift = shift
-        self._exact = False
+        self._refinement.begin(self._pencil, shift)
         return self._factors.inertia
 
     def solve(self, block: torch.Tensor) -> torch.Tensor:
-        """Solve, and refine where the residual is above the tolerance.
-
-        A residual costs as much as a solution. It is looked at once for each factor, through one random
-        combination of the columns, whose expected square is that of the whole residual; after that the
-        residuals of the states tell.
-        """
-        assert self._factors is not None, "factor first"
-        x = self._apply(block)
-        if self._exact:
-            return x
-        if not self.single:
-            weights = _probe(block)
-            left = self._residual((x @ weights)[:, None], (block @ weights)[:, None])
-            # nan compares as false: it must not pass
-            self._exact = bool(left.norm() <= self.tolerance * block.norm(dim=0).min())
-            if self._exact:
-                return x
-        return self._refined(x, block)
-
-    def _refined(self, x: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        size, before = block.norm(dim=0), math.inf
-        for _ in range(self._REFINEMENTS):
-            left = self._residual(x, block)
-            relative = float((left.norm(dim=0) / size).max())
-            if relative <= self.tolerance:
-                return x
-            if not relative < before:
-                break
-            x, before = x + self._apply(left), relative
-        raise FactorisationError(
-            f"linear systems at the shift {self._shift:.6f} eV keep a relative residual of {relative:.1e}"
-        )
+        """Solve, and refine where the residual is above the tolerance."""
+        return self._refinement.solve(self._apply, block)
 
     def _apply(self, block: torch.Tensor) -> torch.Tensor:
-        assert self._factors is not None
+        assert self._factors is not None, "factor first"
         return self._factors.solve(block.to(self._factors.lower.dtype)).to(block.dtype)
-
-    def _residual(self, x: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        assert self._pencil is not None
-        return block - self._pencil.hamiltonian(x) + self._shift * self._pencil.overlap(x)
-
-
-def _probe(block: torch.Tensor) -> torch.Tensor:
-    """Weights of a random combination of columns, the same ones at each call."""
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(block.shape[1], dtype=torch.float64, generator=generator).to(block.device, block.dtype)

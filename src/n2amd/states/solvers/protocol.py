@@ -17,9 +17,10 @@ class FactorisationError(Exception):
 class Solver(Protocol):
     """Applies (H - shift S)^-1 to blocks of vectors, and counts the states below the shift.
 
-    Another solver (cuDSS, MUMPS over MPI) needs these five methods and nothing else. `prepare` is called
+    Another solver needs these five and nothing else; an installed package adds one under a name through an
+    entry point of the group `n2amd.solvers`, called with the device ("cpu" or "cuda"). `prepare` is called
     for each frame; a solver that keeps an analysis of the pattern must compare the patterns, since a stale
-    analysis gives silent garbage.
+    analysis gives silent garbage. `Refinement` is there for solutions of a factor that may be inexact.
     """
 
     def place(self, pencil: Pencil) -> DevicePencil:
