@@ -31,8 +31,9 @@ from n2amd.baseline.mesh_integrals import potential_matrix
 from n2amd.baseline.mesh_integrals_torch import potential_matrix_torch
 from n2amd.baseline.mesh_potential import xc_potential
 from n2amd.blocks.pairs import find_pairs
+from n2amd.network.one_pass import predict_density
 from n2amd.network.precision import require_full_precision
-from n2amd.network.predict import HamiltonianPredictor, predict_density
+from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
 
 

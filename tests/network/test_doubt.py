@@ -13,7 +13,7 @@ from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
 from n2amd.network.doubt_fit import N_DRAWS, density_doubt, level_spreads
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
-from n2amd.network.predict import density_draws
+from n2amd.network.one_pass import density_draws
 
 
 def frame_of(structure):

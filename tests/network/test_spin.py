@@ -30,7 +30,8 @@ from n2amd.network.evaluation import report
 from n2amd.network.ewald import FieldWaves
 from n2amd.network.graph import build_graph
 from n2amd.network.hamiltonian_gradient import hamiltonian_gradients
-from n2amd.network.predict import load_predictor, predict_density
+from n2amd.network.one_pass import predict_density
+from n2amd.network.predict import load_predictor
 from n2amd.network.rebuilt_frames import rebuild
 from n2amd.network.selection import doubt_of_frames
 from n2amd.network.stored_densities import read_density_electrons, require_one_kind, with_exact_states

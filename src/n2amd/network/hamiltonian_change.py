@@ -22,7 +22,8 @@ from n2amd.blocks.matrix import BlockMatrix
 from n2amd.network.data import assemble
 from n2amd.network.density_model import DensityNetwork
 from n2amd.network.model import HamiltonianNetwork
-from n2amd.network.predict import HamiltonianPredictor, density_inputs, pair_inputs
+from n2amd.network.one_pass import density_inputs, pair_inputs
+from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
 
 Key = TypeVar("Key")

@@ -19,7 +19,8 @@ from n2amd.blocks.matrix import BlockMatrix, PairIndex, SpeciesPair
 from n2amd.blocks.pairs import find_pairs
 from n2amd.network.density_model import DensityNetwork
 from n2amd.network.model import HamiltonianNetwork
-from n2amd.network.predict import HamiltonianPredictor, density_inputs, pair_inputs
+from n2amd.network.one_pass import density_inputs, pair_inputs
+from n2amd.network.predict import HamiltonianPredictor
 from n2amd.structure import Structure
 
 #: Weights on any pairs of the Hermitian half: real, n_spin = 1.
