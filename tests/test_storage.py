@@ -336,8 +336,8 @@ def whole(tmp_path: Path) -> Path:
     ("attribute", "value", "sentence"),
     [
         ("format", "n2amd/other", "format is 'n2amd/other', expected 'n2amd/thing'; pass the right file"),
-        ("format", np.zeros(2), "format is .* expected 'n2amd/thing'"),
-        ("format", None, "format is 'no format attribute'"),
+        ("format", np.zeros(2), "format is .* expected 'n2amd/thing'; pass the right file, or delete it and"),
+        ("format", None, "format is 'no format attribute', .* run the stage again if it is damaged"),
         ("format_version", "2.0", r"format version 2\.0 cannot be read .*\(major 1\); make the file again"),
         ("format_version", "10.0", r"format version 10\.0 cannot be read"),
         ("format_version", None, "format version 0 cannot be read"),

@@ -252,9 +252,10 @@ def open_hdf5(path: str | Path, format: str, *, major: int = 1) -> Iterator[h5py
     with open_any_hdf5(path, f"make it first ({format})") as file:
         found = str(file.attrs.get("format", "no format attribute"))
         if found != format:
-            raise InputError(
-                f"format is {found!r}, expected {format!r}", file=path, remedy="pass the right file"
-            )
+            remedy = "pass the right file"
+            if not found.startswith("n2amd/"):
+                remedy += ", or delete it and run the stage again if it is damaged"
+            raise InputError(f"format is {found!r}, expected {format!r}", file=path, remedy=remedy)
         found_version = str(file.attrs.get("format_version", "0"))
         if found_version.split(".")[0] != str(major):
             raise InputError(
