@@ -13,6 +13,7 @@ import numpy as np
 from n2amd.blocks.matrix import BlockMatrix
 from n2amd.blocks.pairs import find_pairs
 from n2amd.orbitals.basis import AtomBasis, Basis, Shell
+from n2amd.states.false_states import NOTHING_KNOWN
 from n2amd.states.parts import parts_of_trajectory
 from n2amd.structure import Structure
 from n2amd.trajectory.slice import TrajectorySlice
@@ -31,6 +32,7 @@ class SyntheticCrystal:
     doubt = None
     #: It was not trained.
     training: ClassVar[dict] = {}
+    trained_states = NOTHING_KNOWN
 
     def __init__(self) -> None:
         shells = (Shell(0, "1s"), Shell(0, "2s"))
