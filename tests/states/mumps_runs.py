@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,4 +162,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except BaseException:
+        # not by the way of MPI, where each process waits for the others: mpirun ends them
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)

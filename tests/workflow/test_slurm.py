@@ -76,7 +76,7 @@ def test_a_shard_out_of_memory_is_tried_again_with_more(story: Story, cluster: P
     # where cgroups watch the memory the state is OUT_OF_MEMORY; here the daemon ends the job and says so
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
     said = (cluster / "slurmd.log").read_text()
-    assert set(re.findall(r"StepId=(\d+)\.0 exceeded memory limit", said)) == {first["JobId"]}
+    assert set(re.findall(r"StepId=(\d+)\.(?:0|batch) exceeded memory limit", said)) == {first["JobId"]}
     assert megabytes(first) < HUNGER_MB < megabytes(second) == 2 * megabytes(first)
 
 
