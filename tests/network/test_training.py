@@ -257,6 +257,19 @@ def test_what_h0_leaves_is_weighed_by_states_of_the_whole(basis, frames, tmp_pat
         assert torch.equal(states.weighted, expected.weighted)
 
 
+def test_weights_of_the_stage_that_knows_no_states_are_not_kept(basis, frames, tmp_path, monkeypatch):
+    """However small its loss: here the loss of validation is the step itself."""
+    trainer = trainer_for(basis, frames, tmp_path, steps=4, band_steps=4, validate_every=2)
+    monkeypatch.setattr(trainer, "validate", lambda: {"loss": float(trainer.step)})
+    trainer.run(lambda history: None)
+    assert trainer.history.step == [2, 4, 6, 8]
+    assert trainer.best_score == 6.0
+    elements = trainer_for(basis, frames, tmp_path / "other", steps=4, band_steps=0, validate_every=2)
+    monkeypatch.setattr(elements, "validate", lambda: {"loss": float(elements.step)})
+    elements.run(lambda history: None)
+    assert elements.best_score == 2.0
+
+
 def _tenth(matrix):
     """A tenth of the blocks, on-site ones without their diagonal: another matrix, other eigenvectors."""
     return {key: 0.1 * blocks * (1 - np.eye(*blocks.shape[-2:])) for key, blocks in matrix.values.items()}
