@@ -99,3 +99,18 @@ def ions(tmp_path_factory):
             writer.append(replace(found, origin={**found.origin, "code": "honpas"}), basis, {})
     train(folder / "d.h5", SPIN_SETTINGS, folder / "model.pt", folder / "work", lambda *told: None)
     return folder
+
+
+def add_to_last_layers(layers, changes: torch.Tensor) -> int:
+    """Add a draw of the doubt, (n_weights,), to a head's last layers; return its length."""
+    start = 0
+    with torch.no_grad():
+        for layer in layers:
+            for l, weight in enumerate(layer.natural):
+                width = len(weight) + (l == 0)
+                change = changes[start : start + width * weight.shape[1]].reshape(width, -1)
+                start += change.numel()
+                weight.add_(change[: len(weight)])
+                if l == 0:
+                    layer.bias.add_(change[-1])
+    return start

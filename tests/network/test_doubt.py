@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest_network import add_to_last_layers
 from test_density_model import made_up_samples, network, predict, shaken
 
 from n2amd.network.doubt import DensityDoubt, n_weights, weight_changes
@@ -34,18 +35,9 @@ def test_changes_are_those_of_a_network_with_other_weights(rutile):
     structure, model = shaken(rutile), network()
     changes = torch.randn(1, n_weights(model), generator=torch.Generator().manual_seed(3))
     found = weight_changes(model, *frame_of(structure), changes)[:, 0]
-    before, start = predict(model, structure), 0
-    with torch.no_grad():
-        for z in model.numbers:
-            second = model.site_readout(z).second
-            for l, weight in enumerate(second.natural):
-                width = len(weight) + (l == 0)
-                change = changes[0, start : start + width * weight.shape[1]].reshape(width, -1)
-                start += change.numel()
-                weight.add_(change[: len(weight)])
-                if l == 0:
-                    second.bias.add_(change[-1])
-    assert start == n_weights(model)
+    before = predict(model, structure)
+    taken = add_to_last_layers([model.site_readout(z).second for z in model.numbers], changes[0])
+    assert taken == n_weights(model)
     after = predict(model, structure)
     assert (after - before - found).abs().max() < 1e-5 * (after - before).abs().max()
 

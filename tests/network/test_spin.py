@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from conftest_network import add_to_last_layers
 from test_density_model import SHELLS, network, shaken
 
 from n2amd.blocks.matrix import fold, spin_channel
@@ -91,17 +92,8 @@ def test_changes_of_the_magnetisation_are_those_of_a_network_with_other_weights(
     up, down, none = (weight_changes(model, *inputs, changes, m)[:, 0] for m in (1.0, -1.0, 0.0))
     assert torch.equal(up, -down)
     assert not none.any()
-    before, start = predict(model, structure, -1.0, 1.0), 0
-    with torch.no_grad():
-        for z in model.numbers:
-            second = model.magnetic[str(z)].second
-            for l, weight in enumerate(second.natural):
-                width = len(weight) + (l == 0)
-                change = changes[0, start : start + width * weight.shape[1]].reshape(width, -1)
-                start += change.numel()
-                weight.add_(change[: len(weight)])
-                if l == 0:
-                    second.bias.add_(change[-1])
+    before = predict(model, structure, -1.0, 1.0)
+    add_to_last_layers([model.magnetic[str(z)].second for z in model.numbers], changes[0])
     after = predict(model, structure, -1.0, 1.0)
     assert torch.equal(after[0], before[0])
     assert (after[1] - before[1] - up).abs().max() < 1e-5 * up.abs().max()
